@@ -1,0 +1,13 @@
+// Files that are imported as assets; the bundler embeds them into the executable.
+
+/** A migration, imported `with { type: "text" }`. */
+declare module "*.sql" {
+  const text: string;
+  export default text;
+}
+
+/** A packed archive, imported `with { type: "file" }`: its path, inside the executable an embedded one. */
+declare module "*.zst" {
+  const path: string;
+  export default path;
+}
