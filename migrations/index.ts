@@ -1,0 +1,22 @@
+/** Every migration in order, carried inside the executable. A test compares the list with the directory. */
+import organizations from "./0001_organizations.sql" with { type: "text" };
+import harnessesAgents from "./0002_harnesses_agents.sql" with { type: "text" };
+import providersModels from "./0003_providers_models.sql" with { type: "text" };
+import sessionsEvents from "./0004_sessions_events.sql" with { type: "text" };
+import runsStepsWorkers from "./0005_runs_steps_workers.sql" with { type: "text" };
+import files from "./0006_files.sql" with { type: "text" };
+
+export interface Migration {
+  version: number;
+  name: string;
+  sql: string;
+}
+
+export const migrations: readonly Migration[] = [
+  { version: 1, name: "0001_organizations", sql: organizations },
+  { version: 2, name: "0002_harnesses_agents", sql: harnessesAgents },
+  { version: 3, name: "0003_providers_models", sql: providersModels },
+  { version: 4, name: "0004_sessions_events", sql: sessionsEvents },
+  { version: 5, name: "0005_runs_steps_workers", sql: runsStepsWorkers },
+  { version: 6, name: "0006_files", sql: files },
+];

@@ -1,0 +1,56 @@
+/**
+ * The capabilities room: named bundles of prompt and tools that extend an agent. A capability is data plus tools.
+ * It cannot import a database, a driver or the API; what it needs it gets through `ToolContext`.
+ */
+import type { z } from "zod";
+import type { Tool } from "./tool.ts";
+
+export interface Capability {
+  /** The name that agents refer to: `web_fetch`. */
+  id: string;
+  name: string;
+  description: string;
+  category: string;
+  icon: string;
+  riskLevel: "low" | "medium" | "high";
+  /** Tabs of a user interface that this capability switches on: `file_system`. */
+  features: readonly string[];
+  dependencies: readonly string[];
+  /** Shape of `config` in `{ref, config}`; null when it takes none. */
+  config: z.ZodType | null;
+  /** Text added to the system prompt; null adds nothing. */
+  prompt(config: unknown): string | null;
+  /** The tools under this configuration. */
+  tools(config: unknown): readonly Tool[];
+}
+
+/** Ties `prompt` and `tools` to the configuration's type. A capability without `config` gets undefined. */
+export function defineCapability<S extends z.ZodType = z.ZodUndefined>(definition: {
+  id: string;
+  name: string;
+  description: string;
+  category: string;
+  icon: string;
+  riskLevel?: Capability["riskLevel"];
+  features?: readonly string[];
+  dependencies?: readonly string[];
+  config?: S;
+  prompt?(config: z.output<S>): string | null;
+  tools(config: z.output<S>): readonly Tool[];
+}): Capability {
+  const parse = (config: unknown): z.output<S> =>
+    (definition.config ? definition.config.parse(config ?? {}) : undefined) as z.output<S>;
+  return {
+    id: definition.id,
+    name: definition.name,
+    description: definition.description,
+    category: definition.category,
+    icon: definition.icon,
+    riskLevel: definition.riskLevel ?? "low",
+    features: definition.features ?? [],
+    dependencies: definition.dependencies ?? [],
+    config: definition.config ?? null,
+    prompt: (config) => definition.prompt?.(parse(config)) ?? null,
+    tools: (config) => definition.tools(parse(config)),
+  };
+}

@@ -1,0 +1,371 @@
+/**
+ * The event registry: every event that the system can emit, defined once.
+ *
+ * The table below is the source of the TypeScript union, the OpenAPI schema, the names of SSE frames, the filter
+ * values of `types=` and `exclude=`, the exhaustive switch of the transcript and the table in README.
+ */
+import { ContentPart, Message, Phase } from "./message.ts";
+import { Id, JsonObject, Maybe, OneOf, type Static, Timestamp, type TSchema, Type } from "./schema.ts";
+import { TokenUsage } from "./usage.ts";
+
+const TurnId = Id("turn");
+const MessageId = Id("message");
+
+export const ToolCall = Type.Object({ id: Type.String(), name: Type.String(), arguments: Type.Unknown() });
+export type ToolCall = Static<typeof ToolCall>;
+
+export const ToolCallSummary = Type.Object({
+  id: Type.String(),
+  name: Type.String(),
+  display_name: Type.Optional(Type.String()),
+  narration: Type.Optional(Type.String()),
+});
+
+export const ModelMetadata = Type.Object({
+  model: Type.String(),
+  model_id: Type.Optional(Type.String()),
+  provider_id: Type.Optional(Type.String()),
+});
+export type ModelMetadata = Static<typeof ModelMetadata>;
+
+/** Why a turn did not end with an answer. */
+export const TURN_ERROR_CODES = [
+  "provider_rate_limited",
+  "provider_usage_limit_reached",
+  "provider_unavailable",
+  "provider_quota_exhausted",
+  "provider_misconfigured",
+  "model_unavailable",
+  "model_not_configured",
+  "request_too_large",
+  "invalid_tool_schema",
+  "budget_exhausted",
+  "budget_paused",
+  "blocked_by_hook",
+  "dependency_unavailable",
+  "processing_error",
+] as const;
+export type TurnErrorCode = (typeof TURN_ERROR_CODES)[number];
+
+export const TOOL_STATUSES = ["success", "error", "timeout", "cancelled"] as const;
+
+const ErrorFields = {
+  error_code: Type.Optional(Type.String()),
+  error_fields: Type.Optional(JsonObject),
+  error_disclosure: Type.Optional(Type.String()),
+};
+
+const define = <const T extends string, D extends TSchema>(type: T, summary: string, data: D) =>
+  ({ type, summary, data }) as const;
+
+export const events = {
+  sessionStarted: define(
+    "session.started",
+    "A session was created.",
+    Type.Object({
+      harness_id: Id("harness"),
+      agent_id: Type.Optional(Id("agent")),
+      model_id: Type.Optional(Type.String()),
+    }),
+  ),
+  sessionActivated: define(
+    "session.activated",
+    "A turn was accepted; the session is active.",
+    Type.Object({ turn_id: TurnId, input_message_id: MessageId }),
+  ),
+  sessionIdled: define(
+    "session.idled",
+    "The session waits for the next message.",
+    Type.Object({
+      turn_id: TurnId,
+      iterations: Type.Optional(Type.Integer()),
+      usage: Type.Optional(TokenUsage),
+    }),
+  ),
+  inputMessage: define("input.message", "A user message was accepted.", Type.Object({ message: Message })),
+  turnStarted: define(
+    "turn.started",
+    "A worker took up the turn.",
+    Type.Object({
+      turn_id: TurnId,
+      input_message_id: MessageId,
+      input_content: Type.Optional(Type.String()),
+    }),
+  ),
+  turnCompleted: define(
+    "turn.completed",
+    "The turn ended with an answer.",
+    Type.Object({
+      turn_id: TurnId,
+      iterations: Type.Integer(),
+      duration_ms: Type.Optional(Type.Integer()),
+      usage: Type.Optional(TokenUsage),
+      input_content: Type.Optional(Type.String()),
+      final_message_id: Type.Optional(MessageId),
+      final_answer_preview: Type.Optional(Type.String()),
+      llm_call_count: Type.Optional(Type.Integer()),
+      tool_call_count: Type.Optional(Type.Integer()),
+      time_to_first_token_ms: Type.Optional(Type.Integer()),
+      status: Type.Optional(Type.String()),
+    }),
+  ),
+  turnFailed: define(
+    "turn.failed",
+    "The turn ended without an answer.",
+    Type.Object({ turn_id: TurnId, error: Type.String(), ...ErrorFields }),
+  ),
+  turnSealed: define(
+    "turn.sealed",
+    "The turn was ended because it made no progress or ran out of budget.",
+    Type.Object({
+      turn_id: TurnId,
+      reason: Type.String(),
+      detail: Type.Optional(Type.String()),
+      iterations: Type.Optional(Type.Integer()),
+      usage: Type.Optional(TokenUsage),
+    }),
+  ),
+  turnCancelled: define(
+    "turn.cancelled",
+    "The user cancelled the turn.",
+    Type.Object({ turn_id: TurnId, reason: Type.Optional(Type.String()), usage: Type.Optional(TokenUsage) }),
+  ),
+  reasonStarted: define(
+    "reason.started",
+    "A model call begins.",
+    Type.Object({
+      harness_id: Id("harness"),
+      agent_id: Type.Optional(Id("agent")),
+      metadata: Type.Optional(ModelMetadata),
+    }),
+  ),
+  reasonCompleted: define(
+    "reason.completed",
+    "A model call ended.",
+    Type.Object({
+      success: Type.Boolean(),
+      has_tool_calls: Type.Boolean(),
+      tool_call_count: Type.Integer(),
+      text_preview: Type.Optional(Type.String()),
+      error: Type.Optional(Type.String()),
+      duration_ms: Type.Optional(Type.Integer()),
+      usage: Type.Optional(TokenUsage),
+    }),
+  ),
+  reasonItem: define(
+    "reason.item",
+    "An opaque reasoning item that the provider wants back with the next call.",
+    Type.Object({
+      turn_id: TurnId,
+      provider: Type.String(),
+      item_id: Type.String(),
+      model: Type.Optional(Type.String()),
+      summary: Type.Optional(Type.Array(Type.String())),
+      token_count: Type.Optional(Type.Integer()),
+      encrypted_content: Type.Optional(Type.String()),
+    }),
+  ),
+  reasonThinkingStarted: define(
+    "reason.thinking.started",
+    "The model begins to think aloud.",
+    Type.Object({ turn_id: TurnId, model: Type.Optional(Type.String()) }),
+  ),
+  reasonThinkingDelta: define(
+    "reason.thinking.delta",
+    "A piece of thinking.",
+    Type.Object({ turn_id: TurnId, delta: Type.String(), accumulated: Type.Optional(Type.String()) }),
+  ),
+  reasonThinkingCompleted: define(
+    "reason.thinking.completed",
+    "The whole thinking of one model call.",
+    Type.Object({ turn_id: TurnId, thinking: Type.String() }),
+  ),
+  outputMessageStarted: define(
+    "output.message.started",
+    "An answer begins; the same iteration again means: discard what came before.",
+    Type.Object({
+      turn_id: TurnId,
+      model: Type.Optional(Type.String()),
+      iteration: Type.Optional(Type.Integer()),
+      message_id: Type.Optional(MessageId),
+    }),
+  ),
+  outputMessageDelta: define(
+    "output.message.delta",
+    "A piece of the answer.",
+    Type.Object({
+      turn_id: TurnId,
+      delta: Type.String(),
+      accumulated: Type.Optional(Type.String()),
+      message_id: Type.Optional(MessageId),
+      phase: Type.Optional(Phase),
+    }),
+  ),
+  outputMessageCompleted: define(
+    "output.message.completed",
+    "A whole message of the agent, with its tool calls.",
+    Type.Object({
+      message: Message,
+      metadata: Type.Optional(ModelMetadata),
+      usage: Type.Optional(TokenUsage),
+      ...ErrorFields,
+    }),
+  ),
+  actStarted: define(
+    "act.started",
+    "The tool calls of one answer begin.",
+    Type.Object({ tool_calls: Type.Array(ToolCallSummary), headline: Type.Optional(Type.String()) }),
+  ),
+  actCompleted: define(
+    "act.completed",
+    "Every tool call of one answer has its result.",
+    Type.Object({
+      completed: Type.Boolean(),
+      success_count: Type.Integer(),
+      error_count: Type.Integer(),
+      duration_ms: Type.Optional(Type.Integer()),
+      headline: Type.Optional(Type.String()),
+    }),
+  ),
+  toolStarted: define(
+    "tool.started",
+    "A tool call begins.",
+    Type.Object({ tool_call: ToolCall, display_name: Type.Optional(Type.String()) }),
+  ),
+  toolProgress: define(
+    "tool.progress",
+    "What a running tool has to say.",
+    Type.Object({
+      tool_call_id: Type.String(),
+      tool_name: Type.String(),
+      message: Type.String(),
+      display_name: Type.Optional(Type.String()),
+    }),
+  ),
+  toolCompleted: define(
+    "tool.completed",
+    "A tool call has its result.",
+    Type.Object({
+      tool_call_id: Type.String(),
+      tool_name: Type.String(),
+      success: Type.Boolean(),
+      status: OneOf(TOOL_STATUSES),
+      result: Maybe(Type.Array(ContentPart)),
+      error: Maybe(Type.String()),
+      duration_ms: Type.Optional(Type.Integer()),
+      capability_id: Type.Optional(Type.String()),
+      capability_name: Type.Optional(Type.String()),
+      display_name: Type.Optional(Type.String()),
+    }),
+  ),
+  llmGeneration: define(
+    "llm.generation",
+    "What was asked of the model and what it answered, with usage and cost.",
+    Type.Object({
+      messages: Type.Array(Message),
+      tools: Type.Optional(
+        Type.Array(
+          Type.Object({
+            name: Type.String(),
+            description: Type.String(),
+            display_name: Type.Optional(Type.String()),
+            capability_id: Type.Optional(Type.String()),
+            capability_name: Type.Optional(Type.String()),
+          }),
+        ),
+      ),
+      output: Type.Object({
+        text: Type.Optional(Type.String()),
+        tool_calls: Type.Optional(Type.Array(ToolCall)),
+      }),
+      metadata: Type.Object({
+        model: Type.String(),
+        provider: Type.Optional(Type.String()),
+        usage: Type.Optional(TokenUsage),
+        duration_ms: Type.Optional(Type.Integer()),
+        time_to_first_token_ms: Type.Optional(Type.Integer()),
+        success: Type.Boolean(),
+        error: Type.Optional(Type.String()),
+        finish_reasons: Type.Optional(Type.Array(Type.String())),
+        response_id: Type.Optional(Type.String()),
+        retry: Type.Optional(Type.Object({ attempts: Type.Integer(), total_wait_ms: Type.Integer() })),
+      }),
+    }),
+  ),
+  fileWritten: define(
+    "file.written",
+    "A file of the session was written.",
+    Type.Object({
+      path: Type.String(),
+      operation: Type.String(),
+      size_bytes: Type.Integer(),
+      created: Type.Boolean(),
+    }),
+  ),
+} as const;
+
+type Defs = (typeof events)[keyof typeof events];
+export type EventType = Defs["type"];
+export type EventData<T extends EventType> = Static<Extract<Defs, { type: T }>["data"]>;
+
+export const EventContext = Type.Object({
+  turn_id: Type.Optional(TurnId),
+  input_message_id: Type.Optional(MessageId),
+  exec_id: Type.Optional(Type.String()),
+  trace_id: Type.Optional(Type.String()),
+  span_id: Type.Optional(Type.String()),
+  parent_span_id: Type.Optional(Type.String()),
+});
+export type EventContext = Static<typeof EventContext>;
+
+interface Envelope<T extends string, D> {
+  id: string;
+  type: T;
+  /** RFC 3339, UTC, milliseconds. */
+  ts: string;
+  session_id: string;
+  /** 1..n in the session, in commit order. A hole is only ever a pruned delta. */
+  sequence: number;
+  context: EventContext;
+  data: D;
+  metadata?: Record<string, unknown>;
+  tags?: string[];
+}
+
+/** Any event, discriminated by `type`. */
+export type Event = { [D in Defs as D["type"]]: Envelope<D["type"], Static<D["data"]>> }[EventType];
+export type EventOf<T extends EventType> = Extract<Event, { type: T }>;
+
+/** An event before the log has given it an id, a sequence and a time. */
+export type NewEvent = {
+  [D in Defs as D["type"]]: { type: D["type"]; data: Static<D["data"]>; context?: EventContext };
+}[EventType];
+
+export const eventDefinitions: readonly Defs[] = Object.values(events);
+export const EVENT_TYPES: readonly EventType[] = eventDefinitions.map((definition) => definition.type);
+
+/** Deltas are kept until the completed message stands, then pruned. */
+export const DELTA_TYPES = [
+  "output.message.delta",
+  "reason.thinking.delta",
+] as const satisfies readonly EventType[];
+
+export function isEventType(text: string): text is EventType {
+  return (EVENT_TYPES as readonly string[]).includes(text);
+}
+
+/**
+ * The envelope as JSON Schema. `data` stays open in the union's place: a client tells the shapes apart by
+ * `type`, and the shapes are published beside it, one schema a type, as `EventData_<type>`.
+ */
+export const EventSchema = Type.Object({
+  id: Id("event"),
+  type: Type.String({ description: "One of the event types listed in the documentation." }),
+  ts: Timestamp,
+  session_id: Id("session"),
+  sequence: Type.Integer({ minimum: 1 }),
+  context: EventContext,
+  data: JsonObject,
+  metadata: Type.Optional(JsonObject),
+  tags: Type.Optional(Type.Array(Type.String())),
+});

@@ -1,0 +1,60 @@
+/** Every cap in the system, with its unit in its name, in one place. */
+export const limits = {
+  nameCharsMax: 64,
+  displayNameCharsMax: 200,
+  titleCharsMax: 500,
+  descriptionBytesMax: 10 * 1024,
+  systemPromptBytesMax: 1024 * 1024,
+  capabilitiesMax: 250,
+  clientToolsMax: 50,
+  tagsMax: 50,
+  tagCharsMax: 100,
+  initialFilesMax: 100,
+  maxIterationsMax: 10_000,
+  /** A request body, unless a route says otherwise. */
+  requestBytesMax: 16 * 1024 * 1024,
+  /** The text of one message. */
+  messageTextBytesMax: 1024 * 1024,
+  messagePartsMax: 100,
+  /** One inline image, decoded. */
+  imageBytesMax: 10 * 1024 * 1024,
+  metadataBytesMax: 64 * 1024,
+  clientMessageIdCharsMax: 255,
+
+  fileBytesMax: 10 * 1024 * 1024,
+  workspaceBytesMax: 500 * 1024 * 1024,
+  pathCharsMax: 1024,
+
+  pageSizeDefault: 20,
+  pageSizeMax: 100,
+  eventsPageMax: 1000,
+  eventTypesFilterMax: 40,
+  searchTokensMax: 8,
+
+  /** Tool results are cut before they are stored. */
+  toolResultBytesMax: 64 * 1024,
+  toolTimeoutMs: 300_000,
+  /** Tool calls that one answer may make. */
+  toolCallsPerAnswerMax: 128,
+  iterationsDefault: 500,
+  /** Attempts of one run before it is sealed or failed. */
+  attemptsMax: 10,
+
+  deltaIntervalMs: 50,
+  deltaBytes: 1024,
+  previewChars: 200,
+
+  sseHeartbeatMs: 15_000,
+  sseCycleMs: 300_000,
+  sseStreamsPerProcess: 10_000,
+  sseStreamsPerOrganization: 1_000,
+  sseStreamsPerSession: 12,
+  /** Events that may wait in memory for one slow reader; past it the reader catches up from the database. */
+  sseBufferEvents: 512,
+  /** Events that one read of the feed fetches. */
+  feedBatchEvents: 500,
+
+  /** A provider stream with no byte for this long is broken off. */
+  providerStallMs: 60_000,
+  providerRetriesMax: 3,
+} as const;

@@ -1,0 +1,49 @@
+/**
+ * Error codes: one table for the API, OpenAPI, the documentation and the tests. The body is RFC 9457
+ * (`application/problem+json`) plus the `error` object that the official clients read.
+ */
+import { JsonObject, Maybe, type Static, Type } from "./schema.ts";
+
+const code = (status: number, title: string, summary: string) => ({ status, title, summary });
+
+export const problems = {
+  invalid_request: code(400, "Bad Request", "The request does not have the documented shape."),
+  invalid_id: code(400, "Bad Request", "The id is not of the form prefix_<32 hex digits>."),
+  invalid_json: code(400, "Bad Request", "The body is not valid JSON."),
+  invalid_name: code(400, "Bad Request", "The name is not a lowercase slug of at most 64 characters."),
+  unknown_event_type: code(400, "Bad Request", "A filter names an event type that does not exist."),
+  invalid_cursor: code(400, "Bad Request", "The cursor is not an event of this session."),
+  limit_exceeded: code(400, "Bad Request", "Input exceeds allowed limits."),
+  unauthorized: code(401, "Unauthorized", "No credential, or one that is not valid."),
+  forbidden: code(403, "Forbidden", "The caller's role does not allow this."),
+  forbidden_host: code(403, "Forbidden", "Without authentication only this machine may be named in Host."),
+  not_found: code(404, "Not Found", "There is no such resource for this caller."),
+  method_not_allowed: code(405, "Method Not Allowed", "The path exists, but not with this method."),
+  conflict: code(409, "Conflict", "The resource's state does not allow this."),
+  name_taken: code(409, "Conflict", "The name belongs to another resource."),
+  session_busy: code(409, "Conflict", "The session is working on a turn."),
+  payload_too_large: code(413, "Payload Too Large", "The body is larger than allowed."),
+  unsupported_media_type: code(415, "Unsupported Media Type", "The body must be application/json."),
+  rate_limited: code(429, "Too Many Requests", "Too many requests or streams; try again later."),
+  internal_error: code(500, "Internal Server Error", "Something broke on our side; the log has the details."),
+  unavailable: code(503, "Service Unavailable", "The database cannot be reached right now; try again."),
+} as const;
+
+export type ProblemCode = keyof typeof problems;
+
+export function isProblemCode(text: string): text is ProblemCode {
+  return Object.hasOwn(problems, text);
+}
+
+export const Problem = Type.Object({
+  type: Type.Union([Type.String(), Type.Null()]),
+  title: Type.String(),
+  status: Type.Integer(),
+  detail: Type.String(),
+  code: Type.String(),
+  instance: Type.String(),
+  allowed_actions: Type.Array(JsonObject),
+  retry_after_seconds: Maybe(Type.Integer()),
+  error: Type.Object({ code: Type.String(), message: Type.String() }),
+});
+export type Problem = Static<typeof Problem>;
