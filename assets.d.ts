@@ -11,3 +11,9 @@ declare module "*.zst" {
   const path: string;
   export default path;
 }
+
+/** One line of text that names the content of an archive, imported `with { type: "text" }`. */
+declare module "*.id" {
+  const text: string;
+  export default text;
+}
