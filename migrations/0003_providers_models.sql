@@ -7,12 +7,16 @@ create table providers (
   base_url text,
   -- Sealed with AES-256-GCM; null when the provider needs no key. Readable by no route.
   api_key_sealed text,
+  trace jsonb,
   status text not null default 'active' check (status in ('active', 'disabled')),
+  -- What the program made the row from (llmsim, OPENAI_API_KEY …); null: a person made it, the seed never touches it.
+  seed text,
   last_synced_at timestamptz,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
 );
 create index providers_of_organization on providers (organization_id, created_at);
+create unique index providers_seeded on providers (organization_id, seed) where seed is not null;
 
 create table models (
   id text primary key,

@@ -11,6 +11,7 @@ export const limits = {
   tagCharsMax: 100,
   initialFilesMax: 100,
   maxIterationsMax: 10_000,
+  networkRulesMax: 200,
   /** A request body, unless a route says otherwise. */
   requestBytesMax: 16 * 1024 * 1024,
   /** The text of one message. */

@@ -1,0 +1,160 @@
+import type {
+  CapabilityConfig,
+  InitialFile,
+  McpServers,
+  NetworkAccessList,
+  ToolDefinition,
+} from "../contract/common.ts";
+import type { Db } from "./pool.ts";
+import { asRetryable } from "./sqlstate.ts";
+
+/** What every layer of a turn's configuration may say; the engine merges harness chain, agent and session. */
+export interface ConfigLayer {
+  id: string;
+  system_prompt: string | null;
+  capabilities: CapabilityConfig[];
+  initial_files: InitialFile[];
+  mcp_servers: McpServers;
+  network_access: NetworkAccessList | null;
+  parallel_tool_calls: boolean | null;
+}
+
+export interface HarnessLayer extends ConfigLayer {
+  name: string;
+  parent_harness_id: string | null;
+  default_model_id: string | null;
+}
+
+export interface AgentLayer extends ConfigLayer {
+  name: string;
+  display_name: string | null;
+  harness_id: string;
+  default_model_id: string | null;
+  tools: ToolDefinition[];
+  max_iterations: number | null;
+  status: "active" | "archived" | "deleted";
+}
+
+export interface SessionLayer extends ConfigLayer {
+  harness_id: string;
+  agent_id: string | null;
+  workspace_id: string;
+  model_id: string | null;
+  title: string | null;
+  locale: string | null;
+  hints: Record<string, unknown> | null;
+  tools: ToolDefinition[];
+  max_iterations: number | null;
+  tags: string[];
+}
+
+/** The model of a turn and the credentials to reach it. `api_key_sealed` must not leave the process. */
+export interface ResolvedModel {
+  model: { id: string; model_id: string; display_name: string; capabilities: string[] };
+  provider: {
+    id: string;
+    name: string;
+    provider_type: string;
+    base_url: string | null;
+    api_key_sealed: string | null;
+  };
+}
+
+export interface TurnConfig {
+  session: SessionLayer;
+  agent: AgentLayer | null;
+  /** Nearest first: the session's harness, then its parent, and so on. */
+  harnesses: HarnessLayer[];
+  /** The organization's default model, or null when none is set. */
+  defaultModelId: string | null;
+  /** The model that the nearest layer naming one asks for; null when no layer and no default names one. */
+  requestedModelId: string | null;
+  /** null when there is no such model any more, or it or its provider is switched off. */
+  model: ResolvedModel | null;
+}
+
+/**
+ * Everything a turn is configured by, in one statement. The model is the first that is named by: the turn's
+ * controls, the session, the agent, the nearest harness, the organization. It is not looked for further when that
+ * one cannot be used: a turn must not silently run on another model than it was asked to.
+ *
+ * @param input.controlsModelId  what the message asked for; null when it did not
+ * @returns null when the session does not exist (any more)
+ */
+export async function loadTurnConfig(
+  { sql }: Db,
+  input: { sessionId: string; organizationId: string; controlsModelId: string | null },
+): Promise<TurnConfig | null> {
+  const rows = await sql<TurnConfigRow[]>`
+    with recursive session as (
+      select id, harness_id, agent_id, workspace_id, model_id, title, locale, hints, system_prompt, capabilities,
+             tools, initial_files, mcp_servers, network_access, parallel_tool_calls, max_iterations, tags
+        from sessions
+       where id = ${input.sessionId} and organization_id = ${input.organizationId} and deleted_at is null
+    ), agent as (
+      select a.id, a.name, a.display_name, a.harness_id, a.default_model_id, a.system_prompt, a.capabilities, a.tools,
+             a.initial_files, a.mcp_servers, a.network_access, a.parallel_tool_calls, a.max_iterations, a.status
+        from agents a join session on a.id = session.agent_id
+       where a.organization_id = ${input.organizationId}
+    ), chain as (
+      select h.id, h.name, h.parent_harness_id, h.default_model_id, h.system_prompt, h.capabilities, h.initial_files,
+             h.mcp_servers, h.network_access, h.parallel_tool_calls, 1 as depth
+        from harnesses h join session on h.id = session.harness_id
+      union all
+      select h.id, h.name, h.parent_harness_id, h.default_model_id, h.system_prompt, h.capabilities, h.initial_files,
+             h.mcp_servers, h.network_access, h.parallel_tool_calls, chain.depth + 1
+        from harnesses h join chain on h.id = chain.parent_harness_id
+       where chain.depth < ${HARNESS_DEPTH_MAX}
+    ), wanted as (
+      select coalesce(
+               ${input.controlsModelId}::text,
+               (select model_id from session),
+               (select default_model_id from agent),
+               (select default_model_id from chain where default_model_id is not null order by depth limit 1),
+               organizations.default_model_id
+             ) as model_id,
+             organizations.default_model_id
+        from organizations where id = ${input.organizationId}
+    ), model as (
+      select jsonb_build_object(
+               'model', jsonb_build_object('id', m.id, 'model_id', m.model_id, 'display_name', m.display_name,
+                                           'capabilities', m.capabilities),
+               'provider', jsonb_build_object('id', p.id, 'name', p.name, 'provider_type', p.provider_type,
+                                              'base_url', p.base_url, 'api_key_sealed', p.api_key_sealed)
+             ) as resolved
+        from wanted
+        join models m on m.id = wanted.model_id and m.organization_id = ${input.organizationId} and m.enabled
+        join providers p on p.id = m.provider_id and p.status = 'active'
+    )
+    select to_jsonb(session) as session,
+           (select to_jsonb(agent) from agent) as agent,
+           (select jsonb_agg(to_jsonb(chain) - 'depth' order by depth) from chain) as harnesses,
+           wanted.default_model_id,
+           wanted.model_id as requested_model_id,
+           (select resolved from model) as model
+      from session cross join wanted`.catch((error) => {
+    throw asRetryable(error);
+  });
+  const row = rows[0];
+  if (!row) return null;
+  return {
+    session: row.session,
+    agent: row.agent,
+    harnesses: row.harnesses,
+    defaultModelId: row.default_model_id,
+    requestedModelId: row.requested_model_id,
+    model: row.model,
+  };
+}
+
+interface TurnConfigRow {
+  session: SessionLayer;
+  agent: AgentLayer | null;
+  harnesses: HarnessLayer[];
+  default_model_id: string | null;
+  requested_model_id: string | null;
+  model: ResolvedModel | null;
+}
+
+/** A longer chain of parents is a loop. */
+const HARNESS_DEPTH_MAX = 16;
