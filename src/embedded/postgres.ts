@@ -46,17 +46,16 @@ export interface EmbeddedOptions {
   signal?: AbortSignal;
 }
 
-/** What postgres.js takes as (part of) its options. It has no URL form for a socket. */
-export interface SocketConnection {
-  /** Path of the socket itself. */
-  path: string;
+/** The database's address. A path and no URL: postgres.js has no URL form for a socket. */
+export interface SocketAddress {
+  socketPath: string;
   user: string;
   database: string;
 }
 
 export interface EmbeddedPostgres {
-  readonly connection: SocketConnection;
-  /** The same place as a URL for psql and other programs on libpq; postgres.js cannot read it. */
+  readonly address: SocketAddress;
+  /** The same place for psql and other programs on libpq. */
   readonly url: string;
   /** For example "18.4". */
   readonly version: string;
@@ -88,7 +87,7 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
 }
 
 class Cluster implements EmbeddedPostgres {
-  readonly connection: SocketConnection;
+  readonly address: SocketAddress;
   readonly url: string;
   readonly version = archives.programId.split("-")[0] ?? "";
   readonly #launch: Launch;
@@ -118,7 +117,7 @@ class Cluster implements EmbeddedPostgres {
     this.#startLock = new FileLock(this.#layout.startLock);
     this.#usersLock = new FileLock(this.#layout.usersLock);
     const { socketDir } = this.#layout;
-    this.connection = { path: socketPath(socketDir), user: SUPERUSER, database: DATABASE };
+    this.address = { socketPath: socketPath(socketDir), user: SUPERUSER, database: DATABASE };
     this.url = `postgresql:///${DATABASE}?host=${encodeURIComponent(socketDir)}&user=${SUPERUSER}`;
   }
 
