@@ -202,3 +202,28 @@ export async function hasTurnEvent(
      limit 1`;
   return rows.length > 0;
 }
+
+/** The newest sequence of each of these sessions; one that does not exist is missing from the map. */
+export async function newestSequences(
+  { sql }: Db,
+  sessionIds: readonly string[],
+): Promise<Map<string, number>> {
+  const rows = await sql<{ id: string; last_sequence: number }[]>`
+    select id, last_sequence from sessions where id = any (${[...sessionIds]}::text[])`;
+  return new Map(rows.map((row) => [row.id, row.last_sequence]));
+}
+
+/** The events that messages are views of, oldest first; with a sequence, the one at that place. */
+export async function readMessages(
+  { sql }: Db,
+  sessionId: string,
+  sequence: number | null = null,
+): Promise<Event[]> {
+  const rows = await sql<EventRow[]>`
+    select id, type, ts, session_id, sequence, context, data, metadata, tags
+      from events
+     where session_id = ${sessionId} ${sequence === null ? sql`` : sql`and sequence = ${sequence}`}
+       and type in ('input.message', 'output.message.completed', 'tool.completed')
+     order by sequence`;
+  return rows.map(toEvent);
+}

@@ -1,0 +1,72 @@
+/** Reads the filters of the events routes: repeated keys, known types only, cursors that exclude each other. */
+import { UserError } from "../base/errors.ts";
+import { EVENT_TYPES, type EventType, isEventType } from "../contract/event.ts";
+import { limits } from "../contract/limits.ts";
+import type { EventFilter } from "../db/events.ts";
+
+/** `types=a&types=b` and `types=a,b` mean the same. @throws UserError unknown_event_type, limit_exceeded */
+export function eventTypes(query: URLSearchParams, name: "types" | "exclude"): EventType[] | null {
+  const words = query
+    .getAll(name)
+    .flatMap((value) => value.split(","))
+    .map((word) => word.trim())
+    .filter((word) => word !== "");
+  if (words.length === 0) return null;
+  if (words.length > limits.eventTypesFilterMax) {
+    throw new UserError("limit_exceeded", `${name}: at most ${limits.eventTypesFilterMax} event types`);
+  }
+  const unknown = words.filter((word) => !isEventType(word));
+  if (unknown.length > 0) {
+    throw new UserError(
+      "unknown_event_type",
+      `${name}: no such event type: ${unknown.slice(0, 5).join(", ")}. Known types: ${EVENT_TYPES.join(", ")}`,
+    );
+  }
+  return words as EventType[];
+}
+
+/** The whole filter, cursors left out. @throws UserError */
+export function eventFilter(query: URLSearchParams): EventFilter {
+  const tags = query.getAll("tags").filter((tag) => tag !== "");
+  if (tags.length > 20) throw new UserError("limit_exceeded", "tags: at most 20");
+  return {
+    types: eventTypes(query, "types"),
+    exclude: eventTypes(query, "exclude") ?? [],
+    afterSequence: integer(query, "after_sequence", 0, Number.MAX_SAFE_INTEGER),
+    beforeSequence: integer(query, "before_sequence", 0, Number.MAX_SAFE_INTEGER),
+    since: instant(query, "from_ts"),
+    until: instant(query, "to_ts"),
+    turnId: text(query, "turn_id"),
+    execId: text(query, "exec_id"),
+    traceId: text(query, "trace_id"),
+    toolName: text(query, "tool_name"),
+    tags: tags.length === 0 ? null : tags,
+    q: text(query, "q"),
+  };
+}
+
+/** A whole number in a query, or null when it is not there. @throws UserError invalid_request */
+export function integer(query: URLSearchParams, name: string, min: number, max: number): number | null {
+  const raw = text(query, name);
+  if (raw === null) return null;
+  const value = Number(raw);
+  if (!/^-?[0-9]+$/.test(raw) || value < min || value > max) {
+    throw new UserError("invalid_request", `${name}: a whole number from ${min} to ${max} is expected`);
+  }
+  return value;
+}
+
+export function text(query: URLSearchParams, name: string): string | null {
+  const value = query.get(name);
+  return value === null || value === "" ? null : value;
+}
+
+function instant(query: URLSearchParams, name: string): Date | null {
+  const raw = text(query, name);
+  if (raw === null) return null;
+  const at = new Date(raw);
+  if (Number.isNaN(at.getTime())) {
+    throw new UserError("invalid_request", `${name}: a time like 2026-05-26T00:00:00Z is expected`);
+  }
+  return at;
+}

@@ -1,0 +1,181 @@
+/** The event log on the wire: pages of it, and the stream. */
+import { Elysia } from "elysia";
+import type { Clock } from "../base/clock.ts";
+import { UserError } from "../base/errors.ts";
+import { type Event, EventSchema } from "../contract/event.ts";
+import { limits } from "../contract/limits.ts";
+import { List, Type } from "../contract/schema.ts";
+import {
+  countEvents,
+  type EventFilter,
+  listEvents,
+  resolveCursor,
+  sessionHead,
+  turnStartAtOrBefore,
+} from "../db/events.ts";
+import type { Db } from "../db/pool.ts";
+import { createAccumulator } from "./accumulate.ts";
+import { eventFilter, eventTypes, integer, text } from "./event-query.ts";
+import type { Feed } from "./feed.ts";
+import { pathId } from "./path-id.ts";
+import { streamEvents } from "./sse.ts";
+import type { StreamLimits } from "./stream-limits.ts";
+
+export interface EventsDeps {
+  db: Db;
+  feed: Feed;
+  clock: Clock;
+  streams: StreamLimits;
+  /** Fires when the server goes down. */
+  shutdown: AbortSignal;
+  identify(request: Request): { organizationId: string };
+}
+
+const WINDOW_DEFAULT = 50;
+const WINDOW_MAX = 500;
+
+export function eventsRoutes(deps: EventsDeps) {
+  return new Elysia()
+    .get(
+      "/sessions/:session_id/events",
+      async ({ params, request, set }) => {
+        const { organizationId } = deps.identify(request);
+        const sessionId = pathId("session", params.session_id);
+        if (!(await sessionHead(deps.db, organizationId, sessionId))) throw noSession();
+        const query = new URL(request.url).searchParams;
+        const filter = eventFilter(query);
+        const page = await readPage(deps.db, sessionId, filter, query);
+        const events = await createAccumulator(deps.db, sessionId).add(page.events);
+        if (page.limit !== null) {
+          set.headers["x-total-count"] = String(await countEvents(deps.db, sessionId, filter));
+        }
+        if (query.get("order_desc") === "true") events.reverse();
+        return { data: events, total: events.length, offset: 0, limit: page.limit ?? events.length };
+      },
+      {
+        params: Type.Object({ session_id: Type.String() }),
+        detail: {
+          operationId: "list_events",
+          tags: ["Sessions"],
+          summary: "The session's events, oldest first",
+          description:
+            "Without `limit`: all of them. With `limit` (1 to 1000): the last ones, or the last before " +
+            "`before_sequence`, starting at a turn's start; forward from `after_sequence` or `since_id`. " +
+            "`around=<event id>&window=50` shows the neighbours of one event.",
+          responses: { 200: jsonResponse("List of events", List(EventSchema)) },
+        },
+      },
+    )
+    .get(
+      "/sessions/:session_id/sse",
+      async ({ params, request }) => {
+        const { organizationId } = deps.identify(request);
+        const sessionId = pathId("session", params.session_id);
+        const head = await sessionHead(deps.db, organizationId, sessionId);
+        if (!head) throw noSession();
+        const query = new URL(request.url).searchParams;
+        const filter = { types: eventTypes(query, "types"), exclude: eventTypes(query, "exclude") ?? [] };
+        const since = text(query, "since_id") ?? request.headers.get("last-event-id");
+        const cursor = await startCursor(deps.db, sessionId, since, head.lastSequence);
+        const release = deps.streams.take(organizationId, sessionId);
+        return streamEvents(
+          deps.feed.subscribe(sessionId, cursor),
+          query.get("deltas") === "plain" ? null : createAccumulator(deps.db, sessionId),
+          { ...filter, shutdown: deps.shutdown, clock: deps.clock, onClose: release },
+        );
+      },
+      {
+        params: Type.Object({ session_id: Type.String() }),
+        detail: {
+          operationId: "stream_sse",
+          tags: ["Sessions"],
+          summary: "The session's events as Server-Sent Events",
+          description:
+            "Replays from the first event, or after `since_id` (an event id, or `latest`), then stays open. " +
+            "`types` narrows, `exclude` removes. `deltas=plain` leaves `accumulated` out of deltas.",
+          responses: { 200: { description: "text/event-stream", content: { "text/event-stream": {} } } },
+        },
+      },
+    );
+}
+
+async function startCursor(
+  db: Db,
+  sessionId: string,
+  since: string | null,
+  lastSequence: number,
+): Promise<number> {
+  if (since === null || since === "") return 0;
+  if (since === "latest") return lastSequence;
+  return cursorOf(db, sessionId, "since_id", since);
+}
+
+async function cursorOf(db: Db, sessionId: string, name: string, eventId: string): Promise<number> {
+  const sequence = await resolveCursor(db, sessionId, pathId("event", eventId));
+  if (sequence === null)
+    throw new UserError("invalid_cursor", `${name}: ${eventId} is no event of this session`);
+  return sequence;
+}
+
+async function readPage(
+  db: Db,
+  sessionId: string,
+  filter: EventFilter,
+  query: URLSearchParams,
+): Promise<{ events: Event[]; limit: number | null }> {
+  const limit = integer(query, "limit", 1, limits.eventsPageMax);
+  const around = text(query, "around");
+  const since = text(query, "since_id");
+  if (around !== null) {
+    if (since !== null || filter.afterSequence !== null || filter.beforeSequence !== null) {
+      throw new UserError(
+        "invalid_request",
+        "around goes without since_id, after_sequence and before_sequence",
+      );
+    }
+    const size = integer(query, "window", 1, WINDOW_MAX) ?? WINDOW_DEFAULT;
+    return { events: await readAround(db, sessionId, filter, around, size), limit: null };
+  }
+  if (since !== null) {
+    const cursor = await cursorOf(db, sessionId, "since_id", since);
+    filter.afterSequence = Math.max(filter.afterSequence ?? 0, cursor);
+  }
+  if (limit === null || filter.afterSequence !== null) {
+    return { events: await listEvents(db, sessionId, filter, { limit, from: "start" }), limit };
+  }
+  const events = await listEvents(db, sessionId, filter, { limit, from: "end" });
+  return { events: [...(await headOfTurn(db, sessionId, filter, events)), ...events], limit };
+}
+
+/** What lies between the start of the turn that the page begins in and the page itself. */
+async function headOfTurn(db: Db, sessionId: string, filter: EventFilter, page: Event[]): Promise<Event[]> {
+  const first = page[0]?.sequence;
+  if (first === undefined) return [];
+  const start = await turnStartAtOrBefore(db, sessionId, first);
+  if (start === null || start === first) return [];
+  const between = { ...filter, afterSequence: start - 1, beforeSequence: first };
+  return listEvents(db, sessionId, between, { limit: limits.eventsPageMax, from: "end" });
+}
+
+async function readAround(
+  db: Db,
+  sessionId: string,
+  filter: EventFilter,
+  eventId: string,
+  size: number,
+): Promise<Event[]> {
+  const at = await cursorOf(db, sessionId, "around", eventId);
+  const [before, after] = await Promise.all([
+    listEvents(db, sessionId, { ...filter, beforeSequence: at }, { limit: size, from: "end" }),
+    listEvents(db, sessionId, { ...filter, afterSequence: at - 1 }, { limit: size + 1, from: "start" }),
+  ]);
+  return [...before, ...after];
+}
+
+function noSession(): UserError {
+  return new UserError("not_found", "Session not found");
+}
+
+function jsonResponse(description: string, schema: unknown) {
+  return { description, content: { "application/json": { schema } } } as never;
+}

@@ -1,0 +1,239 @@
+/**
+ * The feed: from hints to subscribers.
+ *
+ * A hint wakes a session's feed, which reads the log once from its own cursor and hands the rows to every live
+ * subscriber: one read a session and wake-up, however many watch it. A subscriber starts by catching up with
+ * reads of its own; when it finds nothing newer and no hint came meanwhile, it joins the live ones. Who reads too
+ * slowly loses its buffer, not its place: it goes back to catching up from the database. So memory is bounded,
+ * and an event is missed by nobody: the cursor decides, the hint only hurries.
+ *
+ * Hints can be lost; a poll compares the sessions' newest sequences with the cursors.
+ */
+import type { Clock } from "../base/clock.ts";
+import type { Log } from "../base/log.ts";
+import type { Service } from "../base/service.ts";
+import type { Event } from "../contract/event.ts";
+import { limits } from "../contract/limits.ts";
+import { newestSequences, readEventsAfter } from "../db/events.ts";
+import type { Hints } from "../db/hints.ts";
+import type { Db } from "../db/pool.ts";
+
+export interface Subscription {
+  /**
+   * The next events, oldest first; waits for at least one.
+   *
+   * @returns an empty list when `timeoutMs` passed; null when the subscription or the feed was closed
+   */
+  next(timeoutMs: number): Promise<Event[] | null>;
+  close(): void;
+}
+
+export interface Feed extends Service {
+  /** Everything after `cursor` (a sequence; 0 is the beginning). The caller has checked the organization. */
+  subscribe(sessionId: string, cursor: number): Subscription;
+  subscribers(): number;
+}
+
+/** How often cursors are compared with the log: sessions with recent events, and all of them. */
+const POLL_MS = 1_000;
+const IDLE_POLL_EVERY = 10;
+const RECENT_MS = 60_000;
+
+interface Subscriber {
+  cursor: number;
+  isLive: boolean;
+  isClosed: boolean;
+  buffer: Event[];
+  wake: (() => void) | null;
+}
+
+interface SessionFeed {
+  id: string;
+  /** Everything up to here has been handed to the live subscribers. */
+  cursor: number;
+  hints: number;
+  lastEventMs: number;
+  isReading: boolean;
+  subscribers: Set<Subscriber>;
+}
+
+export function createFeed(deps: { db: Db; hints: Hints; log: Log; clock: Clock }): Feed {
+  const feeds = new Map<string, SessionFeed>();
+  const stopped = new AbortController();
+  let unsubscribe: (() => void) | null = null;
+  let polling: Promise<void> | null = null;
+  let count = 0;
+
+  const nudge = (feed: SessionFeed) => {
+    feed.hints += 1;
+    for (const subscriber of feed.subscribers) if (!subscriber.isLive) wake(subscriber);
+    if (!feed.isReading) void pump(feed);
+  };
+
+  /** Reads what is new for the live subscribers until a read finds nothing and no hint came meanwhile. */
+  const pump = async (feed: SessionFeed) => {
+    feed.isReading = true;
+    try {
+      while (hasLive(feed) && !stopped.signal.aborted) {
+        const seen = feed.hints;
+        const events = await readEventsAfter(deps.db, feed.id, feed.cursor, limits.feedBatchEvents);
+        const last = events.at(-1);
+        if (last) {
+          feed.cursor = Math.max(feed.cursor, last.sequence);
+          feed.lastEventMs = deps.clock.monotonicMs();
+          for (const subscriber of feed.subscribers) if (subscriber.isLive) push(subscriber, events);
+        }
+        if (events.length < limits.feedBatchEvents && feed.hints === seen) break;
+      }
+    } catch (error) {
+      deps.log.debug("the feed could not read; the poll will try again", { session_id: feed.id, error });
+    } finally {
+      feed.isReading = false;
+    }
+  };
+
+  const poll = async () => {
+    for (let round = 1; ; round += 1) {
+      await deps.clock.sleep(POLL_MS, stopped.signal);
+      if (stopped.signal.aborted) return;
+      const now = deps.clock.monotonicMs();
+      const due = [...feeds.values()].filter(
+        (feed) => round % IDLE_POLL_EVERY === 0 || now - feed.lastEventMs < RECENT_MS,
+      );
+      if (due.length === 0) continue;
+      try {
+        const newest = await newestSequences(
+          deps.db,
+          due.map((feed) => feed.id),
+        );
+        for (const feed of due) {
+          const sequence = newest.get(feed.id) ?? 0;
+          if ([...feed.subscribers].some((subscriber) => subscriber.cursor < sequence)) nudge(feed);
+        }
+      } catch (error) {
+        deps.log.debug("the feed's poll failed; the next one will try again", { error });
+      }
+    }
+  };
+
+  const joinLive = (feed: SessionFeed, subscriber: Subscriber) => {
+    if (!hasLive(feed)) feed.cursor = subscriber.cursor;
+    if (subscriber.cursor < feed.cursor) return false;
+    subscriber.isLive = true;
+    return true;
+  };
+
+  return {
+    async start() {
+      unsubscribe = deps.hints.subscribe((hint) => {
+        if (hint.isEverything) for (const feed of feeds.values()) nudge(feed);
+        else {
+          for (const id of hint.sessions) {
+            const feed = feeds.get(id);
+            if (feed) nudge(feed);
+          }
+        }
+      });
+      polling = poll();
+    },
+
+    async stop() {
+      stopped.abort();
+      unsubscribe?.();
+      for (const feed of feeds.values()) for (const subscriber of feed.subscribers) wake(subscriber);
+      await polling;
+    },
+
+    subscribers: () => count,
+
+    subscribe(sessionId, cursor) {
+      const feed = feeds.get(sessionId) ?? newFeed(sessionId, deps.clock.monotonicMs());
+      feeds.set(sessionId, feed);
+      const subscriber: Subscriber = { cursor, isLive: false, isClosed: false, buffer: [], wake: null };
+      feed.subscribers.add(subscriber);
+      count += 1;
+
+      const take = () => {
+        const events = subscriber.buffer;
+        subscriber.buffer = [];
+        subscriber.cursor = events.at(-1)?.sequence ?? subscriber.cursor;
+        return events;
+      };
+
+      /** Rows after the subscriber's own cursor; none means that it is live now, or has to look again. */
+      const catchUp = async () => {
+        const seen = feed.hints;
+        // What the feed has read is visible to us: an empty answer means that the rest up to there is pruned.
+        const visible = feed.cursor;
+        const events = await readEventsAfter(deps.db, sessionId, subscriber.cursor, limits.feedBatchEvents);
+        subscriber.cursor = events.at(-1)?.sequence ?? Math.max(subscriber.cursor, visible);
+        if (events.length === 0 && feed.hints === seen) joinLive(feed, subscriber);
+        return events;
+      };
+
+      return {
+        async next(timeoutMs) {
+          const deadline = deps.clock.monotonicMs() + timeoutMs;
+          for (;;) {
+            if (subscriber.isClosed || stopped.signal.aborted) return null;
+            if (subscriber.buffer.length > 0) return take();
+            if (!subscriber.isLive) {
+              const events = await catchUp();
+              if (events.length > 0) return events;
+              continue;
+            }
+            const left = deadline - deps.clock.monotonicMs();
+            if (left <= 0) return [];
+            await waitForWake(subscriber, deps.clock, left);
+          }
+        },
+        close() {
+          if (subscriber.isClosed) return;
+          subscriber.isClosed = true;
+          count -= 1;
+          feed.subscribers.delete(subscriber);
+          if (feed.subscribers.size === 0) feeds.delete(sessionId);
+          wake(subscriber);
+        },
+      };
+    },
+  };
+}
+
+function newFeed(id: string, nowMs: number): SessionFeed {
+  return { id, cursor: 0, hints: 0, lastEventMs: nowMs, isReading: false, subscribers: new Set() };
+}
+
+function hasLive(feed: SessionFeed): boolean {
+  for (const subscriber of feed.subscribers) if (subscriber.isLive) return true;
+  return false;
+}
+
+function push(subscriber: Subscriber, events: readonly Event[]): void {
+  const newest = subscriber.buffer.at(-1)?.sequence ?? subscriber.cursor;
+  const fresh = events.filter((event) => event.sequence > newest);
+  if (fresh.length === 0) return;
+  if (subscriber.buffer.length + fresh.length > limits.sseBufferEvents) {
+    subscriber.buffer = [];
+    subscriber.isLive = false;
+  } else subscriber.buffer.push(...fresh);
+  wake(subscriber);
+}
+
+function wake(subscriber: Subscriber): void {
+  const resume = subscriber.wake;
+  subscriber.wake = null;
+  resume?.();
+}
+
+async function waitForWake(subscriber: Subscriber, clock: Clock, timeoutMs: number): Promise<void> {
+  const timeout = new AbortController();
+  await Promise.race([
+    new Promise<void>((resolve) => {
+      subscriber.wake = resolve;
+    }),
+    clock.sleep(timeoutMs, timeout.signal),
+  ]);
+  subscriber.wake = null;
+  timeout.abort();
+}

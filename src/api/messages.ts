@@ -1,0 +1,177 @@
+/** Messages: accepted in one statement, listed as a view of the event log. Nothing here runs an agent. */
+import { Elysia } from "elysia";
+import type { Clock } from "../base/clock.ts";
+import { UserError } from "../base/errors.ts";
+import { newId } from "../base/id.ts";
+import { preview } from "../base/json.ts";
+import type { Event } from "../contract/event.ts";
+import { limits } from "../contract/limits.ts";
+import { CreateMessageRequest, CreateMessageResponse, Message, textOf } from "../contract/message.ts";
+import { List, OneOf, Type } from "../contract/schema.ts";
+import { acceptMessage } from "../db/accept.ts";
+import { cancelTurn } from "../db/cancel.ts";
+import { readMessages, sessionHead } from "../db/events.ts";
+import type { Hints } from "../db/hints.ts";
+import { modelExists } from "../db/model-exists.ts";
+import type { Db } from "../db/pool.ts";
+import { messageInput, normalizeSpelling } from "./message-input.ts";
+import { pathId } from "./path-id.ts";
+
+export interface MessagesDeps {
+  db: Db;
+  hints: Hints;
+  clock: Clock;
+  identify(request: Request): { organizationId: string };
+}
+
+const params = Type.Object({ session_id: Type.String() });
+
+export function messagesRoutes(deps: MessagesDeps) {
+  return new Elysia()
+    .post(
+      "/sessions/:session_id/messages",
+      async ({ params, body, request, set }) => {
+        const { organizationId } = deps.identify(request);
+        const sessionId = pathId("session", params.session_id);
+        const input = messageInput(body, request.headers.get("idempotency-key"));
+        const modelId = input.controls?.model_id ?? null;
+        if (modelId !== null && !(await modelExists(deps.db, organizationId, modelId))) {
+          throw new UserError("invalid_request", `controls.model_id: there is no enabled model ${modelId}`);
+        }
+        const message: Message = {
+          id: newId("message"),
+          role: "user",
+          content: input.content,
+          created_at: deps.clock.now().toISOString(),
+          ...(input.controls === null ? {} : { controls: input.controls }),
+          ...(input.externalActor === null ? {} : { external_actor: input.externalActor }),
+          ...(input.metadata === null ? {} : { metadata: input.metadata }),
+        };
+        const accepted = await acceptMessage(deps.db, {
+          organizationId,
+          sessionId,
+          message,
+          controls: input.controls,
+          metadata: input.metadata,
+          tags: input.tags,
+          clientMessageId: input.clientMessageId,
+          delivery: input.delivery,
+          preview: preview(textOf(input.content), limits.previewChars),
+        });
+        if (accepted.outcome === "not_found") throw new UserError("not_found", "Session not found");
+        if (accepted.outcome === "busy") {
+          throw new UserError(
+            "session_busy",
+            `the session is working on ${accepted.turnId}; nothing was written`,
+          );
+        }
+        if (accepted.outcome !== "duplicate") {
+          deps.hints.publish({ sessions: [sessionId], isQueued: accepted.outcome === "started" });
+        }
+        const stored =
+          accepted.outcome === "duplicate"
+            ? await acceptedMessage(deps.db, sessionId, accepted.sequence)
+            : message;
+        set.status = 201;
+        return {
+          ...stored,
+          session_id: sessionId,
+          sequence: accepted.sequence,
+          turn_id: accepted.turnId,
+          delivery: accepted.outcome,
+        };
+      },
+      {
+        params,
+        body: CreateMessageRequest,
+        transform(context) {
+          context.body = normalizeSpelling(context.body) as typeof context.body;
+        },
+        response: { 201: CreateMessageResponse },
+        detail: {
+          operationId: "create_message",
+          tags: ["Sessions"],
+          summary: "Send a message",
+          description:
+            "Starts a turn, or joins the running one at its next model call (`delivery: steer`, the default; " +
+            "`reject` answers 409 instead). `client_message_id`, or an Idempotency-Key header, makes a repeated " +
+            "request answer with the first result.",
+        },
+      },
+    )
+    .get(
+      "/sessions/:session_id/messages",
+      async ({ params, request }) => {
+        const { organizationId } = deps.identify(request);
+        const sessionId = pathId("session", params.session_id);
+        if (!(await sessionHead(deps.db, organizationId, sessionId)))
+          throw new UserError("not_found", "Session not found");
+        const messages = (await readMessages(deps.db, sessionId)).flatMap(messageOf);
+        return { data: messages, messages, total: messages.length, offset: 0, limit: messages.length };
+      },
+      {
+        params,
+        response: { 200: Type.Composite([List(Message), Type.Object({ messages: Type.Array(Message) })]) },
+        detail: {
+          operationId: "list_messages",
+          tags: ["Sessions"],
+          summary: "The conversation, oldest first: user, agent and tool results",
+        },
+      },
+    )
+    .post(
+      "/sessions/:session_id/cancel",
+      async ({ params, request }) => {
+        const { organizationId } = deps.identify(request);
+        const sessionId = pathId("session", params.session_id);
+        const cancelled = await cancelTurn(deps.db, {
+          organizationId,
+          sessionId,
+          reason: "cancelled by the user",
+          now: deps.clock.now(),
+        });
+        if (cancelled.outcome === "not_found") throw new UserError("not_found", "Session not found");
+        if (cancelled.outcome === "no_op") {
+          return { status: "no_op" as const, message: "No turn is running in this session." };
+        }
+        deps.hints.publish({ sessions: [sessionId], cancelled: [cancelled.turnId] });
+        return { status: "cancelled" as const, message: `Turn ${cancelled.turnId} was cancelled.` };
+      },
+      {
+        params,
+        response: { 200: Type.Object({ status: OneOf(["cancelled", "no_op"]), message: Type.String() }) },
+        detail: { operationId: "cancel_turn", tags: ["Sessions"], summary: "Cancel the running turn" },
+      },
+    );
+}
+
+async function acceptedMessage(db: Db, sessionId: string, sequence: number): Promise<Message> {
+  const [event] = await readMessages(db, sessionId, sequence);
+  if (event?.type !== "input.message") throw new Error(`no input.message at ${sessionId} ${sequence}`);
+  return event.data.message;
+}
+
+/** The view of one event as a message; a tool's result is a message of its own role. */
+function messageOf(event: Event): Message[] {
+  if (event.type === "input.message" || event.type === "output.message.completed")
+    return [event.data.message];
+  if (event.type !== "tool.completed") return [];
+  const { tool_call_id, result, error } = event.data;
+  const texts = (result ?? []).flatMap((part) => (part.type === "text" ? [part.text] : []));
+  return [
+    {
+      // Tool results have no message id of their own; the event's is as stable.
+      id: event.id.replace("event_", "message_"),
+      role: "tool_result",
+      content: [
+        {
+          type: "tool_result",
+          tool_call_id,
+          ...(result === undefined || result === null ? {} : { result: texts.join("\n") }),
+          ...(error === undefined || error === null ? {} : { error }),
+        },
+      ],
+      created_at: event.ts,
+    },
+  ];
+}
