@@ -58,4 +58,9 @@ export const limits = {
   /** A provider stream with no byte for this long is broken off. */
   providerStallMs: 60_000,
   providerRetriesMax: 3,
+  providerRetryBaseMs: 500,
+  providerRetryCapMs: 8_000,
+  /** A provider that asks for a longer wait ends the attempt: the run is put back instead of holding its slot. */
+  providerRetryAfterMaxMs: 30_000,
+  providerModelsMax: 1_000,
 } as const;
