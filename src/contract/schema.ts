@@ -6,7 +6,7 @@
  * No I/O, no clock, nothing that a browser could not load. What people or models tell us (environment, flags,
  * tool inputs, vendor replies) is zod's work elsewhere; a shape never lives in both.
  *
- * This is the only file that imports TypeBox. It must be the package `@sinclair/typebox` 0.34: Elysia accepts
+ * This file and check.ts are the only ones that import TypeBox. It must be the package `@sinclair/typebox` 0.34: Elysia accepts
  * schemas of its successor `typebox` 1.x, prints them into OpenAPI, and then answers every request with 500.
  */
 import { type Static, type TObject, type TSchema, Type } from "@sinclair/typebox";
@@ -26,9 +26,16 @@ export const Timestamp = Type.String({ format: "date-time" });
 /** A field that may be absent or null on the way in. */
 export const Maybe = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]));
 
-/** A string from a closed set. */
+/**
+ * A string from a closed set. The pattern is what TypeBox checks (it ignores `enum`); OpenAPI shows the `enum`.
+ */
 export const OneOf = <const T extends readonly string[]>(values: T) =>
-  Type.Unsafe<T[number]>({ type: "string", enum: [...values] });
+  Type.Unsafe<T[number]>(
+    Type.String({
+      enum: [...values],
+      pattern: `^(?:${values.map((value) => value.replaceAll(".", "\\.")).join("|")})$`,
+    }),
+  );
 
 /** A free-form JSON object. */
 export const JsonObject = Type.Record(Type.String(), Type.Unknown());
