@@ -12,6 +12,8 @@ export const limits = {
   initialFilesMax: 100,
   maxIterationsMax: 10_000,
   networkRulesMax: 200,
+  secretCharsMax: 4096,
+  urlCharsMax: 2048,
   /** A request body, unless a route says otherwise. */
   requestBytesMax: 16 * 1024 * 1024,
   /** The text of one message. */
@@ -24,6 +26,8 @@ export const limits = {
 
   fileBytesMax: 10 * 1024 * 1024,
   workspaceBytesMax: 500 * 1024 * 1024,
+  /** Files and directories of one workspace. */
+  workspaceEntriesMax: 20_000,
   pathCharsMax: 1024,
 
   pageSizeDefault: 20,

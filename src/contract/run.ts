@@ -1,0 +1,95 @@
+/** A run is the durable execution of a turn; its id is the turn's. */
+import { Id, JsonObject, OneOf, type Static, Timestamp, Type } from "./schema.ts";
+import { TokenUsage } from "./usage.ts";
+
+export const RUN_STATUSES = [
+  "queued",
+  "running",
+  "waiting",
+  "completed",
+  "failed",
+  "cancelled",
+  "sealed",
+] as const;
+export type RunStatus = (typeof RUN_STATUSES)[number];
+
+export const RUN_WAITS = ["client_tools", "approval", "subagent", "timer", "budget"] as const;
+
+/** A checkpointed unit of work of a run: `reason:1`, `tool:<tool_call_id>`. */
+export const Step = Type.Object({
+  name: Type.String(),
+  kind: OneOf(["reason", "tool"]),
+  tool_name: Type.Optional(Type.String()),
+  effect: Type.Optional(OneOf(["pure", "idempotent", "at_most_once"])),
+  /** pending: about to run; unknown: killed while it ran, and nobody knows whether it took effect. */
+  status: OneOf(["pending", "settled", "unknown"]),
+  attempt: Type.Integer(),
+  started_at: Type.Optional(Timestamp),
+  finished_at: Type.Optional(Timestamp),
+  duration_ms: Type.Optional(Type.Integer()),
+  usage: Type.Optional(TokenUsage),
+  error: Type.Optional(Type.String()),
+});
+export type Step = Static<typeof Step>;
+
+export const Run = Type.Object({
+  id: Id("turn"),
+  session_id: Id("session"),
+  agent_id: Type.Optional(Id("agent")),
+  organization_id: Id("org"),
+  status: OneOf(RUN_STATUSES),
+  waiting_on: Type.Optional(OneOf(RUN_WAITS)),
+  /** Why a run that should move does not: no worker is alive, its lease ran out. */
+  stuck_reason: Type.Optional(Type.String()),
+  priority: Type.Integer(),
+  /** How many times a worker has taken it up. */
+  attempt: Type.Integer(),
+  worker_id: Type.Optional(Type.String()),
+  lease_expires_at: Type.Optional(Timestamp),
+  available_at: Timestamp,
+  input_message_id: Id("message"),
+  final_message_id: Type.Optional(Id("message")),
+  error_code: Type.Optional(Type.String()),
+  error: Type.Optional(Type.String()),
+  iterations: Type.Integer(),
+  usage: Type.Optional(TokenUsage),
+  cost_usd: Type.Optional(Type.Number()),
+  queued_at: Timestamp,
+  started_at: Type.Optional(Timestamp),
+  finished_at: Type.Optional(Timestamp),
+  time_to_first_token_ms: Type.Optional(Type.Integer()),
+  /** Only when one run is read, in the order in which they began. */
+  steps: Type.Optional(Type.Array(Step)),
+});
+export type Run = Static<typeof Run>;
+
+/** A worker process, in the words of the contract's durable engine. */
+export const Worker = Type.Object({
+  id: Type.String(),
+  hostname: Type.Optional(Type.String()),
+  version: Type.Optional(Type.String()),
+  status: OneOf(["running", "draining", "stopped"]),
+  accepting_tasks: Type.Boolean(),
+  activity_types: Type.Array(Type.String()),
+  current_load: Type.Integer(),
+  max_concurrency: Type.Integer(),
+  tasks_completed: Type.Integer(),
+  tasks_failed: Type.Integer(),
+  started_at: Timestamp,
+  last_heartbeat_at: Timestamp,
+  metadata: Type.Optional(JsonObject),
+});
+export type Worker = Static<typeof Worker>;
+
+export const WorkersListResponse = Type.Object({
+  data: Type.Array(Worker),
+  total: Type.Integer(),
+  summary: Type.Object({
+    active: Type.Integer(),
+    draining: Type.Integer(),
+    stopped: Type.Integer(),
+    total_capacity: Type.Integer(),
+    total_load: Type.Integer(),
+  }),
+});
+export type WorkersListResponse = Static<typeof WorkersListResponse>;

@@ -1,0 +1,96 @@
+import { LayerRequest } from "./agent.ts";
+import {
+  CapabilityConfig,
+  InitialFile,
+  McpServers,
+  NetworkAccessList,
+  ToolDefinition,
+  WithUrls,
+} from "./common.ts";
+import { limits } from "./limits.ts";
+import { Id, JsonObject, Maybe, OneOf, type Static, Timestamp, Type } from "./schema.ts";
+import { TokenUsage } from "./usage.ts";
+
+/** started: no turn yet; active: a turn is under way; idle: the last turn has ended. */
+export const SESSION_STATUSES = ["started", "active", "idle", "waitingfortoolresults"] as const;
+
+export const PrincipalSummary = Type.Object({
+  id: Type.String(),
+  kind: OneOf(["user", "agent_identity", "system"]),
+});
+
+/** One conversation; owns one event log and one workspace. Its configuration is frozen when it is created. */
+export const Session = Type.Object({
+  id: Id("session"),
+  organization_id: Id("org"),
+  workspace_id: Id("wsp"),
+  harness_id: Id("harness"),
+  agent_id: Type.Optional(Id("agent")),
+  owner_principal_id: Type.String(),
+  owner: PrincipalSummary,
+  effective_owner: PrincipalSummary,
+  title: Type.Optional(Type.String()),
+  locale: Type.Optional(Type.String()),
+  model_id: Type.Optional(Type.String()),
+  system_prompt: Type.Optional(Type.String()),
+  capabilities: Type.Array(CapabilityConfig),
+  tools: Type.Array(ToolDefinition),
+  initial_files: Type.Array(InitialFile),
+  mcpServers: McpServers,
+  network_access: Type.Optional(NetworkAccessList),
+  hints: Type.Optional(JsonObject),
+  parallel_tool_calls: Type.Optional(Type.Boolean()),
+  max_iterations: Type.Optional(Type.Integer()),
+  tags: Type.Array(Type.String()),
+  /** What a user interface should show for this session: `file_system` and the like. */
+  features: Type.Array(Type.String()),
+  is_pinned: Type.Boolean(),
+  status: OneOf(SESSION_STATUSES),
+  preview: Type.Optional(Type.String()),
+  output_preview: Type.Optional(Type.String()),
+  usage: TokenUsage,
+  started_at: Type.Optional(Timestamp),
+  created_at: Timestamp,
+  updated_at: Timestamp,
+});
+export type Session = Static<typeof Session>;
+
+export const SessionWithUrls = WithUrls(Session);
+export type SessionWithUrls = Static<typeof SessionWithUrls>;
+
+const Title = Type.String({ maxLength: limits.titleCharsMax });
+const Locale = Type.String({ maxLength: 35, description: "BCP 47, for example uk-UA." });
+
+/** Any of harness, agent or neither; agent and harness by id or by name. */
+export const CreateSessionRequest = Type.Object({
+  harness_id: Maybe(Type.String()),
+  harness_name: Maybe(Type.String()),
+  agent_id: Maybe(Type.String()),
+  agent_name: Maybe(Type.String()),
+  /** Shares the files of an existing workspace; without it the session has one of its own. */
+  workspace_id: Maybe(Type.String()),
+  title: Maybe(Title),
+  locale: Maybe(Locale),
+  model_id: Maybe(Type.String()),
+  system_prompt: Maybe(Type.String()),
+  hints: Maybe(JsonObject),
+  ...LayerRequest,
+});
+export type CreateSessionRequest = Static<typeof CreateSessionRequest>;
+
+/** Absent: stays. Null: removed. */
+export const UpdateSessionRequest = Type.Object({
+  title: Maybe(Title),
+  locale: Maybe(Locale),
+  tags: LayerRequest.tags,
+});
+export type UpdateSessionRequest = Static<typeof UpdateSessionRequest>;
+
+export const SessionStatsResponse = Type.Object({
+  total: Type.Integer(),
+  started: Type.Integer(),
+  active: Type.Integer(),
+  idle: Type.Integer(),
+  waiting_for_tool_results: Type.Integer(),
+});
+export type SessionStatsResponse = Static<typeof SessionStatsResponse>;
