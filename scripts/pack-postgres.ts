@@ -106,24 +106,8 @@ async function clusterFiles(native: string): Promise<Files> {
     const data = join(work, "data");
     mkdirSync(data, { mode: 0o700 });
     if (isRoot) chownSync(data, UNPRIVILEGED_UID, UNPRIVILEGED_UID);
-    const run = async (command: string[], input = "") => {
-      const child = Bun.spawn([join(home, "bin", command[0] ?? ""), ...command.slice(1)], {
-        ...identity,
-        cwd: data,
-        env: { LC_ALL: "C", TZ: "UTC", PATH: process.env.PATH ?? "" },
-        stdin: new TextEncoder().encode(input),
-        stdout: "pipe",
-        stderr: "pipe",
-      });
-      const [out, problems, code] = await Promise.all([
-        new Response(child.stdout).text(),
-        new Response(child.stderr).text(),
-        child.exited,
-      ]);
-      if (code !== 0 || /FATAL|ERROR/.test(problems)) {
-        throw new Error(`${command[0]} failed (exit code ${code}):\n${out}${problems}`);
-      }
-    };
+    const run = (command: readonly string[], input = "") =>
+      runAs(identity, [join(home, "bin", command[0] ?? ""), ...command.slice(1)], data, input);
     await run([
       "initdb",
       ...["-D", data, "-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--wal-segsize=1"],
@@ -140,6 +124,36 @@ async function clusterFiles(native: string): Promise<Files> {
     await rm(work, { recursive: true, force: true });
   }
 }
+
+async function runAs(
+  identity: { uid?: number; gid?: number },
+  command: readonly string[],
+  directory: string,
+  input: string,
+): Promise<void> {
+  const child = Bun.spawn([...command], {
+    ...identity,
+    cwd: directory,
+    env: { LC_ALL: "C", TZ: "UTC", PATH: process.env.PATH ?? "" },
+    stdin: new TextEncoder().encode(input),
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [out, problems, code] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  if (code === 0 && !/FATAL|ERROR/.test(problems)) return;
+  if (problems.includes("could not look up effective user ID") && command[0] !== NAMED[0]) {
+    // initdb wants a name for its user, and this one (a container's bare number) has no entry in /etc/passwd.
+    return runAs(identity, [...NAMED, ...command], directory, input);
+  }
+  throw new Error(`${command.join(" ")} failed (exit code ${code}):\n${out}${problems}`);
+}
+
+/** Runs a command with our rights, under the name of "nobody". */
+const NAMED = ["unshare", "--user", `--map-user=${UNPRIVILEGED_UID}`, `--map-group=${UNPRIVILEGED_UID}`];
 
 /** Names the content, whatever the level it is packed at: PostgreSQL's version, the platform and a hash. */
 function programId(native: string, files: Files): string {
@@ -193,7 +207,10 @@ async function write(name: string, content: Uint8Array | string): Promise<void> 
 }
 
 if (import.meta.main) {
-  const id = await packPostgres(process.argv.includes("--release") ? "release" : "fast");
+  const id = await packPostgres(process.argv.includes("--release") ? "release" : "fast").catch((error) => {
+    console.error(error instanceof Error ? error.message : error);
+    process.exit(1);
+  });
   if (id === NO_PROGRAM) {
     console.error(
       "There is no embedded PostgreSQL for this platform: set DATABASE_URL to a PostgreSQL 15 or newer.",

@@ -9,7 +9,16 @@
  *     postgres.log                   what the server says
  */
 import { createHash } from "node:crypto";
-import { chmodSync, chownSync, lstatSync, mkdirSync, realpathSync, type Stats, statSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  lstatSync,
+  mkdirSync,
+  realpathSync,
+  rmSync,
+  type Stats,
+  statSync,
+} from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { UserError } from "../base/errors.ts";
 import { MAJOR_VERSION, UNPRIVILEGED_UID } from "./names.ts";
@@ -138,6 +147,11 @@ function chooseSocketDir(home: string, clusterDir: string): string {
   if (Buffer.byteLength(socketPath(beside)) <= SOCKET_PATH_BYTES_MAX) return beside;
   const name = createHash("sha256").update(clusterDir).digest("hex").slice(0, 16);
   return join(realpathSync("/tmp"), `everruns-${name}`);
+}
+
+/** Removes the socket's directory when it is not in the data directory, where nobody would look for remains. */
+export function removeFarSocketDir(layout: Layout): void {
+  if (dirname(layout.socketDir) !== layout.home) rmSync(layout.socketDir, { recursive: true, force: true });
 }
 
 /** Complains about the first directory on the way to `path` that the server's user could not enter. */

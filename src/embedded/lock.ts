@@ -20,7 +20,7 @@ export class FileLock {
   /** @throws SQLiteError when the file cannot be created or opened */
   constructor(path: string) {
     this.#database = new Database(path, { create: true, readwrite: true });
-    this.#database.exec("pragma busy_timeout = 0; pragma journal_mode = memory");
+    this.#database.exec("pragma busy_timeout = 0");
   }
 
   /** Many may hold it shared; false when somebody holds it exclusively. Lets go of what this object held before. */
@@ -66,7 +66,8 @@ export class FileLock {
   #try(statement: string): boolean {
     this.release();
     try {
-      this.#database.exec(statement);
+      // The mode spares a journal file beside the lock. Setting it reads the file, so it can be refused as well.
+      this.#database.exec(`pragma journal_mode = memory; ${statement}`);
       this.#isHeld = true;
     } catch (error) {
       if (!isBusy(error)) throw error;

@@ -21,7 +21,7 @@ import { type Clock, systemClock } from "../base/clock.ts";
 import { describeError, TerminalError, UserError } from "../base/errors.ts";
 import { type Log, silentLog } from "../base/log.ts";
 import { archives } from "./archives.ts";
-import { type Layout, prepareLayout, socketPath } from "./layout.ts";
+import { type Layout, prepareLayout, removeFarSocketDir, socketPath } from "./layout.ts";
 import { FileLock } from "./lock.ts";
 import { DATABASE, NO_PROGRAM, SUPERUSER } from "./names.ts";
 import { awaitServer, isServer, type Launch, launchServer, runningServer, stopServer } from "./server.ts";
@@ -160,6 +160,7 @@ class Cluster implements EmbeddedPostgres {
       const pid = runningServer(this.#layout.clusterDir);
       if (isLast && pid !== null) {
         await stopServer(pid, this.#layout, clock, this.#isDurable);
+        removeFarSocketDir(this.#layout);
         this.#log.info("the embedded PostgreSQL has stopped", { pid });
       } else if (pid !== null) {
         this.#log.info("the embedded PostgreSQL goes on for another process", { pid });

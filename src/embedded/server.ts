@@ -29,10 +29,18 @@ const LOG_BYTES_MAX = 4 * 1024 * 1024;
 
 /** The process id of the server that has this cluster open, or null. A zombie, or a reused id, is not a server. */
 export function runningServer(clusterDir: string): number | null {
-  const file = join(clusterDir, "postmaster.pid");
-  if (!existsSync(file)) return null;
-  const pid = Number(readFileSync(file, "utf8").split("\n")[0]);
+  const pid = Number(pidFile(clusterDir)[0]);
   return Number.isInteger(pid) && pid > 0 && isServer(pid, clusterDir) ? pid : null;
+}
+
+/** The lines of the server's pid file; none when there is no such file. */
+function pidFile(clusterDir: string): string[] {
+  try {
+    return readFileSync(join(clusterDir, "postmaster.pid"), "utf8").split("\n");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
 }
 
 /** The command line of a zombie is empty on Linux and a bare name on macOS, so that it never matches. */
@@ -71,6 +79,12 @@ export function probe(socket: string): Promise<"ready" | "waiting" | "nothing"> 
   });
 }
 
+/** The file first: every question that comes too early is a line in the server's log. */
+async function isReady(layout: Layout): Promise<boolean> {
+  const status = pidFile(layout.clusterDir)[7]?.trim();
+  return status === "ready" && (await probe(socketPath(layout.socketDir))) === "ready";
+}
+
 function startupPacket(): Buffer {
   const parameters = Buffer.from(`user\0${SUPERUSER}\0database\0${DATABASE}\0\0`);
   const header = Buffer.alloc(8);
@@ -95,7 +109,7 @@ export async function awaitServer({ layout, clock, signal }: Launch): Promise<nu
   for (;;) {
     const pid = runningServer(layout.clusterDir);
     if (pid === null) return null;
-    if ((await probe(socketPath(layout.socketDir))) === "ready") return pid;
+    if (await isReady(layout)) return pid;
     await pause(clock, start, signal);
   }
 }
@@ -115,7 +129,7 @@ export async function launchServer(launch: Launch): Promise<number> {
       `another PostgreSQL, which this process cannot see, has ${layout.clusterDir} open: stop it, or choose another data directory`,
     );
   }
-  clearRemains(layout.clusterDir);
+  clearRemains(layout);
   rotateLog(layout.logFile);
   const start = clock.monotonicMs();
   let child = spawn(launch);
@@ -127,9 +141,9 @@ export async function launchServer(launch: Launch): Promise<number> {
         throw new TerminalError("embedded_failed", `the embedded PostgreSQL did not start:\n${said}`);
       }
       await clock.sleep(RELAUNCH_AFTER_MS, signal);
-      clearRemains(layout.clusterDir);
+      clearRemains(layout);
       child = spawn(launch);
-    } else if ((await probe(socketPath(layout.socketDir))) === "ready") {
+    } else if (await isReady(layout)) {
       // Only now: while it starts, our exit must not go unnoticed by the loop above.
       child.unref();
       return child.pid;
@@ -197,14 +211,16 @@ export async function stopServer(
 }
 
 /**
- * After a kill -9 of the server: ends children that outlived it, and removes its pid file, which it would otherwise
- * trip over when its old pid lives on as a zombie (where nobody reaps, as in many containers) or as another program.
+ * After a kill -9 of the server: ends children that outlived it, and removes its lock files, which the next one would
+ * trip over when the old pid lives on as a zombie (where nobody reaps, as in many containers) or as another program.
  */
-function clearRemains(clusterDir: string): void {
-  const file = join(clusterDir, "postmaster.pid");
-  if (!existsSync(file)) return;
-  for (const pid of processesIn(clusterDir)) kill(pid, "SIGKILL");
-  rmSync(file, { force: true });
+function clearRemains({ clusterDir, socketDir }: Layout): void {
+  if (pidFile(clusterDir).length > 0) {
+    for (const pid of processesIn(clusterDir)) kill(pid, "SIGKILL");
+  }
+  rmSync(join(clusterDir, "postmaster.pid"), { force: true });
+  rmSync(socketPath(socketDir), { force: true });
+  rmSync(`${socketPath(socketDir)}.lock`, { force: true });
 }
 
 /** The processes whose working directory is the cluster: the server's children never leave it. Linux only. */
