@@ -130,9 +130,9 @@ class Scanner {
       if (char < " ")
         return "a line break or control character inside a string must be written as \\n or \\u00XX";
       if (char === "\\") {
-        const escape = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
-        escape.lastIndex = this.at;
-        const match = escape.exec(this.text);
+        const sequence = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
+        sequence.lastIndex = this.at;
+        const match = sequence.exec(this.text);
         if (match === null) return "this backslash begins no escape; a backslash itself is written \\\\";
         this.at += match[0].length;
       } else {

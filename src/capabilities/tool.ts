@@ -5,6 +5,9 @@
  */
 import { z } from "zod";
 import type { Clock } from "../base/clock.ts";
+import type { FileStore } from "../contract/file-store.ts";
+
+export type { FileEntry, FileStore } from "../contract/file-store.ts";
 
 /**
  * What a killed call may do again. `pure` and `idempotent` run again (the latter with the same key);
@@ -12,39 +15,9 @@ import type { Clock } from "../base/clock.ts";
  */
 export type Effect = "pure" | "idempotent" | "at_most_once";
 
-export interface FileEntry {
-  path: string;
-  isDirectory: boolean;
-  isReadonly: boolean;
-  sizeBytes: number;
-  /** RFC 3339, UTC. */
-  updatedAt: string;
-}
-
-/**
- * The session's files, kept in PostgreSQL. Paths are absolute and normalized (`/notes/a.md`). Content is text;
- * binary files read as base64. Errors are UserError with codes not_found, conflict, limit_exceeded, invalid_request.
- */
-export interface FileStore {
-  /** null when there is no file at the path. `hash` is the SHA-256 of the content in hex. */
-  read(
-    path: string,
-  ): Promise<{ content: string; encoding: "text" | "base64"; hash: string; isReadonly: boolean } | null>;
-  /**
-   * Creates or replaces; parents are made. `expectedHash` (null = do not check) refuses with conflict when the
-   * file has changed. The idempotency key makes a repeated call with the same key answer as the first did.
-   */
-  write(input: {
-    path: string;
-    content: string;
-    expectedHash: string | null;
-    idempotencyKey: string;
-  }): Promise<{ created: boolean; sizeBytes: number; hash: string }>;
-  /** Entries below a directory, sorted by path; `recursive` includes everything below. */
-  list(path: string, recursive: boolean): Promise<FileEntry[]>;
-  stat(path: string): Promise<FileEntry | null>;
-  /** Returns false when there was nothing. A directory with entries needs `recursive`. */
-  remove(path: string, recursive: boolean): Promise<boolean>;
+/** What goes wrong inside a tool and is for the model to read: the message is the whole result. */
+export class ToolError extends Error {
+  override readonly name = "ToolError";
 }
 
 /** What a tool is given. A capability reaches the outside only through this. */
