@@ -1,0 +1,47 @@
+import { UserError } from "../src/base/errors.ts";
+import type { Client } from "../src/client/client.ts";
+import { createClient } from "../src/client/client.ts";
+import type { CommandContext } from "./action.ts";
+
+export const DEFAULT_API_URL = "http://127.0.0.1:9000";
+
+/** The server that the client commands talk to: flag, then environment, then this machine. */
+export function clientOf(context: CommandContext, options: { apiUrl?: string | undefined }): Client {
+  return createClient({
+    baseUrl: options.apiUrl ?? (context.env.EVERRUNS_API_URL || DEFAULT_API_URL),
+    apiKey: context.env.EVERRUNS_API_KEY || null,
+  });
+}
+
+/**
+ * Finds a model by its id, the name its vendor gave it, or its display name.
+ *
+ * @returns the id of the model
+ * @throws UserError model_not_found, with the names there are
+ */
+export async function findModel(client: Client, wanted: string): Promise<string> {
+  const { data } = await client.listModels();
+  const found =
+    data.find((model) => model.id === wanted) ??
+    data.find((model) => model.model_id === wanted) ??
+    data.find((model) => model.display_name.toLowerCase() === wanted.toLowerCase());
+  if (found) return found.id;
+  const names = data.map((model) => model.model_id).slice(0, NAMES_SHOWN);
+  const rest = data.length > names.length ? ` and ${data.length - names.length} more` : "";
+  const known = names.length === 0 ? "the server has none" : `there are ${names.join(", ")}${rest}`;
+  throw new UserError("model_not_found", `no model ${wanted}; ${known} (everruns models)`);
+}
+const NAMES_SHOWN = 8;
+
+/** Begins a session. @throws ClientError, UserError for an agent or a model that does not exist */
+export async function createSession(
+  client: Client,
+  options: { agent?: string | undefined; model?: string | undefined },
+): Promise<string> {
+  const { agent, model } = options;
+  const session = await client.createSession({
+    ...(agent === undefined ? {} : { agent_id: (await client.getAgent(agent)).id }),
+    ...(model === undefined ? {} : { model_id: await findModel(client, model) }),
+  });
+  return session.id;
+}

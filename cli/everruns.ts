@@ -1,0 +1,249 @@
+#!/usr/bin/env bun
+/**
+ * The composition root: the only room that reads the environment, builds things and ends the program. This file
+ * knows the words of the command line and nothing else; what a command needs is loaded when it is called, so that
+ * `everruns --version` loads nothing.
+ */
+import { Command, Option } from "commander";
+import { type CommandContext, runCommand } from "./action.ts";
+import { versionText } from "./version.ts";
+
+const program = new Command("everruns")
+  .description("Durable AI agents: one server, one PostgreSQL, sessions that survive a crash.")
+  .version(versionText(), "-V, --version", "print the version")
+  .helpOption("-h, --help", "print help for a command")
+  .usage("<command> [options]")
+  .showSuggestionAfterError(true)
+  .configureHelp({ showGlobalOptions: false })
+  .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
+
+program.commandsGroup("Talk to an agent:");
+
+clientCommand("run", "send one message and stream the answer to stdout")
+  .argument(
+    "[prompt...]",
+    "the message; - reads it from stdin, which is also the default when stdin is a pipe",
+  )
+  .option("-a, --agent <agent>", "agent of the new session, by name or id")
+  .option("-m, --model <model>", "model, by name or id, instead of the agent's or the server's default")
+  .addOption(
+    new Option("-s, --session <id>", "go on with this session instead of a new one").conflicts("agent"),
+  )
+  .option("--json", "print the turn's events instead, one JSON object a line")
+  .option("-v, --verbose", "print tool calls and status to stderr even when it is not a terminal")
+  .addHelpText(
+    "after",
+    `
+The answer goes to stdout and nothing else does. Ctrl+C cancels the turn on the server.
+
+Examples:
+  everruns run "What time is it in Kyiv?"
+  git diff | everruns run --agent reviewer -
+  everruns run --session session_0198… "And in Lviv?"
+  everruns run --json "hello" | jq -r .type
+
+Exit codes: 0 the turn completed · 1 it failed, was sealed or cancelled · 2 wrong usage`,
+  )
+  .action((prompt: string[], options) =>
+    start(async (context) => (await import("./run.ts")).runPrompt(context, { prompt, ...options })),
+  );
+
+clientCommand("chat", "talk with an agent in the terminal")
+  .argument("[session]", "id of the session to come back to; without it a new one begins")
+  .addOption(new Option("-a, --agent <agent>", "agent of the new session, by name or id"))
+  .option("-m, --model <model>", "model of the new session, by name or id")
+  .addHelpText(
+    "after",
+    `
+Keys: Enter sends · Esc interrupts the turn · Ctrl+C leaves, the session goes on · /help lists the rest
+
+Examples:
+  everruns chat
+  everruns chat --agent reviewer
+  everruns chat session_0198…      come back to a session`,
+  )
+  .action((session: string | undefined, options) =>
+    start(async (context) => (await import("./chat.ts")).chat(context, { session, ...options })),
+  );
+
+program.commandsGroup("Run the platform:");
+
+serverCommand("serve", "run the API and workers, with an embedded PostgreSQL unless --database-url is given")
+  .option("-p, --port <port>", "port to listen on, 0 picks a free one (PORT; 9000)")
+  .option("--host <address>", "address to listen on (HOST; 127.0.0.1)")
+  .option("--workers <n>", "worker loops in this process, 0 for none (EVERRUNS_WORKERS; 1)")
+  .option("--concurrency <n>", "turns that each worker runs at once (EVERRUNS_CONCURRENCY)")
+  .addHelpText(
+    "after",
+    `
+Keys of model providers: OPENAI_API_KEY and ANTHROPIC_API_KEY are read on the first start. Without any, the
+simulated model llmsim answers.
+
+Examples:
+  everruns serve
+  everruns serve --port 0 --data-dir ./data
+  DATABASE_URL=postgres://user:secret@host/db everruns serve --workers 0
+
+Ctrl+C stops: running turns are handed back and go on at the next start.`,
+  )
+  .action((options) => start(async (context) => (await import("./serve.ts")).serveCommand(options, context)));
+
+serverCommand("worker", "run workers only, beside a server or on another machine")
+  .option("--concurrency <n>", "turns that the worker runs at once (EVERRUNS_CONCURRENCY)")
+  .addHelpText(
+    "after",
+    `
+Without --database-url it finds the embedded database of a server on this machine.
+
+Examples:
+  everruns worker --concurrency 20
+  DATABASE_URL=postgres://user:secret@host/db everruns worker
+
+Ctrl+C or SIGTERM drains: finished steps are kept, other workers go on from there.`,
+  )
+  .action((options) =>
+    start(async (context) => (await import("./worker.ts")).workerCommand(options, context)),
+  );
+
+serverCommand("migrate", "bring the database's schema up to date")
+  .addArgument(
+    program
+      .createArgument("[action]", "apply what is missing, or print what is there")
+      .choices(["apply", "status"])
+      .default("apply"),
+  )
+  .addHelpText(
+    "after",
+    `
+\`everruns serve\` migrates its embedded database by itself; an external one is migrated by this command.
+
+Examples:
+  DATABASE_URL=postgres://user:secret@host/db everruns migrate
+  everruns migrate status`,
+  )
+  .action((action: "apply" | "status", options) =>
+    start(async (context) => (await import("./migrate.ts")).migrateCommand(action, options, context)),
+  );
+
+program.commandsGroup("Look at things:");
+
+for (const [name, what] of [
+  ["agents", "stored agents"],
+  ["sessions", "sessions, newest first"],
+  ["runs", "runs of turns, newest first"],
+  ["models", "models that can be chosen"],
+] as const) {
+  clientCommand(name, `list ${what}, or get one`)
+    .addArgument(program.createArgument("[action]").choices(["list", "get"]).default("list"))
+    .argument("[id]", name === "agents" ? "id or name, for get" : "id, for get")
+    .addOption(
+      new Option("-o, --output <format>", "how to print").choices(["table", "json"]).default("table"),
+    )
+    .option("-n, --limit <n>", "how many to list, 1 to 100", "20")
+    .addHelpText("after", `\nExamples:\n  everruns ${name}\n  everruns ${name} get <id> -o json`)
+    .action((action: "list" | "get", id: string | undefined, options) =>
+      start(async (context) =>
+        (await import("./resources.ts")).resources(context, { resource: name, action, id, ...options }),
+      ),
+    );
+}
+
+program.commandsGroup("Look after it:").helpCommand("help [command]", "print help for a command");
+
+serverOptions(clientCommand("doctor", "say what is wrong and what to type next"))
+  .option("--json", "print the findings as JSON")
+  .addHelpText(
+    "after",
+    "\nStarts nothing and changes nothing.\n\nExit codes: 0 all well · 1 something is wrong",
+  )
+  .action((options) => start(async (context) => (await import("./doctor.ts")).doctor(context, options)));
+
+serverCommand("config", "print the configuration in force and where each value comes from")
+  .option("--json", "print it as JSON")
+  .addHelpText(
+    "after",
+    "\nFlags win over the environment, the environment over defaults. Secrets are not printed.",
+  )
+  .action((options) => start(async (context) => (await import("./config.ts")).printConfig(context, options)));
+
+program
+  .command("version")
+  .description("print the version")
+  .action(() => start(async ({ out }) => void out.line(versionText())));
+
+program.addHelpText(
+  "after",
+  `
+Environment:
+  EVERRUNS_API_URL    server of the client commands (http://127.0.0.1:9000)
+  EVERRUNS_API_KEY    key for it, when it asks for one
+  DATABASE_URL        PostgreSQL 15 or newer instead of the embedded one
+  EVERRUNS_DATA_DIR   where the embedded database and the encryption key live
+  NO_COLOR            no colours
+
+Start here:
+  everruns serve
+  everruns run "hello"     in another terminal
+
+Exit codes: 0 done · 1 failed · 2 wrong usage or configuration`,
+);
+
+for (const command of [program, ...program.commands]) {
+  const help = command === program ? "everruns --help" : `everruns ${command.name()} --help`;
+  command.configureOutput({ outputError: (text, write) => write(oneLine(text, help)) });
+}
+if (process.argv.length <= 2) program.help();
+await program.parseAsync();
+
+/** A command that talks to a server over HTTP. */
+function clientCommand(name: string, summary: string): Command {
+  return program
+    .command(name)
+    .summary(summary)
+    .description(sentence(summary))
+    .option("--api-url <url>", "server to talk to (EVERRUNS_API_URL; http://127.0.0.1:9000)");
+}
+
+/** A command that works on the database itself. */
+function serverCommand(name: string, summary: string): Command {
+  return serverOptions(program.command(name).summary(summary).description(sentence(summary)));
+}
+
+function serverOptions(command: Command): Command {
+  return command
+    .option("--database-url <url>", "PostgreSQL 15 or newer (DATABASE_URL; the embedded one)")
+    .option("--data-dir <path>", "home of the embedded database and the key (EVERRUNS_DATA_DIR)")
+    .addOption(
+      new Option(
+        "--log-format <format>",
+        "pretty or json (EVERRUNS_LOG_FORMAT; pretty on a terminal)",
+      ).choices(["pretty", "json"]),
+    )
+    .addOption(
+      new Option("--log-level <level>", "debug, info, warn or error (EVERRUNS_LOG_LEVEL; info)").choices([
+        "debug",
+        "info",
+        "warn",
+        "error",
+      ]),
+    );
+}
+
+function start(command: (context: CommandContext) => Promise<number | undefined>): Promise<never> {
+  return runCommand(command);
+}
+
+/** `error: unknown option '--prot'\n(Did you mean --port?)` → one line that begins with our name. */
+function oneLine(text: string, help: string): string {
+  const [problem = "", suggestion] = text
+    .trim()
+    .replace(/^error: /, "")
+    .split(/\s*\n\s*/);
+  const similar = /^\(Did you mean (.*)\)$/.exec(suggestion ?? "")?.[1];
+  const advice = similar ? `did you mean ${similar}` : `see ${help}`;
+  return `everruns: ${problem.replace(/\.$/, "").replace("command-argument value", "the value")}; ${advice}\n`;
+}
+
+function sentence(summary: string): string {
+  return `${summary.charAt(0).toUpperCase()}${summary.slice(1)}.`;
+}

@@ -1,0 +1,243 @@
+/**
+ * The client room: what a program outside would write to work with an Everruns server, and nothing that such a
+ * program could not do. The terminal apps and the command line stand on it, so they can do nothing that the public
+ * API does not offer.
+ *
+ *   client.ts       typed calls over fetch
+ *   stream.ts       the event stream of a session, across reconnects
+ *   transcript.ts   PURE: events folded into what a person reads
+ *   answer.ts       PURE: events folded into what a script reads
+ *
+ * It never reads the environment, never writes to a terminal and never keeps state beside what it returns.
+ */
+import type { Agent } from "../contract/agent.ts";
+import type { CapabilityInfo } from "../contract/capability.ts";
+import type { Event, EventType } from "../contract/event.ts";
+import type { CreateMessageRequest, CreateMessageResponse, Message } from "../contract/message.ts";
+import type { ModelWithProvider, Provider } from "../contract/provider.ts";
+import type { Run } from "../contract/run.ts";
+import type { CreateSessionRequest, Session } from "../contract/session.ts";
+import { ClientError, errorFromResponse } from "./errors.ts";
+import type { EventSource, StreamQuery } from "./stream.ts";
+
+export interface ClientOptions {
+  /** `http://host:port`, with or without `/api`, `/v1` and trailing slashes. */
+  baseUrl: string;
+  /** Sent as it is in `Authorization`; none when null. */
+  apiKey: string | null;
+  fetch?: ((url: string, init: RequestInit) => Promise<Response>) | undefined;
+}
+
+/** A page of a list, newest or first by name first, as the route says. */
+export interface Page<T> {
+  data: T[];
+  total: number;
+  offset: number;
+  limit: number;
+}
+
+export interface PageQuery {
+  offset?: number | undefined;
+  /** 1 to 100; the server's default is 20. */
+  limit?: number | undefined;
+  search?: string | undefined;
+}
+
+export interface Health {
+  status: string;
+  version: string;
+  auth_mode: string;
+}
+
+/** Every call throws ClientError: with the server's status and code, or status 0 when no answer came. */
+export interface Client extends EventSource {
+  /** Origin and path prefix without `/api`, for messages. */
+  readonly baseUrl: string;
+
+  health(signal?: AbortSignal): Promise<Health>;
+  /** Resolves to what `/ready` said, whether the server is ready or not. */
+  ready(signal?: AbortSignal): Promise<{ isReady: boolean; body: Record<string, unknown> }>;
+
+  listAgents(query?: PageQuery): Promise<Page<Agent>>;
+  getAgent(idOrName: string): Promise<Agent>;
+
+  listSessions(query?: PageQuery & { agent_id?: string | undefined }): Promise<Page<Session>>;
+  getSession(id: string): Promise<Session>;
+  createSession(request: Partial<CreateSessionRequest>): Promise<Session>;
+
+  listMessages(sessionId: string): Promise<Message[]>;
+  createMessage(sessionId: string, request: CreateMessageRequest): Promise<CreateMessageResponse>;
+  /** Ends the turn under way; `no_op` when there is none. */
+  cancelTurn(sessionId: string): Promise<{ status: "cancelled" | "no_op"; message: string }>;
+  listEvents(
+    sessionId: string,
+    query?: StreamQuery & { limit?: number | undefined; afterSequence?: number | undefined },
+  ): Promise<Event[]>;
+  /** Id of the newest event, or null when there is none: where a stream begins that replays nothing. */
+  lastEventId(sessionId: string): Promise<string | null>;
+
+  listRuns(
+    query?: PageQuery & { session_id?: string; agent_id?: string; status?: string },
+  ): Promise<Page<Run>>;
+  getRun(turnId: string): Promise<Run>;
+
+  listModels(): Promise<Page<ModelWithProvider>>;
+  getModel(id: string): Promise<ModelWithProvider>;
+  listProviders(): Promise<Page<Provider>>;
+  listCapabilities(query?: PageQuery): Promise<Page<CapabilityInfo>>;
+}
+
+/** A request that has no answer after this long is given up; streams have their own rule. */
+const REQUEST_TIMEOUT_MS = 30_000;
+
+export function createClient(options: ClientOptions): Client {
+  const baseUrl = normalizeBaseUrl(options.baseUrl);
+  const doFetch = options.fetch ?? ((url, init) => fetch(url, init));
+  const headers: Record<string, string> = { accept: "application/json" };
+  if (options.apiKey !== null) headers.authorization = options.apiKey;
+
+  const send = async (url: string, init: RequestInit): Promise<Response> => {
+    try {
+      return await doFetch(url, init);
+    } catch (error) {
+      throw unreachable(baseUrl, error);
+    }
+  };
+
+  const call = async <T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> => {
+    const timeout = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
+    const response = await send(`${baseUrl}${path}`, {
+      method,
+      headers: body === undefined ? headers : { ...headers, "content-type": "application/json" },
+      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    if (!response.ok) throw await errorFromResponse(response);
+    return (await readJson(response, baseUrl)) as T;
+  };
+  const get = <T>(path: string, query: QueryValues = {}) =>
+    call<T>("GET", `/api/v1${path}${queryText(query)}`);
+  const post = <T>(path: string, body: unknown) => call<T>("POST", `/api/v1${path}`, body);
+
+  const listEvents: Client["listEvents"] = async (sessionId, query = {}) => {
+    const { data } = await get<{ data: Event[] }>(`/sessions/${enc(sessionId)}/events`, {
+      ...eventQuery(query),
+      limit: query.limit,
+      after_sequence: query.afterSequence,
+    });
+    return data;
+  };
+
+  return {
+    baseUrl,
+    health: (signal) => call("GET", "/health", undefined, signal),
+    async ready(signal) {
+      try {
+        return { isReady: true, body: await call("GET", "/ready", undefined, signal) };
+      } catch (error) {
+        if (!(error instanceof ClientError) || error.status !== 503) throw error;
+        return { isReady: false, body: { status: "not_ready", detail: error.detail } };
+      }
+    },
+    listAgents: (query) => get("/agents", { ...query }),
+    getAgent: (idOrName) => get(`/agents/${enc(idOrName)}`),
+    listSessions: (query) => get("/sessions", { ...query }),
+    getSession: (id) => get(`/sessions/${enc(id)}`),
+    createSession: (request) => post("/sessions", request),
+    listMessages: async (sessionId) =>
+      (await get<{ data: Message[] }>(`/sessions/${enc(sessionId)}/messages`)).data,
+    createMessage: (sessionId, request) => post(`/sessions/${enc(sessionId)}/messages`, request),
+    cancelTurn: (sessionId) => post(`/sessions/${enc(sessionId)}/cancel`, {}),
+    listEvents,
+    // A limited list begins at a turn's start and may be longer than its limit: the last of it is the newest.
+    lastEventId: async (sessionId) => (await listEvents(sessionId, { limit: 1 })).at(-1)?.id ?? null,
+    listRuns: (query) => get("/runs", { ...query }),
+    getRun: (turnId) => get(`/runs/${enc(turnId)}`),
+    listModels: () => get("/models"),
+    getModel: (id) => get(`/models/${enc(id)}`),
+    listProviders: () => get("/providers"),
+    listCapabilities: (query) => get("/capabilities", { ...query }),
+    async openEventStream(sessionId, query, signal) {
+      const path = `/api/v1/sessions/${enc(sessionId)}/sse${queryText(eventQuery(query))}`;
+      const response = await send(`${baseUrl}${path}`, {
+        headers: { ...headers, accept: "text/event-stream", "cache-control": "no-cache" },
+        signal,
+      });
+      if (!response.ok) throw await errorFromResponse(response);
+      if (!(response.headers.get("content-type") ?? "").startsWith("text/event-stream")) {
+        throw notEverruns(baseUrl, response.status);
+      }
+      return response;
+    },
+  };
+}
+
+/**
+ * `http://127.0.0.1:9000/api/v1/` and every shorter spelling → `http://127.0.0.1:9000`.
+ *
+ * @throws ClientError invalid_url
+ */
+export function normalizeBaseUrl(text: string): string {
+  const spelled = /^https?:\/\//i.test(text) ? text : `http://${text}`;
+  let url: URL;
+  try {
+    url = new URL(spelled);
+  } catch {
+    throw new ClientError(`not a server address: ${text}`, { status: 0, code: "invalid_url" });
+  }
+  const path = url.pathname
+    .replace(/\/+$/, "")
+    .replace(/\/v1$/, "")
+    .replace(/\/api$/, "");
+  return url.origin + path;
+}
+
+type QueryValues = Record<string, string | number | readonly string[] | undefined>;
+
+function queryText(values: QueryValues): string {
+  const pairs = Object.entries(values).flatMap(([name, value]) => {
+    if (value === undefined) return [];
+    const list = Array.isArray(value) ? (value as readonly string[]) : [String(value)];
+    return list.map((item) => `${enc(name)}=${enc(item)}`);
+  });
+  return pairs.length === 0 ? "" : `?${pairs.join("&")}`;
+}
+
+function eventQuery(query: StreamQuery): QueryValues {
+  const names = (types: readonly EventType[] | undefined) => types as readonly string[] | undefined;
+  return { since_id: query.sinceId, types: names(query.types), exclude: names(query.exclude) };
+}
+
+const enc = encodeURIComponent;
+
+async function readJson(response: Response, baseUrl: string): Promise<unknown> {
+  if (response.status === 204) return undefined;
+  const text = await response.text();
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw notEverruns(baseUrl, response.status);
+  }
+}
+
+function notEverruns(baseUrl: string, status: number): ClientError {
+  return new ClientError(`what answers at ${baseUrl} is not an everruns server`, {
+    status,
+    code: "not_everruns",
+  });
+}
+
+function unreachable(baseUrl: string, error: unknown): ClientError {
+  const code = (error as { code?: unknown } | null)?.code;
+  if (error instanceof DOMException && error.name === "TimeoutError") {
+    return new ClientError(`${baseUrl} did not answer within ${REQUEST_TIMEOUT_MS / 1000} s`, {
+      status: 0,
+      code: "timeout",
+    });
+  }
+  const isRefused = code === "ConnectionRefused" || code === "ECONNREFUSED";
+  const message = isRefused
+    ? `no server at ${baseUrl}; start one with \`everruns serve\``
+    : `cannot reach ${baseUrl}`;
+  return new ClientError(message, { status: 0, code: "unreachable", cause: isRefused ? undefined : error });
+}

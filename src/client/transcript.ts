@@ -1,0 +1,440 @@
+/**
+ * The transcript: a pure fold of one session's events into what a person reads. The terminal, the browser and the
+ * tests show the same thing because they show this.
+ *
+ * Promises, each held by a property test:
+ *   fold(fold(v, a), b) = fold(v, a ++ b)         events may come one at a time or in bursts
+ *   events at or below `sequence` change nothing  a replayed stream is harmless
+ *   pruned deltas change nothing                  the completed message carries the whole text
+ *   a dead attempt leaves no trace                its text is discarded when the next attempt announces itself
+ *   a settled entry never changes again           so a terminal may print it once and forget it
+ */
+import { assertNever } from "../base/assert.ts";
+import type { Event, EventOf } from "../contract/event.ts";
+import { isEventType } from "../contract/event.ts";
+import type { ContentPart, Message } from "../contract/message.ts";
+import { textOf } from "../contract/message.ts";
+import { addUsage, NO_USAGE, type TokenUsage } from "../contract/usage.ts";
+
+interface EntryBase {
+  /** Id of the event that opened the entry; unique in the transcript and stable. */
+  key: string;
+  turnId: string | null;
+  /** True when no later event can change the entry. */
+  isSettled: boolean;
+}
+
+export interface UserEntry extends EntryBase {
+  kind: "user";
+  text: string;
+  imageCount: number;
+}
+
+export interface AssistantEntry extends EntryBase {
+  kind: "assistant";
+  text: string;
+  thinking: string;
+  /** False once the whole message stands, or its turn ended without it. */
+  isStreaming: boolean;
+  /** 1-based place of the model call in its turn; null when the stream did not say. */
+  iteration: number | null;
+}
+
+export interface ToolEntry extends EntryBase {
+  kind: "tool";
+  callId: string;
+  name: string;
+  arguments: unknown;
+  /** `pending`: asked for by the model, not begun. `interrupted`: its turn ended before it did. */
+  status: "pending" | "running" | "success" | "error" | "timeout" | "cancelled" | "interrupted";
+  /** What the running tool said last; empty when nothing. */
+  progress: string;
+  output: string;
+  error: string | null;
+  durationMs: number | null;
+  /** RFC 3339; null while pending. */
+  startedAt: string | null;
+}
+
+export interface ErrorEntry extends EntryBase {
+  kind: "error";
+  text: string;
+  code: string | null;
+  /** What the turn itself gave as the reason, when it says more than `text`. */
+  detail: string | null;
+}
+
+export interface NoticeEntry extends EntryBase {
+  kind: "notice";
+  text: string;
+}
+
+export type Entry = UserEntry | AssistantEntry | ToolEntry | ErrorEntry | NoticeEntry;
+export type TurnOutcome = "completed" | "failed" | "sealed" | "cancelled";
+
+export interface Transcript {
+  entries: readonly Entry[];
+  status: "started" | "active" | "idle";
+  /** The turn under way, or null. */
+  turnId: string | null;
+  lastOutcome: TurnOutcome | null;
+  /** Name of the model that spoke last, or null. */
+  model: string | null;
+  usage: TokenUsage;
+  /** Usage at the beginning of the turn under way: the turn's own total replaces what was counted since. */
+  usageBeforeTurn: TokenUsage;
+  /** The cursor: sequence of the last event that was folded in; 0 for none. */
+  sequence: number;
+  lastEventId: string | null;
+}
+
+export const emptyTranscript: Transcript = {
+  entries: [],
+  status: "started",
+  turnId: null,
+  lastOutcome: null,
+  model: null,
+  usage: NO_USAGE,
+  usageBeforeTurn: NO_USAGE,
+  sequence: 0,
+  lastEventId: null,
+};
+
+/** Folds events into a transcript. Pure: `view` is left as it was, entries that did not change stay the same objects. */
+export function foldTranscript(view: Transcript, events: readonly Event[]): Transcript {
+  if (events.length === 0) return view;
+  const draft: Draft = { ...view, entries: [...view.entries] };
+  for (const event of events) {
+    if (event.sequence <= draft.sequence) continue;
+    draft.sequence = event.sequence;
+    draft.lastEventId = event.id;
+    // A newer server may know events that this program does not; they move the cursor and nothing else.
+    if (isEventType(event.type)) apply(draft, event);
+  }
+  return draft;
+}
+
+/** How many leading entries are settled: what may be printed for good. */
+export function settledCount(view: Transcript): number {
+  const open = view.entries.findIndex((entry) => !entry.isSettled);
+  return open < 0 ? view.entries.length : open;
+}
+
+/** US dollars, or null when no model call had a price. */
+export function costOf(usage: TokenUsage): number | null {
+  return usage.effective_cost_usd ?? usage.actual_cost_usd ?? usage.estimated_cost_usd ?? null;
+}
+
+/** Every token that went in or came out, cached ones too. */
+export function tokensOf(usage: TokenUsage): number {
+  return (
+    usage.input_tokens +
+    usage.output_tokens +
+    (usage.cache_read_tokens ?? 0) +
+    (usage.cache_creation_tokens ?? 0)
+  );
+}
+
+type Draft = Omit<Transcript, "entries"> & { entries: Entry[] };
+
+function apply(draft: Draft, event: Event): void {
+  switch (event.type) {
+    case "session.activated":
+    case "turn.started":
+      return beginTurn(draft, event.data.turn_id);
+    case "session.idled":
+      draft.status = "idle";
+      draft.turnId = null;
+      return;
+    case "input.message":
+      return addUserMessage(draft, event);
+    case "turn.completed":
+      return endTurn(draft, event.data.turn_id, "completed", event.data.usage);
+    case "turn.failed":
+      addFailure(draft, event);
+      return endTurn(draft, event.data.turn_id, "failed", undefined);
+    case "turn.sealed":
+      draft.entries.push({
+        ...opened(event),
+        kind: "error",
+        text: `The turn was ended: ${event.data.detail ?? event.data.reason}`,
+        code: event.data.reason,
+        detail: null,
+        isSettled: true,
+      });
+      return endTurn(draft, event.data.turn_id, "sealed", event.data.usage);
+    case "turn.cancelled":
+      endTurn(draft, event.data.turn_id, "cancelled", event.data.usage);
+      draft.entries.push({ ...opened(event), kind: "notice", text: "interrupted", isSettled: true });
+      return;
+    case "reason.started":
+      if (event.data.metadata) draft.model = event.data.metadata.model;
+      return discardOpenAnswer(draft, turnOf(event));
+    case "reason.completed":
+      if (event.data.usage) draft.usage = addUsage(draft.usage, event.data.usage);
+      return;
+    case "reason.thinking.started":
+      openAnswer(draft, event);
+      return;
+    case "reason.thinking.delta": {
+      const { accumulated, delta } = event.data;
+      return changeAnswer(draft, event, (entry) => ({ thinking: accumulated ?? entry.thinking + delta }));
+    }
+    case "reason.thinking.completed":
+      return changeAnswer(draft, event, () => ({ thinking: event.data.thinking }));
+    case "output.message.started":
+      return beginAnswer(draft, event);
+    case "output.message.delta": {
+      const { accumulated, delta } = event.data;
+      return changeAnswer(draft, event, (entry) => ({ text: accumulated ?? entry.text + delta }));
+    }
+    case "output.message.completed":
+      return completeAnswer(draft, event);
+    case "tool.started":
+      return beginTool(draft, event);
+    case "tool.progress":
+      return changeTool(draft, turnOf(event), event.data.tool_call_id, () => ({
+        progress: event.data.message,
+      }));
+    case "tool.completed":
+      return completeTool(draft, event);
+    case "llm.generation":
+      draft.model = event.data.metadata.model;
+      return;
+    case "session.started":
+    case "reason.item":
+    case "act.started":
+    case "act.completed":
+    case "file.written":
+      return; // nothing that a reader of the conversation needs to see
+    default:
+      assertNever(event);
+  }
+}
+
+/** The turn that an event belongs to, or null when the envelope does not say. */
+export function turnOf(event: Event): string | null {
+  if (event.context.turn_id !== undefined) return event.context.turn_id;
+  return "turn_id" in event.data ? event.data.turn_id : null;
+}
+
+function opened(event: Event): { key: string; turnId: string | null } {
+  return { key: event.id, turnId: turnOf(event) };
+}
+
+// ---- turns
+
+function beginTurn(draft: Draft, turnId: string): void {
+  if (draft.turnId !== turnId) draft.usageBeforeTurn = draft.usage;
+  draft.status = "active";
+  draft.turnId = turnId;
+}
+
+function endTurn(draft: Draft, turnId: string, outcome: TurnOutcome, usage: TokenUsage | undefined): void {
+  if (usage && draft.turnId === turnId) draft.usage = addUsage(draft.usageBeforeTurn, usage);
+  draft.lastOutcome = outcome;
+  draft.entries = draft.entries.flatMap((entry) => {
+    if (entry.isSettled || entry.turnId !== turnId) return [entry];
+    if (entry.kind === "tool") return [{ ...entry, status: "interrupted", isSettled: true }];
+    if (entry.kind !== "assistant") return [{ ...entry, isSettled: true }];
+    return isBlank(entry) ? [] : [{ ...entry, isStreaming: false, isSettled: true }];
+  });
+}
+
+/** A failed turn usually has said so in a message before; then the reason only completes that entry. */
+function addFailure(draft: Draft, event: EventOf<"turn.failed">): void {
+  const { turn_id: turnId, error, error_code: code = null } = event.data;
+  const at = draft.entries.findLastIndex((entry) => isOpen(entry, "error", turnId));
+  const said = draft.entries[at];
+  if (said?.kind === "error") {
+    draft.entries[at] = {
+      ...said,
+      code: said.code ?? code,
+      detail: said.text === error ? null : error,
+      isSettled: true,
+    };
+    return;
+  }
+  draft.entries.push({ ...opened(event), kind: "error", text: error, code, detail: null, isSettled: true });
+}
+
+function isOpen(entry: Entry, kind: Entry["kind"], turnId: string | null): boolean {
+  return !entry.isSettled && entry.kind === kind && entry.turnId === turnId;
+}
+
+// ---- messages
+
+function addUserMessage(draft: Draft, event: EventOf<"input.message">): void {
+  // A cancel writes a message pair for the model's sake; the reader has the notice already.
+  if (draft.lastOutcome === "cancelled" && isAfterCancel(draft, turnOf(event))) return;
+  const { content } = event.data.message;
+  draft.entries.push({
+    ...opened(event),
+    kind: "user",
+    text: textOf(content),
+    imageCount: content.filter((part) => part.type === "image" || part.type === "image_file").length,
+    isSettled: true,
+  });
+}
+
+function isAfterCancel(draft: Draft, turnId: string | null): boolean {
+  const last = draft.entries.at(-1);
+  return turnId !== null && last?.kind === "notice" && last.turnId === turnId;
+}
+
+function openAnswerIndex(draft: Draft, turnId: string | null): number {
+  return draft.entries.findLastIndex((entry) => isOpen(entry, "assistant", turnId));
+}
+
+function openAnswer(draft: Draft, event: Event): number {
+  const at = openAnswerIndex(draft, turnOf(event));
+  if (at >= 0) return at;
+  draft.entries.push({
+    ...opened(event),
+    kind: "assistant",
+    text: "",
+    thinking: "",
+    isStreaming: true,
+    iteration: null,
+    isSettled: false,
+  });
+  return draft.entries.length - 1;
+}
+
+function changeAnswer(
+  draft: Draft,
+  event: Event,
+  change: (entry: AssistantEntry) => Partial<AssistantEntry>,
+): void {
+  const at = openAnswer(draft, event);
+  const entry = draft.entries[at];
+  if (entry?.kind === "assistant") draft.entries[at] = { ...entry, ...change(entry) };
+}
+
+/** A model call that begins while an answer of the same turn is still open: the attempt that wrote it is dead. */
+function discardOpenAnswer(draft: Draft, turnId: string | null): void {
+  const at = openAnswerIndex(draft, turnId);
+  if (at >= 0) draft.entries.splice(at, 1);
+}
+
+function beginAnswer(draft: Draft, event: EventOf<"output.message.started">): void {
+  const { iteration = null, model } = event.data;
+  if (model !== undefined) draft.model = model;
+  const open = draft.entries[openAnswerIndex(draft, turnOf(event))];
+  const wasOnlyThinking = open?.kind === "assistant" && open.iteration === null && open.text === "";
+  if (!wasOnlyThinking) discardOpenAnswer(draft, turnOf(event));
+  changeAnswer(draft, event, () => ({ iteration }));
+}
+
+function completeAnswer(draft: Draft, event: EventOf<"output.message.completed">): void {
+  const { message, metadata, error_code: code } = event.data;
+  const turnId = turnOf(event);
+  if (metadata) draft.model = metadata.model;
+  if (draft.lastOutcome === "cancelled" && isAfterCancel(draft, turnId)) return;
+  const text = textOf(message.content);
+  if (code !== undefined) {
+    discardOpenAnswer(draft, turnId);
+    draft.entries.push({ ...opened(event), kind: "error", text, code, detail: null, isSettled: false });
+    return;
+  }
+  changeAnswer(draft, event, (entry) => ({
+    text,
+    thinking: message.thinking ?? entry.thinking,
+    isStreaming: false,
+  }));
+  const at = openAnswerIndex(draft, turnId);
+  const entry = draft.entries[at];
+  if (entry?.kind === "assistant") {
+    if (isBlank(entry)) draft.entries.splice(at, 1);
+    else draft.entries[at] = { ...entry, isSettled: true };
+  }
+  for (const call of toolCalls(message)) {
+    const tool = newTool(`${event.id}:${call.id}`, turnId, call);
+    if (openToolIndex(draft, turnId, call.id) < 0) draft.entries.push(tool);
+  }
+}
+
+function isBlank(entry: AssistantEntry): boolean {
+  return entry.text.trim() === "" && entry.thinking.trim() === "";
+}
+
+// ---- tools
+
+interface Call {
+  id: string;
+  name: string;
+  arguments: unknown;
+}
+
+function toolCalls(message: Message): Call[] {
+  return message.content.flatMap((part) => (part.type === "tool_call" ? [part] : []));
+}
+
+function newTool(key: string, turnId: string | null, call: Call): ToolEntry {
+  return {
+    key,
+    turnId,
+    isSettled: false,
+    kind: "tool",
+    callId: call.id,
+    name: call.name,
+    arguments: call.arguments,
+    status: "pending",
+    progress: "",
+    output: "",
+    error: null,
+    durationMs: null,
+    startedAt: null,
+  };
+}
+
+/** Call ids are only unique within a turn: some providers count from one in every answer. */
+function openToolIndex(draft: Draft, turnId: string | null, callId: string): number {
+  return draft.entries.findLastIndex(
+    (entry) => isOpen(entry, "tool", turnId) && entry.kind === "tool" && entry.callId === callId,
+  );
+}
+
+function changeTool(
+  draft: Draft,
+  turnId: string | null,
+  callId: string,
+  change: (entry: ToolEntry) => Partial<ToolEntry>,
+): void {
+  const at = openToolIndex(draft, turnId, callId);
+  const entry = draft.entries[at];
+  if (entry?.kind === "tool") draft.entries[at] = { ...entry, ...change(entry) };
+}
+
+function beginTool(draft: Draft, event: EventOf<"tool.started">): void {
+  const call = event.data.tool_call;
+  const turnId = turnOf(event);
+  if (openToolIndex(draft, turnId, call.id) < 0) draft.entries.push(newTool(event.id, turnId, call));
+  changeTool(draft, turnId, call.id, () => ({ status: "running", startedAt: event.ts, progress: "" }));
+}
+
+function completeTool(draft: Draft, event: EventOf<"tool.completed">): void {
+  const { tool_call_id: callId, tool_name: name, status, result, error, duration_ms } = event.data;
+  const turnId = turnOf(event);
+  if (openToolIndex(draft, turnId, callId) < 0) {
+    draft.entries.push(newTool(event.id, turnId, { id: callId, name, arguments: null }));
+  }
+  changeTool(draft, turnId, callId, () => ({
+    status,
+    output: outputOf(result ?? []),
+    error: error ?? null,
+    durationMs: duration_ms ?? null,
+    isSettled: true,
+  }));
+}
+
+/** The readable part of a tool's result: its text, or what else it holds as JSON. */
+function outputOf(parts: readonly ContentPart[]): string {
+  return parts
+    .map((part) => {
+      if (part.type === "text") return part.text;
+      if (part.type === "image" || part.type === "image_file") return "[image]";
+      return JSON.stringify(part);
+    })
+    .join("\n");
+}

@@ -1,0 +1,61 @@
+import { describe, expect, test } from "bun:test";
+import packageJson from "../../package.json" with { type: "json" };
+import { runCli } from "./support.ts";
+
+describe("wrong usage ends with one line and exit code 2", () => {
+  const cases: [string, string[], string][] = [
+    ["an unknown flag, with the one that was meant", ["serve", "--prot", "1"], "did you mean --port?"],
+    ["an unknown flag, with where to look", ["run", "--zzzzzz", "hi"], "see everruns run --help"],
+    [
+      "an unknown command, with the one that was meant",
+      ["srve"],
+      "unknown command 'srve'; did you mean serve?",
+    ],
+    ["an unknown command, with where to look", ["zzzzzz"], "unknown command 'zzzzzz'; see everruns --help"],
+    ["a flag without its value", ["serve", "--port"], "argument missing; see everruns serve --help"],
+    ["a value that is not allowed", ["migrate", "undo"], "Allowed choices are apply, status"],
+    ["too many arguments", ["version", "a"], "too many arguments"],
+    ["flags that exclude each other", ["run", "-s", "session_1", "-a", "x", "hi"], "cannot be used with"],
+    ["an empty message", ["run", "  "], "the message is empty"],
+  ];
+  for (const [name, args, expected] of cases) {
+    test(name, async () => {
+      const { code, stdout, stderr } = await runCli(args);
+      expect(stderr).toContain(expected);
+      expect(stderr).toMatch(/^everruns: [^\n]+\n$/);
+      expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    });
+  }
+});
+
+describe("help", () => {
+  test("is what `everruns` alone prints, and `--help` too", async () => {
+    const alone = await runCli([]);
+    const asked = await runCli(["--help"]);
+    expect(alone.code).toBe(0);
+    expect(alone.stdout).toBe(asked.stdout);
+    for (const word of ["Talk to an agent:", "EVERRUNS_API_URL", "everruns run", "Exit codes"]) {
+      expect(asked.stdout).toContain(word);
+    }
+  });
+
+  const commands = "run chat serve worker migrate agents sessions runs models doctor config version".split(
+    " ",
+  );
+  for (const command of commands) {
+    test(`of ${command} fits a terminal of 100 columns`, async () => {
+      const { code, stdout, stderr } = await runCli([command, "--help"]);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+      expect(stdout).toStartWith(`Usage: everruns ${command}`);
+      for (const line of stdout.split("\n")) expect(line.length, line).toBeLessThanOrEqual(115);
+    });
+  }
+});
+
+describe("the version", () => {
+  for (const args of [["--version"], ["-V"], ["version"]]) {
+    test(`is printed by ${args.join(" ")}`, async () => {
+      expect(await runCli(args)).toEqual({ code: 0, stdout: `${packageJson.version}\n`, stderr: "" });
+    });
+  }
+});
