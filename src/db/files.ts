@@ -3,11 +3,10 @@
  *
  * A change is planned in code on what one statement read, and written by one statement that does nothing unless
  * the workspace still has the version that was read: no lock is held while anybody thinks, and the limits hold
- * exactly. Who loses the race reads again. Changes through one store wait for each other here, so that the
- * parallel tool calls of a turn do not race among themselves.
+ * exactly. Who loses the race reads again.
  */
 import { UserError } from "../base/errors.ts";
-import { createSemaphore } from "../base/semaphore.ts";
+import { createKeyedMutex, type KeyedMutex } from "../base/keyed-mutex.ts";
 import type { InitialFile } from "../contract/common.ts";
 import type { FileChange, FileContent, FileEntry, FileStore } from "../contract/file-store.ts";
 import { limits } from "../contract/limits.ts";
@@ -30,19 +29,22 @@ export interface WorkspaceScope {
   workspaceId: string;
 }
 
+/**
+ * Stores for many workspaces that share one queue a workspace: make this once a process, so that the parallel tool
+ * calls of a turn wait for each other instead of losing races.
+ */
+export function createFileStores(db: Db): (scope: WorkspaceScope) => FileStore {
+  const queues = createKeyedMutex();
+  return (scope) => openStore(db, scope, queues);
+}
+
 export function createFileStore(db: Db, scope: WorkspaceScope): FileStore {
-  const changes = createSemaphore(1);
+  return openStore(db, scope, createKeyedMutex());
+}
+
+function openStore(db: Db, scope: WorkspaceScope, queues: KeyedMutex): FileStore {
   const { sql } = db;
-
-  const change = async (make: () => Promise<FileChange>): Promise<FileChange> => {
-    const release = await changes.acquire();
-    try {
-      return await make();
-    } finally {
-      release();
-    }
-  };
-
+  const change = (make: () => Promise<FileChange>) => queues.run(scope.workspaceId, make);
   return {
     async read(path) {
       const rows = await readFiles(db, scope, [normalize(path)]);

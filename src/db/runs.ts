@@ -1,5 +1,6 @@
 /** The queue's side of a run: claim, heartbeat, hand back, and what a worker loads when it takes one up. */
 import type { Controls } from "../contract/message.ts";
+import type { TokenUsage } from "../contract/usage.ts";
 import type { Db } from "./pool.ts";
 import type { LeaseRef } from "./writer.ts";
 
@@ -118,12 +119,13 @@ export interface StoredStep {
   kind: "reason" | "tool";
   status: "pending" | "settled" | "unknown";
   result: unknown;
+  usage: TokenUsage | null;
 }
 
 /** The checkpoints of a run, in the order in which they were stored. */
 export async function loadSteps({ sql }: Db, runId: string): Promise<StoredStep[]> {
   return sql<StoredStep[]>`
-    select name, kind, status, result from steps where run_id = ${runId} order by finished_at nulls last, name`;
+    select name, kind, status, result, usage from steps where run_id = ${runId} order by finished_at nulls last, name`;
 }
 
 /** Milliseconds until the next queued run is due; null when none is queued, 0 when one is due now. */

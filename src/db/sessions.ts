@@ -5,6 +5,7 @@ import type {
   NetworkAccessList,
   ToolDefinition,
 } from "../contract/common.ts";
+import { HARNESS_DEPTH_MAX } from "./harnesses.ts";
 import type { Db } from "./pool.ts";
 import { asRetryable } from "./sqlstate.ts";
 
@@ -155,6 +156,3 @@ interface TurnConfigRow {
   requested_model_id: string | null;
   model: ResolvedModel | null;
 }
-
-/** A longer chain of parents is a loop. */
-const HARNESS_DEPTH_MAX = 16;

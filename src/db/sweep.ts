@@ -1,0 +1,39 @@
+import { DELTA_TYPES } from "../contract/event.ts";
+import type { Db } from "./pool.ts";
+
+/** "everswee": one sweep at a time in this database. */
+const SWEEP_LOCK = 0x65_76_73_77;
+const RUNS_PER_SWEEP = 500;
+const KEEP_WORKERS_DAYS = 1;
+
+/**
+ * Prunes the token deltas of turns that ended a while ago (the completed messages stand) and forgets workers that
+ * stopped long ago. Does nothing when another process is at it.
+ *
+ * @param options.keepDeltasMs  how long after its end a turn keeps its deltas, for readers that lag
+ */
+export async function sweep({ sql }: Db, options: { keepDeltasMs: number }): Promise<{ deltas: number }> {
+  const rows = await sql<{ deltas: number }[]>`
+    with permit as materialized (
+      select pg_try_advisory_xact_lock(${SWEEP_LOCK}) as is_mine
+    ), ended as materialized (
+      select runs.id, runs.session_id, runs.input_sequence
+        from runs, permit
+       where permit.is_mine and has_deltas and finished_at < now() - ${options.keepDeltasMs} * interval '1 millisecond'
+       order by finished_at
+       limit ${RUNS_PER_SWEEP}
+         for no key update of runs skip locked
+    ), pruned as (
+      delete from events e using ended
+       where e.session_id = ended.session_id and e.sequence > ended.input_sequence
+         and e.type = any (${[...DELTA_TYPES]}::text[]) and e.context ->> 'turn_id' = ended.id
+      returning 1
+    ), marked as (
+      update runs set has_deltas = false from ended where runs.id = ended.id
+    ), forgotten as (
+      delete from workers using permit
+       where permit.is_mine and status = 'stopped' and heartbeat_at < now() - ${KEEP_WORKERS_DAYS} * interval '1 day'
+    )
+    select count(*) as deltas from pruned`;
+  return { deltas: rows[0]?.deltas ?? 0 };
+}

@@ -1,0 +1,104 @@
+/**
+ * Coalesces what the model streams into few delta events: one write at a time, every 50 ms or 1 KiB, whichever
+ * comes first (engine note, section 5). A delta that cannot be written is no harm: the completed message has it.
+ */
+import type { Clock } from "../base/clock.ts";
+import type { EventContext, NewEvent } from "../contract/event.ts";
+import { limits } from "../contract/limits.ts";
+
+export interface DeltaStream {
+  add(kind: "text" | "thinking", text: string): void;
+  /** Writes what is left and waits for it. */
+  finish(): Promise<void>;
+}
+
+interface Piece {
+  kind: "text" | "thinking";
+  text: string;
+}
+
+/** @param write  appends events under the run's lease; may reject, which ends the stream silently */
+export function createDeltaStream(deps: {
+  clock: Clock;
+  turnId: string;
+  messageId: string;
+  model: string;
+  context: EventContext;
+  write(events: NewEvent[]): Promise<unknown>;
+}): DeltaStream {
+  let pieces: Piece[] = [];
+  let bytes = 0;
+  let flight: Promise<void> | null = null;
+  let hurry: (() => void) | null = null;
+  let isFinishing = false;
+  let hasThought = false;
+
+  const toEvents = (batch: readonly Piece[]): NewEvent[] =>
+    batch.flatMap(({ kind, text }): NewEvent[] => {
+      if (kind === "text") {
+        return [
+          {
+            type: "output.message.delta",
+            context: deps.context,
+            data: { turn_id: deps.turnId, delta: text, message_id: deps.messageId },
+          },
+        ];
+      }
+      const events: NewEvent[] = [];
+      if (!hasThought) {
+        hasThought = true;
+        events.push({
+          type: "reason.thinking.started",
+          context: deps.context,
+          data: { turn_id: deps.turnId, model: deps.model },
+        });
+      }
+      events.push({
+        type: "reason.thinking.delta",
+        context: deps.context,
+        data: { turn_id: deps.turnId, delta: text },
+      });
+      return events;
+    });
+
+  const run = async () => {
+    while (pieces.length > 0) {
+      const batch = pieces;
+      pieces = [];
+      bytes = 0;
+      const sentAtMs = deps.clock.monotonicMs();
+      await deps.write(toEvents(batch)).catch(() => {});
+      // The first piece goes out at once; what comes within the interval after it goes together.
+      const left = limits.deltaIntervalMs - (deps.clock.monotonicMs() - sentAtMs);
+      if (isFinishing || bytes >= limits.deltaBytes || left <= 0) continue;
+      const early = new AbortController();
+      hurry = () => early.abort();
+      await deps.clock.sleep(left, early.signal);
+      hurry = null;
+    }
+  };
+
+  const start = () => {
+    flight ??= run().finally(() => {
+      flight = null;
+      if (pieces.length > 0) start();
+    });
+  };
+
+  return {
+    add(kind, text) {
+      if (text === "") return;
+      const last = pieces.at(-1);
+      if (last?.kind === kind) last.text += text;
+      else pieces.push({ kind, text });
+      bytes += text.length;
+      if (bytes >= limits.deltaBytes) hurry?.();
+      start();
+    },
+    async finish() {
+      isFinishing = true;
+      hurry?.();
+      while (flight) await flight;
+    },
+  };
+}

@@ -1,0 +1,110 @@
+/**
+ * The leases of one worker. They are extended together, one statement every third of their length. What matters
+ * is when a heartbeat was *sent*: from then on the lease is ours for at least its length, whatever the network
+ * does. When no heartbeat has been confirmed for the trust window (80 % of the length), we stop by ourselves,
+ * before another worker may start: the epoch would refuse our writes anyhow, this saves the work.
+ */
+import type { Clock } from "../base/clock.ts";
+import type { Log } from "../base/log.ts";
+import type { Service } from "../base/service.ts";
+import type { Db } from "../db/pool.ts";
+import { type ClaimedRun, heartbeat } from "../db/runs.ts";
+import type { LeaseRef } from "../db/writer.ts";
+
+export type LossReason = "lost" | "cancelled" | "drained";
+
+export interface Lease extends LeaseRef {
+  /** Aborts everything below when the run is not ours any more; `reason` is a LossReason. */
+  signal: AbortSignal;
+}
+
+export interface LeaseKeeper extends Service {
+  /** @param claimedAtMs  monotonic time before the claim was sent */
+  hold(run: ClaimedRun, claimedAtMs: number): Lease;
+  drop(runId: string): void;
+  lose(runId: string, reason: LossReason): void;
+  held(): LeaseRef[];
+}
+
+const TRUST = 0.8;
+
+interface Held {
+  lease: Lease;
+  abort: AbortController;
+  /** Monotonic time at which the last confirmed claim or heartbeat was sent. */
+  confirmedAtMs: number;
+}
+
+export function createLeaseKeeper(deps: { db: Db; clock: Clock; log: Log; leaseMs: number }): LeaseKeeper {
+  const held = new Map<string, Held>();
+  const stopped = new AbortController();
+  let beating: Promise<void> | null = null;
+
+  const lose = (runId: string, reason: LossReason) => {
+    const entry = held.get(runId);
+    if (!entry) return;
+    held.delete(runId);
+    entry.abort.abort(reason);
+  };
+
+  const beat = async () => {
+    if (held.size === 0) return;
+    const sentAtMs = deps.clock.monotonicMs();
+    const asked = [...held.values()];
+    try {
+      const kept = await heartbeat(deps.db, {
+        leases: asked.map((entry) => entry.lease),
+        leaseMs: deps.leaseMs,
+      });
+      for (const entry of asked) {
+        if (kept.has(entry.lease.runId)) entry.confirmedAtMs = sentAtMs;
+        else if (held.get(entry.lease.runId) === entry) lose(entry.lease.runId, "lost");
+      }
+    } catch (error) {
+      deps.log.warn("a heartbeat could not be sent", { error, runs: asked.length });
+    }
+  };
+
+  const distrust = () => {
+    const now = deps.clock.monotonicMs();
+    for (const [runId, entry] of held) {
+      if (now - entry.confirmedAtMs > deps.leaseMs * TRUST) {
+        deps.log.warn("no heartbeat was confirmed in time; the run is left to others", { run_id: runId });
+        lose(runId, "lost");
+      }
+    }
+  };
+
+  return {
+    async start() {
+      beating = (async () => {
+        while (!stopped.signal.aborted) {
+          await deps.clock.sleep(deps.leaseMs / 3, stopped.signal);
+          // Not awaited beyond a third: a heartbeat that hangs must not keep us from distrusting.
+          await Promise.race([beat(), deps.clock.sleep(deps.leaseMs / 3, stopped.signal)]);
+          distrust();
+        }
+      })();
+    },
+    async stop() {
+      stopped.abort();
+      await beating;
+    },
+    hold(run, claimedAtMs) {
+      const abort = new AbortController();
+      const lease: Lease = {
+        runId: run.id,
+        sessionId: run.session_id,
+        epoch: run.lease_epoch,
+        signal: abort.signal,
+      };
+      held.set(run.id, { lease, abort, confirmedAtMs: claimedAtMs });
+      return lease;
+    },
+    drop: (runId) => {
+      held.delete(runId);
+    },
+    lose,
+    held: () => [...held.values()].map((entry) => entry.lease),
+  };
+}

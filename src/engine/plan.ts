@@ -1,0 +1,81 @@
+/**
+ * PURE: the configuration of one turn, merged from its layers: harness chain (farthest first), agent, session.
+ * Prompt texts are joined in that order; of two configurations of one capability the later layer's stands; of
+ * network rules the allowed lists intersect and the blocked ones add up; of single values the nearest wins.
+ */
+import type { CapabilityConfig, NetworkAccessList } from "../contract/common.ts";
+import { limits } from "../contract/limits.ts";
+import type { ConfigLayer, TurnConfig } from "../db/sessions.ts";
+
+export interface TurnPlan {
+  systemPrompt: string;
+  capabilities: CapabilityConfig[];
+  /** `allowed` empty: every host. */
+  network: { allowed: string[]; blocked: string[] };
+  iterationsMax: number;
+  /** null leaves it to the provider. */
+  parallelToolCalls: boolean | null;
+}
+
+/** A host that no request can name: stands for "nothing is allowed". */
+const NO_HOST = "nothing.invalid";
+
+export function planTurn(config: TurnConfig): TurnPlan {
+  const nearestFirst: ConfigLayer[] = [
+    config.session,
+    ...(config.agent ? [config.agent] : []),
+    ...config.harnesses,
+  ];
+  const layers = [...nearestFirst].reverse();
+  return {
+    systemPrompt: layers
+      .map((layer) => layer.system_prompt?.trim() ?? "")
+      .filter((text) => text !== "")
+      .join("\n\n"),
+    capabilities: mergeCapabilities(layers.map((layer) => layer.capabilities)),
+    network: mergeNetwork(layers.map((layer) => layer.network_access)),
+    iterationsMax: config.session.max_iterations ?? config.agent?.max_iterations ?? limits.iterationsDefault,
+    parallelToolCalls:
+      nearestFirst.map((layer) => layer.parallel_tool_calls).find((value) => value !== null) ?? null,
+  };
+}
+
+export function mergeCapabilities(layers: readonly (readonly CapabilityConfig[])[]): CapabilityConfig[] {
+  const merged = new Map<string, CapabilityConfig>();
+  for (const capability of layers.flat()) {
+    const before = merged.get(capability.ref);
+    merged.set(capability.ref, capability.config === undefined && before ? before : capability);
+  }
+  return [...merged.values()];
+}
+
+export function mergeNetwork(layers: readonly (NetworkAccessList | null)[]): TurnPlan["network"] {
+  let allowed: string[] = [];
+  const blocked = new Set<string>();
+  for (const layer of layers) {
+    for (const host of layer?.blocked ?? []) blocked.add(host);
+    const own = layer?.allowed ?? [];
+    if (own.length === 0) continue;
+    allowed = allowed.length === 0 ? own : intersect(allowed, own);
+    if (allowed.length === 0) allowed = [NO_HOST];
+  }
+  return { allowed: [...allowed], blocked: [...blocked] };
+}
+
+/** The narrower of each pair in which one rule covers the other: `docs.example.com` lies within `example.com`. */
+function intersect(outer: readonly string[], inner: readonly string[]): string[] {
+  const kept = new Set<string>();
+  for (const a of outer) {
+    for (const b of inner) {
+      if (covers(a, b)) kept.add(b);
+      else if (covers(b, a)) kept.add(a);
+    }
+  }
+  return [...kept];
+}
+
+function covers(rule: string, host: string): boolean {
+  const bare = rule.replace(/^\*\./, "");
+  const other = host.replace(/^\*\./, "");
+  return other === bare || other.endsWith(`.${bare}`);
+}

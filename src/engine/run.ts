@@ -1,0 +1,258 @@
+/**
+ * Drives one leased run to its end: load what is stored, ask `turn.ts` for the next step, take it, again. A run
+ * that another worker had begun goes on from its checkpoints; nothing that is stored is done twice.
+ */
+import { describeError, LeaseLostError, RetryableError, UserError } from "../base/errors.ts";
+import { limits } from "../contract/limits.ts";
+import { textOf } from "../contract/message.ts";
+import { addUsage, NO_USAGE } from "../contract/usage.ts";
+import { hasTurnEvent, readHistory } from "../db/events.ts";
+import { type ClaimedRun, isLeaseHeld, loadSteps, releaseRun, type StoredStep } from "../db/runs.ts";
+import { loadTurnConfig, type TurnConfig } from "../db/sessions.ts";
+import { isTransientDatabaseError } from "../db/sqlstate.ts";
+import { act, openCalls } from "./act.ts";
+import { completedEnding, failedEnding, sealedEnding } from "./ending.ts";
+import type { Lease } from "./lease.ts";
+import { planTurn } from "./plan.ts";
+import { type ReasonResult, reason } from "./reason.ts";
+import { verdictOn } from "./retry.ts";
+import { contextOf, type EngineDeps, type RunScope, write } from "./scope.ts";
+import { type DoneReason, nextStep } from "./turn.ts";
+
+/** What became of a claimed run. */
+export type RunOutcome = "completed" | "failed" | "rescheduled" | "handed_back" | "lost";
+
+/** How long a run waits for a database that is out of reach before it looks again. */
+const DATABASE_RETRY_MS = 250;
+
+/**
+ * @param drain  when it fires, the run is handed back at the next step boundary
+ * Contract: never rejects.
+ */
+export async function driveRun(
+  deps: EngineDeps,
+  run: ClaimedRun,
+  lease: Lease,
+  drain: AbortSignal,
+): Promise<RunOutcome> {
+  const log = deps.log.with({ run_id: run.id, session_id: run.session_id, attempt: run.attempt });
+  for (let isFresh = run.attempt === 1; ; isFresh = false) {
+    try {
+      await deps.failpoint("claim:after");
+      return await drive({ ...deps, log }, run, lease, drain, isFresh);
+    } catch (error) {
+      if (lease.signal.reason === "drained") return await handBack(deps, lease);
+      if (lease.signal.aborted || error instanceof LeaseLostError) {
+        log.debug("the run belongs to someone else now", { reason: lease.signal.reason });
+        return "lost";
+      }
+      if (!isDatabaseOutOfReach(error)) return await settleFailure({ ...deps, log }, run, lease, error);
+      // Whether the last write stands is not known: wait, and go on from what is stored.
+      log.warn("the database cannot be reached; the run goes on when it can", {
+        cause: describeError(error),
+      });
+      await deps.clock.sleep(DATABASE_RETRY_MS, lease.signal);
+      if (lease.signal.aborted) return "lost";
+    }
+  }
+}
+
+function isDatabaseOutOfReach(error: unknown): boolean {
+  return (
+    (error instanceof RetryableError && error.code === "unavailable") ||
+    (error instanceof Error && isTransientDatabaseError(error))
+  );
+}
+
+/** @param isFresh  nothing can be stored yet: this is the first try of the first attempt */
+async function drive(
+  deps: EngineDeps,
+  run: ClaimedRun,
+  lease: Lease,
+  drain: AbortSignal,
+  isFresh: boolean,
+): Promise<RunOutcome> {
+  if (run.attempt > limits.attemptsMax) return await seal(deps, run, lease);
+  const [config, steps, history] = await Promise.all([
+    loadTurnConfig(deps.db, {
+      sessionId: run.session_id,
+      organizationId: run.organization_id,
+      controlsModelId: run.controls?.model_id ?? null,
+    }),
+    isFresh ? [] : loadSteps(deps.db, run.id),
+    readHistory(deps.db, run.session_id, 0),
+  ]);
+  const scope = openScope(deps, run, lease, config, steps, history);
+  await announceTurn(scope, isFresh);
+
+  const reasons = steps
+    .filter((step) => step.kind === "reason")
+    .map((step) => step.result as ReasonResult)
+    .sort((a, b) => a.iteration - b.iteration);
+  const dones: DoneReason[] = reasons.map((result) => ({
+    iteration: result.iteration,
+    callIds: result.tool_calls.map((call) => call.id),
+    seenInputSequence: result.seen_input_sequence,
+  }));
+  const settled = new Set(
+    steps
+      .filter((step) => step.kind === "tool" && step.status !== "pending")
+      .map((step) => step.name.slice("tool:".length)),
+  );
+  const pending = new Map(steps.filter((step) => step.status === "pending").map((step) => [step.name, step]));
+
+  for (;;) {
+    if (lease.signal.aborted) throw new LeaseLostError(run.id);
+    const next = nextStep(
+      { reasons: dones, settledCalls: settled, lastInputSequence: scope.lastInputSequence },
+      { iterationsMax: scope.plan.iterationsMax },
+    );
+    if (next.kind === "finish") {
+      if (await finish(scope, dones, next.why)) return "completed";
+      continue;
+    }
+    if (drain.aborted) return await handBack(deps, lease);
+    if (next.kind === "reason") {
+      const reasoned = await reason(scope, next.iteration);
+      if (reasoned.isEnded) return "completed";
+      dones.push(reasoned.done);
+      reasons.push(reasoned.result);
+      continue;
+    }
+    const result = reasons.at(-1);
+    if (!result) throw new Error(`${run.id}: an act step without a reason step`);
+    await act(scope, openCalls(result, settled), pending);
+    for (const id of next.callIds) settled.add(id);
+  }
+}
+
+function openScope(
+  deps: EngineDeps,
+  run: ClaimedRun,
+  lease: Lease,
+  config: TurnConfig | null,
+  steps: readonly StoredStep[],
+  history: RunScope["history"],
+): RunScope {
+  if (config === null) throw new UserError("processing_error", "the session does not exist any more");
+  if (config.model === null) throw noModel(config);
+  const plan = planTurn(config);
+  const capabilities = deps.resolveCapabilities(plan.capabilities);
+  if (capabilities.unknown.length > 0) {
+    deps.log.warn("capabilities that this program does not have are left out", {
+      unknown: capabilities.unknown,
+    });
+  }
+  const toolCount = steps.filter((step) => step.kind === "tool" && step.status !== "pending").length;
+  return {
+    deps,
+    run,
+    lease,
+    config,
+    plan,
+    model: config.model,
+    driver: deps.driverFor(config.model),
+    tools: new Map(capabilities.tools.map((offered) => [offered.tool.name, offered])),
+    systemPrompt: [plan.systemPrompt, capabilities.prompt].filter((text) => text !== "").join("\n\n"),
+    history,
+    carry: [],
+    usage: steps.reduce((sum, step) => (step.usage === null ? sum : addUsage(sum, step.usage)), NO_USAGE),
+    toolCallCount: toolCount,
+    announcedHere: new Set(),
+    beganAtMs: deps.clock.monotonicMs(),
+    lastInputSequence:
+      history.findLast((event) => event.type === "input.message")?.sequence ?? run.input_sequence,
+  };
+}
+
+function noModel(config: TurnConfig): UserError {
+  if (config.requestedModelId === null) {
+    return new UserError(
+      "model_not_configured",
+      "no model is set for this agent and the organization has no default; add a provider with a model",
+    );
+  }
+  return new UserError(
+    "model_unavailable",
+    `the model ${config.requestedModelId} does not exist, or it or its provider is switched off`,
+  );
+}
+
+/** `turn.started` goes out with the first write, once in the life of a turn. */
+async function announceTurn(scope: RunScope, isFresh: boolean): Promise<void> {
+  const { deps, run, history } = scope;
+  const isAnnounced =
+    !isFresh && (await hasTurnEvent(deps.db, run.session_id, run.id, run.input_sequence, "turn.started"));
+  if (isAnnounced) return;
+  const input = history.find((event) => event.sequence === run.input_sequence);
+  const text = input?.type === "input.message" ? textOf(input.data.message.content) : "";
+  scope.carry.push({
+    type: "turn.started",
+    context: contextOf(run),
+    data: {
+      turn_id: run.id,
+      input_message_id: run.input_message_id,
+      ...(text === "" ? {} : { input_content: text }),
+    },
+  });
+}
+
+/** Ends a turn that needs no further model call. @returns false when a message came meanwhile */
+async function finish(
+  scope: RunScope,
+  dones: readonly DoneReason[],
+  why: "answered" | "max_iterations",
+): Promise<boolean> {
+  const { deps } = scope;
+  await deps.failpoint("finish:before-commit");
+  const ending = completedEnding(scope, {
+    message: null,
+    iterations: dones.length,
+    usage: NO_USAGE,
+    // At the cap a waiting message cannot be seen by this turn: it ends in any case.
+    seen: why === "answered" ? scope.lastInputSequence : Number.MAX_SAFE_INTEGER,
+    status: why === "answered" ? null : why,
+  });
+  const written = await write(scope, { events: [], ending });
+  await deps.failpoint("finish:after-commit");
+  return written.isEnded;
+}
+
+async function settleFailure(
+  deps: EngineDeps,
+  run: ClaimedRun,
+  lease: Lease,
+  error: unknown,
+): Promise<RunOutcome> {
+  const verdict = verdictOn(error, run.attempt, deps.random);
+  try {
+    if (verdict.kind === "stop") return "lost";
+    if (verdict.kind === "reschedule") {
+      deps.log.warn("the run will be tried again", { delay_ms: verdict.delayMs, error });
+      const isHeld = await releaseRun(deps.db, lease, { delayMs: verdict.delayMs, countsAsAttempt: true });
+      return isHeld ? "rescheduled" : "lost";
+    }
+    deps.log[verdict.code === "processing_error" ? "error" : "info"]("the turn failed", {
+      code: verdict.code,
+      error,
+    });
+    await deps.writer.write(lease, { events: [], ending: failedEnding(run, deps.clock, verdict) });
+    return "failed";
+  } catch (own) {
+    if (own instanceof LeaseLostError) return "lost";
+    // The lease runs out and the run is taken up again; nothing is lost.
+    deps.log.warn("the end of the run could not be written", { error: own });
+    return (await isLeaseHeld(deps.db, lease).catch(() => false)) ? "rescheduled" : "lost";
+  }
+}
+
+async function seal(deps: EngineDeps, run: ClaimedRun, lease: Lease): Promise<RunOutcome> {
+  const detail = `taken up ${run.attempt - 1} times without coming to an end`;
+  await deps.writer.write(lease, { events: [], ending: sealedEnding(run, detail) });
+  return "failed";
+}
+
+async function handBack(deps: EngineDeps, lease: Lease): Promise<RunOutcome> {
+  await releaseRun(deps.db, lease, { delayMs: 0, countsAsAttempt: false });
+  return "handed_back";
+}

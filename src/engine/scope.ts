@@ -1,0 +1,95 @@
+/**
+ * The engine room: durable execution of turns. It owns the loop from a claimed run to its end, the leases, the
+ * workers and the janitor.
+ *
+ * Invariants (numbers of the engine's specification). Every write names the epoch of its claim (I5) and goes
+ * through the grouped writer; a step is stored together with its events, at most once (I4); before each model
+ * call every tool call has exactly one result (I8); a run ends with one terminal event (I6); an at_most_once tool
+ * runs at most once for a call (I11). Decisions are pure functions (`turn.ts`, `history.ts`, `plan.ts`,
+ * `retry.ts`); the files beside them act. The engine never knows about HTTP.
+ */
+import type { Clock } from "../base/clock.ts";
+import type { Log } from "../base/log.ts";
+import type { Tool } from "../capabilities/tool.ts";
+import type { CapabilityConfig } from "../contract/common.ts";
+import type { Event, EventContext, NewEvent } from "../contract/event.ts";
+import type { FileStore } from "../contract/file-store.ts";
+import type { TokenUsage } from "../contract/usage.ts";
+import type { Db } from "../db/pool.ts";
+import type { ClaimedRun } from "../db/runs.ts";
+import type { ResolvedModel, TurnConfig } from "../db/sessions.ts";
+import type { RunWrite, Writer, Written } from "../db/writer.ts";
+import type { Driver } from "../llm/driver.ts";
+import type { ReachFailpoint } from "./failpoint.ts";
+import type { Lease } from "./lease.ts";
+import type { TurnPlan } from "./plan.ts";
+
+/** A tool and where it came from. */
+export interface OfferedTool {
+  tool: Tool;
+  capabilityId: string;
+  capabilityName: string;
+}
+
+export interface EngineDeps {
+  db: Db;
+  writer: Writer;
+  clock: Clock;
+  log: Log;
+  /** The driver for a model's provider. @throws UserError provider_misconfigured */
+  driverFor(model: ResolvedModel): Driver;
+  /** Prompt and tools of a list of capabilities; `unknown` names those that this program does not have. */
+  resolveCapabilities(refs: readonly CapabilityConfig[]): {
+    prompt: string;
+    tools: readonly OfferedTool[];
+    unknown: readonly string[];
+  };
+  filesOf(session: { organizationId: string; workspaceId: string }): FileStore;
+  failpoint: ReachFailpoint;
+  random?: () => number;
+}
+
+/** Everything about one leased run while it is being driven. */
+export interface RunScope {
+  deps: EngineDeps;
+  run: ClaimedRun;
+  lease: Lease;
+  config: TurnConfig;
+  plan: TurnPlan;
+  model: ResolvedModel;
+  driver: Driver;
+  tools: ReadonlyMap<string, OfferedTool>;
+  systemPrompt: string;
+  /** The history events of the session as far as they have been read. */
+  history: Event[];
+  /** Events that go out with the next write; spares a statement of their own. */
+  carry: NewEvent[];
+  /** Of every committed step of the run so far. */
+  usage: TokenUsage;
+  toolCallCount: number;
+  /** at_most_once calls that this very attempt announced; what another announced may have run. */
+  announcedHere: Set<string>;
+  /** Monotonic time at which this attempt began. */
+  beganAtMs: number;
+  /** The session's newest input.message, as of the last write. */
+  lastInputSequence: number;
+}
+
+/** The context of an event of this run; with an execution id when it belongs to one step. */
+export function contextOf(run: ClaimedRun, execId?: string): EventContext {
+  return {
+    turn_id: run.id,
+    input_message_id: run.input_message_id,
+    trace_id: run.id,
+    ...(execId === undefined ? {} : { exec_id: execId, span_id: execId, parent_span_id: run.id }),
+  };
+}
+
+/** Writes under the run's lease, with what was carried over in front. @throws LeaseLostError, RetryableError */
+export async function write(scope: RunScope, what: RunWrite): Promise<Written> {
+  const events = [...scope.carry, ...what.events];
+  scope.carry = [];
+  const written = await scope.deps.writer.write(scope.lease, { ...what, events });
+  scope.lastInputSequence = written.lastInputSequence;
+  return written;
+}

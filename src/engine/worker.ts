@@ -1,0 +1,177 @@
+/**
+ * The worker: claims runs into free slots and drives each to its end. It looks for runs when a hint says so, when
+ * a slot becomes free, when a delayed run becomes due, and every second in any case.
+ *
+ * SIGTERM drains: nothing new is claimed; a run is handed back at its next step boundary, and one that does not
+ * reach it within the grace is aborted and handed back from its last checkpoint. Neither counts as an attempt.
+ */
+import { hostname } from "node:os";
+import { describeError } from "../base/errors.ts";
+import type { Service } from "../base/service.ts";
+import type { Hints } from "../db/hints.ts";
+import { openPool, type Sql } from "../db/pool.ts";
+import { type ClaimedRun, claimRuns, nextDueMs } from "../db/runs.ts";
+import { heartbeatWorker, holdLivenessLock, registerWorker } from "../db/workers.ts";
+import { createJanitor } from "./janitor.ts";
+import { createLeaseKeeper, type LeaseKeeper } from "./lease.ts";
+import { createReaper } from "./reaper.ts";
+import { driveRun, type RunOutcome } from "./run.ts";
+import type { EngineDeps } from "./scope.ts";
+
+export interface WorkerOptions {
+  /** Runs at once. */
+  concurrency: number;
+  leaseMs: number;
+  /** How long a drain waits for step boundaries. */
+  drainMs: number;
+  version: string;
+}
+
+export interface Worker extends Service {
+  id: string;
+  /** Runs in hand. */
+  load(): number;
+}
+
+const POLL_MS = 1_000;
+const WORKER_HEARTBEAT_MS = 5_000;
+
+export function createWorker(deps: EngineDeps & { hints: Hints }, options: WorkerOptions): Worker {
+  const id = `worker-${crypto.randomUUID()}`;
+  const log = deps.log.with({ worker_id: id });
+  const leases: LeaseKeeper = createLeaseKeeper({ ...deps, log, leaseMs: options.leaseMs });
+  const drain = new AbortController();
+  const running = new Map<string, Promise<void>>();
+  const tally = { completed: 0, failed: 0 };
+  const lockKey = Math.floor(Math.random() * 0x7f_ff_ff_ff);
+  const background: Promise<void>[] = [];
+  let liveness: Sql | null = null;
+  let unsubscribe: (() => void) | null = null;
+  let wakeUp: (() => void) | null = null;
+  let isHinted = false;
+  let stopping: Promise<void> | null = null;
+
+  const look = () => {
+    isHinted = true;
+    wakeUp?.();
+  };
+
+  const begin = (run: ClaimedRun, claimedAtMs: number) => {
+    const lease = leases.hold(run, claimedAtMs);
+    const driven = driveRun({ ...deps, log }, run, lease, drain.signal)
+      .then((outcome) => count(outcome))
+      .finally(() => {
+        leases.drop(run.id);
+        running.delete(run.id);
+        look();
+      });
+    running.set(run.id, driven);
+  };
+
+  const count = (outcome: RunOutcome) => {
+    if (outcome === "completed") tally.completed += 1;
+    if (outcome === "failed") tally.failed += 1;
+  };
+
+  /** @returns whether there may be more to claim at once */
+  const claim = async (): Promise<boolean> => {
+    const slots = options.concurrency - running.size;
+    if (slots <= 0) return false;
+    const sentAtMs = deps.clock.monotonicMs();
+    const runs = await claimRuns(deps.db, { workerId: id, slots, leaseMs: options.leaseMs });
+    for (const run of runs) begin(run, sentAtMs);
+    return runs.length === slots;
+  };
+
+  const claimLoop = async () => {
+    while (!drain.signal.aborted) {
+      isHinted = false;
+      let waitMs = POLL_MS;
+      try {
+        if (await claim()) continue;
+        if (running.size < options.concurrency)
+          waitMs = Math.min(POLL_MS, (await nextDueMs(deps.db)) ?? POLL_MS);
+      } catch (error) {
+        log.warn("runs could not be claimed; trying again", { cause: describeError(error) });
+      }
+      if (!isHinted && !drain.signal.aborted) await waitForHint(Math.max(waitMs, 5));
+    }
+  };
+
+  const waitForHint = async (ms: number) => {
+    const early = new AbortController();
+    wakeUp = () => early.abort();
+    await deps.clock.sleep(ms, AbortSignal.any([early.signal, drain.signal]));
+    wakeUp = null;
+  };
+
+  const reportLoop = async () => {
+    while (!drain.signal.aborted) {
+      await deps.clock.sleep(WORKER_HEARTBEAT_MS, drain.signal);
+      if (!drain.signal.aborted) await report("running");
+    }
+  };
+
+  const report = async (status: "running" | "draining" | "stopped") => {
+    const { completed, failed } = tally;
+    tally.completed = 0;
+    tally.failed = 0;
+    try {
+      // A lost connection took the lock with it; the others must not think us dead for long.
+      if (liveness) await holdLivenessLock(liveness, lockKey);
+      await heartbeatWorker(deps.db, { id, load: running.size, completed, failed, status });
+    } catch (error) {
+      log.debug("the worker could not report", { cause: describeError(error) });
+    }
+  };
+
+  const stop = async () => {
+    drain.abort();
+    unsubscribe?.();
+    if (running.size > 0) {
+      log.info("draining", { runs: running.size });
+      await report("draining");
+      const grace = new AbortController();
+      await Promise.race([Promise.all(running.values()), deps.clock.sleep(options.drainMs, grace.signal)]);
+      grace.abort();
+      for (const lease of leases.held()) leases.lose(lease.runId, "drained");
+      await Promise.all(running.values());
+    }
+    await Promise.all(background);
+    await leases.stop();
+    await report("stopped");
+    await liveness?.end({ timeout: 1 });
+  };
+
+  return {
+    id,
+    load: () => running.size,
+    async start() {
+      liveness = openPool(deps.db.address, 1, { applicationName: "everruns-liveness" });
+      await registerWorker(deps.db, liveness, {
+        id,
+        hostname: hostname(),
+        pid: process.pid,
+        version: options.version,
+        concurrency: options.concurrency,
+        lockKey,
+      });
+      unsubscribe = deps.hints.subscribe((hint) => {
+        for (const runId of hint.cancelled) leases.lose(runId, "cancelled");
+        if (hint.isQueued) look();
+      });
+      await leases.start();
+      background.push(
+        claimLoop(),
+        reportLoop(),
+        createReaper({ ...deps, log, workerId: id, onFreed: look }).run(drain.signal),
+        createJanitor({ ...deps, log }).run(drain.signal),
+      );
+      log.debug("worker started", { concurrency: options.concurrency });
+    },
+    stop: () => {
+      stopping ??= stop();
+      return stopping;
+    },
+  };
+}
