@@ -1,0 +1,80 @@
+import { describe, expect, test } from "bun:test";
+import type { TurnConfig } from "../../src/db/sessions.ts";
+import { mergeCapabilities, mergeNetwork, planTurn } from "../../src/engine/plan.ts";
+
+const layer = (overrides: object) => ({
+  id: "x",
+  name: "x",
+  system_prompt: null,
+  capabilities: [],
+  initial_files: [],
+  mcp_servers: {},
+  network_access: null,
+  parallel_tool_calls: null,
+  default_model_id: null,
+  max_iterations: null,
+  ...overrides,
+});
+
+describe("the plan of a turn", () => {
+  test("prompts are joined from the farthest harness to the session", () => {
+    const config = {
+      session: layer({ system_prompt: "session" }),
+      agent: layer({ system_prompt: "agent", max_iterations: 7 }),
+      harnesses: [layer({ system_prompt: "near" }), layer({ system_prompt: "far" })],
+    } as unknown as TurnConfig;
+    const plan = planTurn(config);
+    expect(plan.systemPrompt).toBe("far\n\nnear\n\nagent\n\nsession");
+    expect(plan.iterationsMax).toBe(7);
+  });
+
+  test("the nearest single value wins, false as well as true", () => {
+    const config = {
+      session: layer({}),
+      agent: layer({ parallel_tool_calls: false }),
+      harnesses: [layer({ parallel_tool_calls: true })],
+    } as unknown as TurnConfig;
+    expect(planTurn(config).parallelToolCalls).toBe(false);
+  });
+
+  test("a capability keeps its first place and takes its last configuration", () => {
+    const merged = mergeCapabilities([
+      [{ ref: "a", config: 1 }, { ref: "b" }],
+      [{ ref: "c" }, { ref: "a", config: 2 }],
+      [{ ref: "a" }],
+    ]);
+    expect(merged).toEqual([{ ref: "a", config: 2 }, { ref: "b" }, { ref: "c" }]);
+  });
+
+  const cases: [string, Parameters<typeof mergeNetwork>[0], ReturnType<typeof mergeNetwork>][] = [
+    ["no rules allow everything", [null, {}], { allowed: [], blocked: [] }],
+    [
+      "blocked hosts add up",
+      [{ blocked: ["a.com"] }, { blocked: ["b.com", "a.com"] }],
+      { allowed: [], blocked: ["a.com", "b.com"] },
+    ],
+    [
+      "allowed hosts intersect",
+      [{ allowed: ["a.com", "b.com"] }, { allowed: ["b.com", "c.com"] }],
+      { allowed: ["b.com"], blocked: [] },
+    ],
+    [
+      "a subdomain lies within its domain",
+      [{ allowed: ["a.com"] }, { allowed: ["docs.a.com"] }],
+      { allowed: ["docs.a.com"], blocked: [] },
+    ],
+    [
+      "nothing in common allows nothing",
+      [{ allowed: ["a.com"] }, { allowed: ["b.com"] }],
+      { allowed: ["nothing.invalid"], blocked: [] },
+    ],
+    [
+      "and stays so",
+      [{ allowed: ["a.com"] }, { allowed: ["b.com"] }, { allowed: ["a.com"] }],
+      { allowed: ["nothing.invalid"], blocked: [] },
+    ],
+  ];
+  for (const [name, layers, expected] of cases) {
+    test(name, () => expect(mergeNetwork(layers)).toEqual(expected));
+  }
+});
