@@ -83,6 +83,19 @@ export function prepareLayout(dataDir: string, programId: string, programDir: st
   return layout;
 }
 
+/**
+ * Where the cluster of a data directory is and its socket would be; null when it has none. Changes nothing.
+ * @throws UserError  it belongs to somebody else
+ */
+export function findCluster(dataDir: string): { clusterDir: string; socketDir: string } | null {
+  const path = join(dataDir, `postgres-${MAJOR_VERSION}`);
+  if (lstat(join(path, "data")) === null) return null;
+  const home = realpathSync(path);
+  const clusterDir = join(home, "data");
+  chooseIdentity(home, clusterDir);
+  return { clusterDir, socketDir: chooseSocketDir(home, clusterDir) };
+}
+
 /** Makes a directory that only the server's user can enter. An existing one must already be its own. */
 export function privateDirectory(path: string, identity: Identity): void {
   const before = lstat(path);

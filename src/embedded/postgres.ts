@@ -21,7 +21,7 @@ import { type Clock, systemClock } from "../base/clock.ts";
 import { describeError, TerminalError, UserError } from "../base/errors.ts";
 import { type Log, silentLog } from "../base/log.ts";
 import { archives } from "./archives.ts";
-import { type Layout, prepareLayout, removeFarSocketDir, socketPath } from "./layout.ts";
+import { findCluster, type Layout, prepareLayout, removeFarSocketDir, socketPath } from "./layout.ts";
 import { FileLock } from "./lock.ts";
 import { DATABASE, NO_PROGRAM, SUPERUSER } from "./names.ts";
 import { awaitServer, isServer, type Launch, launchServer, runningServer, stopServer } from "./server.ts";
@@ -86,6 +86,22 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
   return cluster;
 }
 
+/**
+ * What a data directory holds, without starting or changing anything; null when it has no cluster yet.
+ * `pid` is null when no server runs on it.
+ * @throws UserError  it belongs to somebody else
+ */
+export function inspectEmbeddedPostgres(
+  dataDir: string,
+): { pid: number | null; address: SocketAddress } | null {
+  const found = findCluster(dataDir);
+  return found && { pid: runningServer(found.clusterDir), address: addressIn(found.socketDir) };
+}
+
+function addressIn(socketDir: string): SocketAddress {
+  return { socketPath: socketPath(socketDir), user: SUPERUSER, database: DATABASE };
+}
+
 class Cluster implements EmbeddedPostgres {
   readonly address: SocketAddress;
   readonly url: string;
@@ -117,7 +133,7 @@ class Cluster implements EmbeddedPostgres {
     this.#startLock = new FileLock(this.#layout.startLock);
     this.#usersLock = new FileLock(this.#layout.usersLock);
     const { socketDir } = this.#layout;
-    this.address = { socketPath: socketPath(socketDir), user: SUPERUSER, database: DATABASE };
+    this.address = addressIn(socketDir);
     this.url = `postgresql:///${DATABASE}?host=${encodeURIComponent(socketDir)}&user=${SUPERUSER}`;
   }
 

@@ -4,7 +4,7 @@ import { chmod, chown } from "node:fs/promises";
 import { join } from "node:path";
 import { systemClock } from "../../src/base/clock.ts";
 import { FileLock } from "../../src/embedded/lock.ts";
-import { startEmbeddedPostgres } from "../../src/embedded/postgres.ts";
+import { inspectEmbeddedPostgres, startEmbeddedPostgres } from "../../src/embedded/postgres.ts";
 import {
   clusterProcesses,
   isRoot,
@@ -106,6 +106,17 @@ describe("a first start", () => {
       expect(existsSync(server.address.socketPath)).toBe(false);
     });
   }
+});
+
+test("looking changes nothing", async () => {
+  const dataDir = work.fresh("looked-at");
+  expect(inspectEmbeddedPostgres(dataDir)).toBeNull();
+  expect(inspectEmbeddedPostgres(join(dataDir, "none"))).toBeNull();
+  expect(readdirSync(dataDir)).toEqual([]);
+  const server = await start(dataDir);
+  expect(inspectEmbeddedPostgres(dataDir)).toEqual({ pid: server.pid, address: server.address });
+  await server.stop();
+  expect(inspectEmbeddedPostgres(dataDir)).toEqual({ pid: null, address: server.address });
 });
 
 describe("several processes", () => {
