@@ -291,7 +291,8 @@ function finishReason(
   const why = response.incomplete_details?.reason;
   if (why === "max_output_tokens") return "length";
   if (why === "content_filter") return "content_filter";
-  if (response.status === "incomplete") return "other";
+  // Imitations do not say why; a limit is the usual reason.
+  if (response.status === "incomplete") return "length";
   if (refused) return "refusal";
   return hasCalls ? "tool_calls" : "stop";
 }
