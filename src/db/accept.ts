@@ -7,7 +7,7 @@
  * would see as they were when it began.
  */
 import { newEventIdHead, newId } from "../base/id.ts";
-import { toJsonText } from "../base/json.ts";
+import { toJsonText, wellFormed } from "../base/json.ts";
 import type { Controls, Message } from "../contract/message.ts";
 import type { Db } from "./pool.ts";
 import { asRetryable, isUniqueViolation } from "./sqlstate.ts";
@@ -84,7 +84,7 @@ async function acceptOnce({ sql }: Db, input: AcceptInput): Promise<Accepted> {
              last_input_sequence = accepted.sequence,
              active_run_id = accepted.turn_id,
              status = 'active',
-             preview = ${input.preview},
+             preview = ${wellFormed(input.preview)},
              started_at = coalesce(sessions.started_at, now()),
              updated_at = now()
         from accepted where sessions.id = accepted.id

@@ -16,7 +16,7 @@
  */
 import { LeaseLostError } from "../base/errors.ts";
 import { newEventIdHead } from "../base/id.ts";
-import { toJsonText } from "../base/json.ts";
+import { toJsonText, wellFormed } from "../base/json.ts";
 import type { NewEvent } from "../contract/event.ts";
 import type { TokenUsage } from "../contract/usage.ts";
 import type { Db } from "./pool.ts";
@@ -325,21 +325,21 @@ function toColumns(group: readonly Pending[]) {
       endEvents: each((p) => p.write.ending?.events.length ?? 0),
       seenInput: each((p) => p.write.ending?.seenInputSequence ?? null),
       errorCode: each((p) => p.write.ending?.errorCode ?? null),
-      error: each((p) => p.write.ending?.error ?? null),
+      error: each((p) => orNull(p.write.ending?.error)),
       finalMessageId: each((p) => p.write.ending?.finalMessageId ?? null),
-      preview: each((p) => p.write.ending?.outputPreview ?? null),
+      preview: each((p) => orNull(p.write.ending?.outputPreview)),
     },
     steps: {
       runId: stepList.map(({ runId }) => runId),
-      name: eachStep((s) => s.name),
+      name: eachStep((s) => wellFormed(s.name)),
       kind: eachStep((s) => s.kind),
-      toolName: eachStep((s) => s.toolName),
+      toolName: eachStep((s) => orNull(s.toolName)),
       effect: eachStep((s) => s.effect),
       status: eachStep((s) => s.status),
       attempt: eachStep((s) => s.attempt),
       result: eachStep((s) => (s.status === "settled" ? toJsonText(s.result) : null)),
       usage: eachStep((s) => (s.usage === null ? null : toJsonText(s.usage))),
-      error: eachStep((s) => s.error),
+      error: eachStep((s) => orNull(s.error)),
       durationMs: eachStep((s) => Math.round(s.durationMs)),
     },
     events: {
@@ -349,6 +349,11 @@ function toColumns(group: readonly Pending[]) {
       data: eventList.map((event) => toJsonText(event.data)),
     },
   };
+}
+
+/** Models and tools write names and errors, too; PostgreSQL's text refuses NUL as its jsonb does. */
+function orNull(text: string | null | undefined): string | null {
+  return text === null || text === undefined ? null : wellFormed(text);
 }
 
 /** Appending events alone leaves the run's row as it is: token deltas must not bloat it. */

@@ -91,6 +91,9 @@ async function settleCall(scope: RunScope, call: OpenCall, wasAnnounced: boolean
     outcome = await runTool(scope, call, offered, execId, fileEvents);
   }
   if (lease.signal.aborted) throw new LeaseLostError(run.id);
+  if (!outcome.ok && outcome.fault !== undefined) {
+    deps.log.error("a tool broke in a way that it did not foresee", { tool: call.name, error: outcome.fault });
+  }
   await deps.failpoint("tool:before-commit");
   const durationMs = deps.clock.monotonicMs() - startedAtMs;
   await write(scope, {

@@ -1,0 +1,174 @@
+import type { RunStatus } from "../contract/run.ts";
+import type { TokenUsage } from "../contract/usage.ts";
+import type { Db } from "./pool.ts";
+import type { Page, Slice } from "./search.ts";
+
+export interface RunRow {
+  id: string;
+  organization_id: string;
+  session_id: string;
+  agent_id: string | null;
+  state: RunStatus;
+  waiting_on: "client_tools" | "approval" | "subagent" | "timer" | "budget" | null;
+  stuck_reason: string | null;
+  priority: number;
+  attempt: number;
+  lease_owner: string | null;
+  lease_expires_at: Date | null;
+  available_at: Date;
+  input_message_id: string;
+  final_message_id: string | null;
+  error_code: string | null;
+  error: string | null;
+  iterations: number;
+  input_tokens: number;
+  output_tokens: number;
+  cache_read_tokens: number;
+  cache_creation_tokens: number;
+  cost_usd: number;
+  time_to_first_token_ms: number | null;
+  queued_at: Date;
+  started_at: Date | null;
+  finished_at: Date | null;
+}
+
+export interface StepRow {
+  name: string;
+  kind: "reason" | "tool";
+  tool_name: string | null;
+  effect: "pure" | "idempotent" | "at_most_once" | null;
+  status: "pending" | "settled" | "unknown";
+  attempt: number;
+  usage: TokenUsage | null;
+  error: string | null;
+  started_at: Date;
+  finished_at: Date | null;
+}
+
+export interface RunFilter {
+  status: RunStatus | null;
+  agentId: string | null;
+  sessionId: string | null;
+  workerId: string | null;
+  waitingOn: string | null;
+}
+
+const COLUMNS = [
+  "id",
+  "organization_id",
+  "session_id",
+  "agent_id",
+  "state",
+  "waiting_on",
+  "priority",
+  "attempt",
+  "lease_owner",
+  "lease_expires_at",
+  "available_at",
+  "input_message_id",
+  "final_message_id",
+  "error_code",
+  "error",
+  "iterations",
+  "input_tokens",
+  "output_tokens",
+  "cache_read_tokens",
+  "cache_creation_tokens",
+  "cost_usd",
+  "time_to_first_token_ms",
+  "queued_at",
+  "started_at",
+  "finished_at",
+] as const;
+
+/** A worker that is silent for this long is taken for dead; a queued run of this age should have been taken up. */
+const WORKER_SILENT_SECONDS = 60;
+const QUEUED_LONG_SECONDS = 10;
+
+/** Newest first. Runs of deleted sessions are not shown. */
+export async function listRuns(
+  { sql }: Db,
+  input: { organizationId: string; filter: RunFilter } & Slice,
+): Promise<Page<RunRow>> {
+  const { filter } = input;
+  const wanted = sql`
+    organization_id = ${input.organizationId}
+    and ${filter.sessionId === null ? sql`true` : sql`session_id = ${filter.sessionId}`}
+    and ${filter.agentId === null ? sql`true` : sql`agent_id = ${filter.agentId}`}
+    and ${filter.status === null ? sql`true` : sql`state = ${filter.status}`}
+    and ${filter.workerId === null ? sql`true` : sql`lease_owner = ${filter.workerId}`}
+    and ${filter.waitingOn === null ? sql`true` : sql`waiting_on = ${filter.waitingOn}`}
+    and exists (select from sessions s where s.id = runs.session_id and s.deleted_at is null)`;
+  const [rows, counted] = await Promise.all([
+    sql<RunRow[]>`
+      select ${sql(COLUMNS)}, ${stuckReason({ sql })}
+        from runs
+       where ${wanted}
+       order by queued_at desc, id desc
+       limit ${input.limit} offset ${input.offset}`,
+    sql<{ total: number }[]>`select count(*) as total from runs where ${wanted}`,
+  ]);
+  return { rows, total: counted[0]?.total ?? 0 };
+}
+
+/** One run with its steps, oldest first; null when there is none. */
+export async function readRun(
+  { sql }: Db,
+  organizationId: string,
+  id: string,
+): Promise<(RunRow & { steps: StepRow[] }) | null> {
+  const [runs, steps] = await Promise.all([
+    sql<RunRow[]>`
+      select ${sql(COLUMNS)}, ${stuckReason({ sql })}
+        from runs
+       where id = ${id} and organization_id = ${organizationId}
+         and exists (select from sessions s where s.id = runs.session_id and s.deleted_at is null)`,
+    sql<StepRow[]>`
+      select name, kind, tool_name, effect, status, attempt, usage, error, started_at, finished_at
+        from steps where run_id = ${id}
+       order by started_at, name`,
+  ]);
+  const run = runs[0];
+  return run ? { ...run, steps } : null;
+}
+
+const stuckReason = ({ sql }: Pick<Db, "sql">) => sql`
+  case
+    when state = 'running' and lease_expires_at < now()
+      then 'its worker has gone silent; another one takes it up'
+    when state = 'queued' and available_at < now() - make_interval(secs => ${QUEUED_LONG_SECONDS})
+         and not exists (select from workers
+                          where status = 'running'
+                            and heartbeat_at > now() - make_interval(secs => ${WORKER_SILENT_SECONDS}))
+      then 'no worker is alive'
+  end as stuck_reason`;
+
+export interface WorkerRow {
+  id: string;
+  hostname: string;
+  pid: number;
+  version: string;
+  concurrency: number;
+  load: number;
+  runs_completed: number;
+  runs_failed: number;
+  status: "running" | "draining" | "stopped";
+  started_at: Date;
+  heartbeat_at: Date;
+}
+
+/** Newest first. A worker that has gone silent without a word is shown as stopped. */
+export async function listWorkers({ sql }: Db, input: { status: string | null }): Promise<WorkerRow[]> {
+  return await sql<WorkerRow[]>`
+    select * from (
+      select id, hostname, pid, version, concurrency, load, runs_completed, runs_failed, started_at, heartbeat_at,
+             case when heartbeat_at < now() - make_interval(secs => ${WORKER_SILENT_SECONDS}) then 'stopped'
+                  else status end as status
+        from workers
+    ) seen
+     where ${input.status}::text is null or status = ${input.status}
+     order by started_at desc, id
+     limit ${WORKERS_SHOWN_MAX}`;
+}
+
+const WORKERS_SHOWN_MAX = 1_000;

@@ -1,0 +1,95 @@
+/** A worker on a real database with the simulated model, and sessions for it to work on. */
+import { systemClock } from "../../src/base/clock.ts";
+import { newId } from "../../src/base/id.ts";
+import { silentLog } from "../../src/base/log.ts";
+import { createCapabilities } from "../../src/capabilities/registry.ts";
+import type { Tool } from "../../src/capabilities/tool.ts";
+import { createFileStores } from "../../src/db/files.ts";
+import { createHints } from "../../src/db/hints.ts";
+import { type Db, openDb } from "../../src/db/pool.ts";
+import { createWriter } from "../../src/db/writer.ts";
+import { noFailpoint, type ReachFailpoint } from "../../src/engine/failpoint.ts";
+import type { EngineDeps } from "../../src/engine/scope.ts";
+import { createWorker, type Worker } from "../../src/engine/worker.ts";
+import type { Driver } from "../../src/llm/driver.ts";
+import { createDriver, createDriverDeps } from "../../src/llm/registry.ts";
+import type { TestDatabase } from "./postgres.ts";
+import { ORGANIZATION } from "./sessions.ts";
+
+export interface TestEngine {
+  worker: Worker;
+  statements(): number;
+  stop(): Promise<void>;
+}
+
+/** Starts one worker with connections of its own, as another process would have. */
+export async function startEngine(
+  database: TestDatabase,
+  options: {
+    failpoint?: ReachFailpoint;
+    concurrency?: number;
+    leaseMs?: number;
+    drainMs?: number;
+    driver?: Driver;
+    tools?: readonly Tool[];
+  } = {},
+): Promise<TestEngine> {
+  const db = openDb(database.address);
+  const hints = createHints({ db, log: silentLog });
+  const writer = createWriter({ db, onWritten: (sessions) => hints.publish({ sessions }) });
+  const capabilities = createCapabilities();
+  const sim = createDriver({ providerType: "llmsim", apiKey: null, baseUrl: null }, createDriverDeps());
+  const deps: EngineDeps = {
+    db,
+    writer,
+    clock: systemClock,
+    log: silentLog,
+    driverFor: () => options.driver ?? sim,
+    resolveCapabilities(refs) {
+      const resolved = capabilities.resolve(refs);
+      const extra = (options.tools ?? []).map((tool) => ({
+        tool,
+        capabilityId: "test",
+        capabilityName: "Test",
+      }));
+      return { ...resolved, tools: [...resolved.tools, ...extra] };
+    },
+    filesOf: createFileStores(db),
+    failpoint: options.failpoint ?? noFailpoint,
+    random: () => 0,
+  };
+  await hints.start();
+  const worker = createWorker(
+    { ...deps, hints },
+    {
+      concurrency: options.concurrency ?? 8,
+      leaseMs: options.leaseMs ?? 30_000,
+      drainMs: options.drainMs ?? 5_000,
+      version: "test",
+    },
+  );
+  await worker.start();
+  let stopped: Promise<void> | null = null;
+  return {
+    worker,
+    statements: () => writer.statements(),
+    stop() {
+      stopped ??= (async () => {
+        await worker.stop();
+        await hints.stop();
+        await db.close();
+      })();
+      return stopped;
+    },
+  };
+}
+
+/** The simulated model as the organization's default; a session can do nothing without a model. */
+export async function seedModel({ sql }: Db): Promise<void> {
+  const [provider, model] = [newId("prov"), newId("model")];
+  await sql`insert into providers (id, organization_id, name, provider_type)
+            values (${provider}, ${ORGANIZATION}, 'Simulated', 'llmsim')`;
+  await sql`insert into models (id, organization_id, provider_id, model_id, display_name)
+            values (${model}, ${ORGANIZATION}, ${provider}, 'llmsim', 'llmsim')`;
+  await sql`update organizations set default_model_id = ${model} where id = ${ORGANIZATION}`;
+}
