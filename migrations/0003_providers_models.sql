@@ -11,6 +11,8 @@ create table providers (
   status text not null default 'active' check (status in ('active', 'disabled')),
   -- What the program made the row from (llmsim, OPENAI_API_KEY …); null: a person made it, the seed never touches it.
   seed text,
+  -- A person has changed the address or the key of a seeded row: the environment no longer does.
+  seed_is_overridden boolean not null default false,
   last_synced_at timestamptz,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()

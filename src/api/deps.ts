@@ -13,12 +13,8 @@ export interface ApiDeps {
   clock: Clock;
   identify: Identify;
   capabilities: CapabilityCatalog;
-  /**
-   * Encrypts a secret for its row.
-   *
-   * @param aad  where the secret belongs, `providers.api_key:<row id>`; it must be given again to open it
-   */
-  seal(plaintext: string, aad: string): string;
+  /** Encrypts a secret for the place where it is stored; it opens only there (base/seal.ts, `sealPlace`). */
+  seal(plaintext: string, place: string): string;
   hints: Hints;
   feed: Feed;
   streams: StreamLimits;

@@ -1,12 +1,7 @@
 import { UserError } from "../base/errors.ts";
 import { wellFormed } from "../base/json.ts";
-import {
-  type Check,
-  compileCheck,
-  type SchemaError,
-  type TObject,
-  type TSchema,
-} from "../contract/schema.ts";
+import { type Check, compileCheck, type SchemaError } from "../contract/check.ts";
+import type { TObject, TSchema } from "../contract/schema.ts";
 
 /**
  * Checks a value against a schema of the contract.

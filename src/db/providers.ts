@@ -1,6 +1,6 @@
 import { newId } from "../base/id.ts";
 import { toJsonText } from "../base/json.ts";
-import type { SealPlace } from "../base/seal.ts";
+import { sealPlace } from "../base/seal.ts";
 import type { ProviderTrace } from "../contract/provider.ts";
 import { assignments } from "./assign.ts";
 import type { Db } from "./pool.ts";
@@ -41,8 +41,8 @@ export interface ModelProviderRow extends ModelRow {
 }
 
 /** Where a provider's key is sealed to; the worker that opens it names the same place. */
-export function providerKeyPlace(organizationId: string, providerId: string): SealPlace {
-  return { tenant: organizationId, table: "providers", row: providerId, column: "api_key_sealed" };
+export function providerKeyPlace(organizationId: string, providerId: string): string {
+  return sealPlace({ tenant: organizationId, table: "providers", row: providerId, column: "api_key_sealed" });
 }
 
 const selectProvider = ({ sql }: Pick<Db, "sql">) => sql`

@@ -149,11 +149,7 @@ async function refresh(
 }
 
 /** null when there is no key or it cannot be opened any more: the environment's key replaces it. */
-function opened(
-  sealer: Pick<Sealer, "open">,
-  sealed: string | null,
-  place: Parameters<Sealer["open"]>[1],
-): string | null {
+function opened(sealer: Pick<Sealer, "open">, sealed: string | null, place: string): string | null {
   if (sealed === null) return null;
   try {
     return sealer.open(sealed, place);
