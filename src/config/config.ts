@@ -1,0 +1,269 @@
+/**
+ * The config room: from flags and environment to one frozen object, once. A value comes from its flag, else from
+ * the environment, else from its default, and remembers which. Every problem is told at once. The rooms below
+ * receive values; none of them reads the environment.
+ */
+import { homedir, tmpdir } from "node:os";
+import { isAbsolute, join, resolve } from "node:path";
+import { z } from "zod";
+import { UserError } from "../base/errors.ts";
+
+/** A setting: where it may be said, what it must be, and what it is when nobody says it. */
+interface Setting<T> {
+  flag?: string;
+  env?: string;
+  schema: z.ZodType<T>;
+  fallback(world: World): T;
+  /** Never printed. */
+  isSecret?: boolean;
+}
+
+/** What the defaults depend on. */
+export interface World {
+  env: Readonly<Record<string, string | undefined>>;
+  /** The terminal shows the log to a person. */
+  isTty: boolean;
+  isRoot: boolean;
+}
+
+const setting = <T>(definition: Setting<T>): Setting<T> => definition;
+
+const wholeNumber = (min: number, max: number) =>
+  z.string().transform((text, context) => {
+    const value = Number(text);
+    if (/^[0-9]+$/.test(text) && value >= min && value <= max) return value;
+    context.addIssue(`a whole number from ${min} to ${max} is expected, not "${text}"`);
+    return z.NEVER;
+  });
+
+const oneOf = <const T extends readonly string[]>(values: T) =>
+  z.string().transform((text, context): T[number] => {
+    if (values.includes(text)) return text as T[number];
+    context.addIssue(`one of ${values.join(", ")} is expected, not "${text}"`);
+    return z.NEVER;
+  });
+
+const text = z.string();
+
+const address = (protocols: readonly string[], example: string) =>
+  z.string().transform((raw, context) => {
+    const url = URL.parse(raw);
+    if (url && protocols.includes(url.protocol)) return raw;
+    // The value may hold a password: it is not repeated.
+    context.addIssue(`an address like ${example} is expected`);
+    return z.NEVER;
+  });
+
+const settings = {
+  host: setting({ flag: "--host", env: "HOST", schema: text, fallback: () => "127.0.0.1" }),
+  port: setting({ flag: "--port", env: "PORT", schema: wholeNumber(0, 65_535), fallback: () => 9000 }),
+  databaseUrl: setting<string | null>({
+    flag: "--database-url",
+    env: "DATABASE_URL",
+    schema: address(["postgres:", "postgresql:"], "postgres://user:password@host:5432/database"),
+    fallback: () => null,
+  }),
+  dataDir: setting({
+    flag: "--data-dir",
+    env: "EVERRUNS_DATA_DIR",
+    schema: text.transform((path) => resolve(path)),
+    fallback: defaultDataDir,
+  }),
+  workers: setting({
+    flag: "--workers",
+    env: "EVERRUNS_WORKERS",
+    schema: wholeNumber(0, 64),
+    fallback: () => 1,
+  }),
+  concurrency: setting({
+    flag: "--concurrency",
+    env: "EVERRUNS_CONCURRENCY",
+    schema: wholeNumber(1, 10_000),
+    fallback: () => 50,
+  }),
+  logFormat: setting<"pretty" | "json">({
+    flag: "--log-format",
+    env: "EVERRUNS_LOG_FORMAT",
+    schema: oneOf(["pretty", "json"]),
+    fallback: ({ isTty }) => (isTty ? "pretty" : "json"),
+  }),
+  logLevel: setting<"debug" | "info" | "warn" | "error">({
+    flag: "--log-level",
+    env: "EVERRUNS_LOG_LEVEL",
+    schema: oneOf(["debug", "info", "warn", "error"]),
+    fallback: () => "info",
+  }),
+  leaseMs: setting({
+    env: "EVERRUNS_LEASE_MS",
+    schema: wholeNumber(1_000, 600_000),
+    fallback: () => 30_000,
+  }),
+  drainMs: setting({ env: "EVERRUNS_DRAIN_MS", schema: wholeNumber(0, 600_000), fallback: () => 10_000 }),
+  authMode: setting({
+    env: "AUTH_MODE",
+    schema: z.string().transform((mode, context) => {
+      if (mode === "none") return mode;
+      context.addIssue(`this version knows only "none" (this machine's programs alone), not "${mode}"`);
+      return z.NEVER;
+    }),
+    fallback: () => "none",
+  }),
+  allowPrivateHosts: setting<readonly string[]>({
+    env: "EVERRUNS_ALLOW_PRIVATE_HOSTS",
+    schema: text.transform((list) =>
+      list
+        .split(",")
+        .map((host) => host.trim())
+        .filter((host) => host !== ""),
+    ),
+    fallback: () => [],
+  }),
+  encryptionKey: setting<string | null>({
+    env: "EVERRUNS_ENCRYPTION_KEY",
+    schema: text,
+    fallback: () => null,
+    isSecret: true,
+  }),
+  openaiApiKey: setting<string | null>({
+    env: "OPENAI_API_KEY",
+    schema: text,
+    fallback: () => null,
+    isSecret: true,
+  }),
+  openaiBaseUrl: setting<string | null>({
+    env: "OPENAI_BASE_URL",
+    schema: address(["http:", "https:"], "https://api.example.com/v1"),
+    fallback: () => null,
+  }),
+  anthropicApiKey: setting<string | null>({
+    env: "ANTHROPIC_API_KEY",
+    schema: text,
+    fallback: () => null,
+    isSecret: true,
+  }),
+  anthropicBaseUrl: setting<string | null>({
+    env: "ANTHROPIC_BASE_URL",
+    schema: address(["http:", "https:"], "https://api.example.com"),
+    fallback: () => null,
+  }),
+  apiUrl: setting({
+    flag: "--api-url",
+    env: "EVERRUNS_API_URL",
+    schema: address(["http:", "https:"], "http://127.0.0.1:9000"),
+    fallback: () => "http://127.0.0.1:9000",
+  }),
+  apiKey: setting<string | null>({
+    env: "EVERRUNS_API_KEY",
+    schema: text,
+    fallback: () => null,
+    isSecret: true,
+  }),
+} as const;
+
+export type SettingName = keyof typeof settings;
+type Values = { readonly [N in SettingName]: (typeof settings)[N] extends Setting<infer T> ? T : never };
+
+export interface Config extends Values {
+  /** Where each value came from: `flag --port`, `environment PORT`, `default`. */
+  readonly sources: Readonly<Record<SettingName, string>>;
+}
+
+/** Flags as commander gives them: camelCase, text, absent when not said. */
+export type Flags = Readonly<Partial<Record<SettingName, string>>> & Readonly<Record<string, unknown>>;
+
+/** @throws UserError config_invalid: one line for each problem */
+export function parseConfig(flags: Flags, world: World): Config {
+  const values: Record<string, unknown> = {};
+  const sources: Record<string, string> = {};
+  const problems: string[] = [];
+  for (const [name, definition] of Object.entries(settings) as [SettingName, Setting<unknown>][]) {
+    const said = whatIsSaid(name, definition, flags, world.env);
+    sources[name] = said?.source ?? "default";
+    if (!said) {
+      values[name] = definition.fallback(world);
+      continue;
+    }
+    const parsed = definition.schema.safeParse(said.text);
+    if (parsed.success) values[name] = parsed.data;
+    else problems.push(`${said.where}: ${parsed.error.issues.map((issue) => issue.message).join("; ")}`);
+  }
+  problems.push(...crossChecks(values as Partial<Values>), ...misspelled(world.env));
+  if (problems.length > 0) throw new UserError("config_invalid", problems.join("\n"));
+  return Object.freeze({ ...values, sources: Object.freeze(sources) }) as Config;
+}
+
+/** The configuration in force, for people: secrets are shown as set or not set. */
+export function describeConfig(config: Config): { name: string; value: string; source: string }[] {
+  return (Object.entries(settings) as [SettingName, Setting<unknown>][]).map(([name, definition]) => ({
+    name: definition.flag?.replace(/^--/, "") ?? definition.env ?? name,
+    value: shown(name, definition, config),
+    source: config.sources[name],
+  }));
+}
+
+/** A database address without its password. */
+export function maskUrl(raw: string): string {
+  const url = URL.parse(raw);
+  if (!url) return "(not an address)";
+  if (url.password !== "") url.password = "***";
+  for (const name of ["password", "sslpassword"]) {
+    if (url.searchParams.has(name)) url.searchParams.set(name, "***");
+  }
+  return url.href;
+}
+
+export function isLoopbackHost(host: string): boolean {
+  return host === "localhost" || host === "::1" || host === "[::1]" || /^127(\.[0-9]{1,3}){3}$/.test(host);
+}
+
+function whatIsSaid(name: SettingName, definition: Setting<unknown>, flags: Flags, env: World["env"]) {
+  const flag = flags[name];
+  if (definition.flag && typeof flag === "string") {
+    return { text: flag, where: definition.flag, source: `flag ${definition.flag}` };
+  }
+  const value = definition.env === undefined ? undefined : env[definition.env];
+  // An empty variable is one that nobody filled in.
+  if (definition.env === undefined || value === undefined || value.trim() === "") return null;
+  return { text: value.trim(), where: definition.env, source: `environment ${definition.env}` };
+}
+
+function crossChecks(values: Partial<Values>): string[] {
+  const { host, authMode } = values;
+  if (host === undefined || authMode !== "none" || isLoopbackHost(host)) return [];
+  return [
+    `--host ${host}: without authentication the server listens on this machine only (127.0.0.1, ::1, localhost); ` +
+      "put a proxy that authenticates in front of it",
+  ];
+}
+
+/** A variable of ours that is not one of ours is a typing error, and would be passed over in silence. */
+function misspelled(env: World["env"]): string[] {
+  const known = Object.values(settings).flatMap((definition) =>
+    "env" in definition ? [definition.env] : [],
+  );
+  return Object.keys(env)
+    .filter((name) => name.startsWith("EVERRUNS_") && !known.includes(name as never))
+    .filter((name) => !OTHERS.some((other) => name.startsWith(other)))
+    .map((name) => `${name}: there is no such setting; known are ${known.join(", ")}`);
+}
+
+/** Ours too, but no settings of the program: debugging, the launcher's, the tests'. */
+const OTHERS = ["EVERRUNS_DEBUG", "EVERRUNS_TEST_", "EVERRUNS_LAUNCHER_"];
+
+function shown(name: SettingName, definition: Setting<unknown>, config: Config): string {
+  const value = config[name];
+  if (value === null) return name === "databaseUrl" ? "(embedded)" : "(not set)";
+  if (definition.isSecret) return "(set)";
+  if (name === "databaseUrl") return maskUrl(String(value));
+  if (Array.isArray(value)) return value.length === 0 ? "(none)" : value.join(", ");
+  return String(value);
+}
+
+/** Root: /var/lib/everruns. Others: the XDG data directory. Without any home: the temporary directory. */
+function defaultDataDir({ env, isRoot }: World): string {
+  if (isRoot) return "/var/lib/everruns";
+  const xdg = env.XDG_DATA_HOME;
+  if (xdg && isAbsolute(xdg)) return join(xdg, "everruns");
+  const home = env.HOME || homedir();
+  return home && home !== "/" ? join(home, ".local/share/everruns") : join(tmpdir(), "everruns");
+}
