@@ -98,19 +98,22 @@ export function findCluster(dataDir: string): { clusterDir: string; socketDir: s
 
 /** Makes a directory that only the server's user can enter. An existing one must already be its own. */
 export function privateDirectory(path: string, identity: Identity): void {
-  const before = lstat(path);
-  if (before === null) {
+  try {
     mkdirSync(path, { mode: 0o700 });
-    if (identity.isOther) chownSync(path, identity.uid, identity.gid);
-    chmodSync(path, 0o700);
-    return;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   }
+  const found = lstatSync(path);
   // A symbolic link or another owner in a shared directory could be somebody waiting for our connections.
-  const isOurs = before.isDirectory() && (before.uid === identity.uid || before.uid === process.getuid?.());
-  if (!isOurs)
-    throw new UserError("data_dir_unusable", `${path} is not a directory of uid ${identity.uid}; remove it`);
-  if (before.uid !== identity.uid) chownSync(path, identity.uid, identity.gid);
-  if ((before.mode & 0o777) !== 0o700) chmodSync(path, 0o700);
+  const isOurs = found.isDirectory() && (found.uid === identity.uid || found.uid === process.getuid?.());
+  if (!isOurs) {
+    throw new UserError(
+      "data_dir_unusable",
+      `${path} is not a directory of uid ${identity.uid}: remove it, or choose another data directory`,
+    );
+  }
+  if (found.uid !== identity.uid) chownSync(path, identity.uid, identity.gid);
+  if ((found.mode & 0o777) !== 0o700) chmodSync(path, 0o700);
 }
 
 /** As root, what it creates can be entered by everyone (the server's user is not root), whatever the umask says. */

@@ -25,7 +25,7 @@ import { findCluster, type Layout, prepareLayout, removeFarSocketDir, socketPath
 import { FileLock } from "./lock.ts";
 import { DATABASE, NO_PROGRAM, SUPERUSER } from "./names.ts";
 import { awaitServer, isServer, type Launch, launchServer, runningServer, stopServer } from "./server.ts";
-import { isUnpacked, removeOldPrograms, unpackCluster, unpackProgram } from "./unpack.ts";
+import { isUnpacked, removeOldPrograms, unpack } from "./unpack.ts";
 
 const WATCH_EVERY_MS = 500;
 
@@ -200,11 +200,10 @@ class Cluster implements EmbeddedPostgres {
     }
     removeOldPrograms(this.#layout);
     const { version } = this;
-    if (!isUnpacked(this.#layout)) this.#onProgress(`unpacking PostgreSQL ${version}`);
-    await Promise.all([
-      unpackProgram(this.#layout, this.#isDurable),
-      unpackCluster(this.#layout, this.#isDurable),
-    ]);
+    if (!isUnpacked(this.#layout)) {
+      this.#onProgress(`unpacking PostgreSQL ${version}`);
+      await unpack(this.#layout, this.#isDurable);
+    }
     this.#onProgress(`starting PostgreSQL ${version}`);
     this.#pid = await launchServer(this.#launch);
     this.#adopted = false;

@@ -21,6 +21,7 @@ const POLL_MS = 5;
 const PING_MS_MAX = 1_000;
 /** Crash recovery of a busy database takes a while; a server that is alive and not ready is waited for. */
 const START_MS_MAX = 10 * 60_000;
+const SILENCE_MS_MAX = 5_000;
 const RELAUNCHES_MAX = 50;
 const RELAUNCH_AFTER_MS = 100;
 /** A fast stop ends with a checkpoint. After this the server is stopped without one and recovers at its next start. */
@@ -52,7 +53,7 @@ export function isServer(pid: number, clusterDir: string): boolean {
       return false;
     }
   }
-  return Bun.spawnSync(["ps", "-o", "command=", "-p", String(pid)])
+  return Bun.spawnSync(["ps", "-ww", "-o", "command=", "-p", String(pid)])
     .stdout.toString()
     .includes(clusterDir);
 }
@@ -122,13 +123,7 @@ export async function awaitServer({ layout, clock, signal }: Launch): Promise<nu
  */
 export async function launchServer(launch: Launch): Promise<number> {
   const { layout, clock, signal } = launch;
-  if ((await probe(socketPath(layout.socketDir))) !== "nothing") {
-    // Its pid means nothing here: another container on the same volume. A second server would destroy the cluster.
-    throw new UserError(
-      "data_dir_unusable",
-      `another PostgreSQL, which this process cannot see, has ${layout.clusterDir} open: stop it, or choose another data directory`,
-    );
-  }
+  await requireSilence(launch);
   clearRemains(layout);
   rotateLog(layout.logFile);
   const start = clock.monotonicMs();
@@ -154,6 +149,25 @@ export async function launchServer(launch: Launch): Promise<number> {
       child.kill("SIGQUIT");
       throw error;
     }
+  }
+}
+
+/**
+ * Nobody may listen on the socket of a cluster whose server we do not see: that would be one in another container on
+ * the same volume, and a second server would destroy the cluster. A server that was killed a moment ago still has
+ * its socket while the kernel tears it down, so the answer has to last.
+ */
+async function requireSilence({ layout, clock, signal }: Launch): Promise<void> {
+  const start = clock.monotonicMs();
+  while ((await probe(socketPath(layout.socketDir))) !== "nothing") {
+    if (clock.monotonicMs() - start > SILENCE_MS_MAX) {
+      throw new UserError(
+        "data_dir_unusable",
+        `another PostgreSQL, which this process cannot see, has ${layout.clusterDir} open: ` +
+          "stop it, or choose another data directory",
+      );
+    }
+    await pause(clock, start, signal);
   }
 }
 

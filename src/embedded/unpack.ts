@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { chmod, chown, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { TerminalError } from "../base/errors.ts";
 import { archives } from "./archives.ts";
 import type { Identity, Layout } from "./layout.ts";
 import { EMPTY_DIRECTORIES_FILE } from "./names.ts";
@@ -12,12 +13,26 @@ export function isUnpacked(layout: Layout): boolean {
 }
 
 /**
- * Unpacks the program unless it is there. The caller holds the start lock.
+ * Unpacks what is missing. The caller holds the start lock.
  *
- * @param isDurable  whether to wait until every file is on disk: after a power cut the rename may have happened
- *                   and the contents not
+ * @param isDurable       whether to wait until every file is on disk: after a power cut a rename may have happened
+ *                        and the contents not
+ * @throws TerminalError  the disk is full, or does not let us write
  */
-export async function unpackProgram(layout: Layout, isDurable: boolean): Promise<void> {
+export async function unpack(layout: Layout, isDurable: boolean): Promise<void> {
+  const parts = await Promise.allSettled([
+    unpackProgram(layout, isDurable),
+    unpackCluster(layout, isDurable),
+  ]);
+  for (const part of parts) {
+    if (part.status === "fulfilled") continue;
+    throw new TerminalError("embedded_failed", `cannot unpack PostgreSQL into ${layout.home}`, {
+      cause: part.reason,
+    });
+  }
+}
+
+async function unpackProgram(layout: Layout, isDurable: boolean): Promise<void> {
   if (existsSync(layout.programDir)) return;
   const temporary = `${layout.programDir}.new`;
   await extract(archives.programPath, temporary);
@@ -28,12 +43,7 @@ export async function unpackProgram(layout: Layout, isDurable: boolean): Promise
   await settle(temporary, layout.programDir, isDurable);
 }
 
-/**
- * Unpacks the ready-made cluster unless there is one. The caller holds the start lock.
- *
- * @param isDurable  as above, and as initdb would: the server's own checkpoints only care for what it changes
- */
-export async function unpackCluster(layout: Layout, isDurable: boolean): Promise<void> {
+async function unpackCluster(layout: Layout, isDurable: boolean): Promise<void> {
   if (existsSync(layout.clusterDir)) return;
   const temporary = `${layout.clusterDir}.new`;
   await extract(archives.clusterPath, temporary);

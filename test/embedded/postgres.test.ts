@@ -1,6 +1,8 @@
 import { afterAll, describe, expect, test } from "bun:test";
+import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { chmod, chown } from "node:fs/promises";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { systemClock } from "../../src/base/clock.ts";
 import { FileLock } from "../../src/embedded/lock.ts";
@@ -210,6 +212,21 @@ describe("what cannot work says why", () => {
       code: "embedded_failed",
       message: expect.stringContaining('invalid value for parameter "shared_buffers"'),
     });
+    expect(clusterProcesses(dataDir)).toEqual([]);
+  });
+
+  test("a cluster that a server it cannot see has open", async () => {
+    const dataDir = work.fresh("foreign");
+    await (await start(dataDir)).stop();
+    const found = inspectEmbeddedPostgres(dataDir);
+    const stranger = createServer(() => {}).listen(found?.address.socketPath);
+    await once(stranger, "listening");
+    const fast = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() * 100 };
+    await expect(startEmbeddedPostgres({ dataDir, programDir, clock: fast })).rejects.toMatchObject({
+      code: "data_dir_unusable",
+      message: expect.stringContaining("which this process cannot see"),
+    });
+    stranger.close();
     expect(clusterProcesses(dataDir)).toEqual([]);
   });
 
