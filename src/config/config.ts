@@ -248,7 +248,7 @@ function misspelled(env: World["env"]): string[] {
 }
 
 /** Ours too, but no settings of the program: debugging, the launcher's, the tests'. */
-const OTHERS = ["EVERRUNS_DEBUG", "EVERRUNS_TEST_", "EVERRUNS_LAUNCHER_"];
+const OTHERS = ["EVERRUNS_DEBUG", "EVERRUNS_TEST_", "EVERRUNS_LAUNCHER_", "EVERRUNS_BUILD_"];
 
 function shown(name: SettingName, definition: Setting<unknown>, config: Config): string {
   const value = config[name];

@@ -92,7 +92,10 @@ async function settleCall(scope: RunScope, call: OpenCall, wasAnnounced: boolean
   }
   if (lease.signal.aborted) throw new LeaseLostError(run.id);
   if (!outcome.ok && outcome.fault !== undefined) {
-    deps.log.error("a tool broke in a way that it did not foresee", { tool: call.name, error: outcome.fault });
+    deps.log.error("a tool broke in a way that it did not foresee", {
+      tool: call.name,
+      error: outcome.fault,
+    });
   }
   await deps.failpoint("tool:before-commit");
   const durationMs = deps.clock.monotonicMs() - startedAtMs;

@@ -151,7 +151,7 @@ function openScope(
     config,
     plan,
     model: config.model,
-    driver: deps.driverFor(config.model),
+    driver: deps.driverFor(config.model, run.organization_id),
     tools: new Map(capabilities.tools.map((offered) => [offered.tool.name, offered])),
     systemPrompt: [plan.systemPrompt, capabilities.prompt].filter((text) => text !== "").join("\n\n"),
     history,

@@ -37,7 +37,7 @@ export interface EngineDeps {
   clock: Clock;
   log: Log;
   /** The driver for a model's provider. @throws UserError provider_misconfigured */
-  driverFor(model: ResolvedModel): Driver;
+  driverFor(model: ResolvedModel, organizationId: string): Driver;
   /** Prompt and tools of a list of capabilities; `unknown` names those that this program does not have. */
   resolveCapabilities(refs: readonly CapabilityConfig[]): {
     prompt: string;

@@ -1,0 +1,54 @@
+/** Wires the engine's workers for `serve` and `worker`. */
+import { systemClock } from "../src/base/clock.ts";
+import type { Sealer } from "../src/base/seal.ts";
+import type { Capabilities } from "../src/capabilities/registry.ts";
+import { createFileStores } from "../src/db/files.ts";
+import type { Hints } from "../src/db/hints.ts";
+import { createWriter } from "../src/db/writer.ts";
+import { createDrivers } from "../src/engine/drivers.ts";
+import { noFailpoint } from "../src/engine/failpoint.ts";
+import { createWorker, type Worker } from "../src/engine/worker.ts";
+import { createDriverDeps } from "../src/llm/registry.ts";
+import type { Platform } from "./platform.ts";
+import { versionText } from "./version.ts";
+
+export interface WorkerGroup {
+  /** Stops when every worker has drained. */
+  stop(): Promise<void>;
+}
+
+/** Starts `count` workers that share one writer: what their runs commit at the same moment goes out together. */
+export async function startWorkers(
+  platform: Platform,
+  parts: { sealer: Sealer; hints: Hints; capabilities: Capabilities; count: number },
+): Promise<WorkerGroup> {
+  const { db, log, config } = platform;
+  const { hints, capabilities, sealer } = parts;
+  const deps = {
+    db,
+    writer: createWriter({ db, onWritten: (sessions) => hints.publish({ sessions }) }),
+    clock: systemClock,
+    log,
+    hints,
+    driverFor: createDrivers(sealer, createDriverDeps()),
+    resolveCapabilities: (refs: Parameters<Capabilities["resolve"]>[0]) => capabilities.resolve(refs),
+    filesOf: createFileStores(db),
+    failpoint: noFailpoint,
+  };
+  const workers: Worker[] = [];
+  for (let n = 0; n < parts.count; n += 1) {
+    const worker = createWorker(deps, {
+      concurrency: config.concurrency,
+      leaseMs: config.leaseMs,
+      drainMs: config.drainMs,
+      version: versionText(),
+    });
+    await worker.start();
+    workers.push(worker);
+  }
+  return {
+    async stop() {
+      await Promise.all(workers.map((worker) => worker.stop()));
+    },
+  };
+}

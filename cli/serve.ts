@@ -1,0 +1,147 @@
+/** `everruns serve`: the API, and workers unless --workers 0. */
+import { buildApp } from "../src/api/app.ts";
+import { createFeed } from "../src/api/feed.ts";
+import { DEFAULT_ORGANIZATION, identifyAnonymous } from "../src/api/identify.ts";
+import { createStreamLimits } from "../src/api/stream-limits.ts";
+import { systemClock } from "../src/base/clock.ts";
+import { describeError, UserError } from "../src/base/errors.ts";
+import type { Sealer } from "../src/base/seal.ts";
+import { createCapabilities } from "../src/capabilities/registry.ts";
+import type { Config } from "../src/config/config.ts";
+import { limits } from "../src/contract/limits.ts";
+import { createHints } from "../src/db/hints.ts";
+import type { Db } from "../src/db/pool.ts";
+import { defaultModel, seedProviders } from "../src/db/seed.ts";
+import type { CommandContext } from "./action.ts";
+import { startWorkers } from "./engine.ts";
+import { ensureSchema, openLog, openPlatform, openSealer, type Platform, readConfig } from "./platform.ts";
+import { untilStopped } from "./until-stopped.ts";
+import { versionText } from "./version.ts";
+
+/** How long open requests may take when the server goes down. */
+const CLOSE_MS = 2_000;
+
+export async function serveCommand(flags: Record<string, unknown>, context: CommandContext): Promise<number> {
+  const config = readConfig(flags, context);
+  const log = openLog(config, context);
+  const platform = await openPlatform(config, log, context);
+  try {
+    await ensureSchema(platform);
+    const { sealer, key } = await openSealer(platform);
+    if (key.isNew)
+      log.info(`made the encryption key ${key.source}; keep a copy: stored keys open with it alone`);
+    await seed(platform, sealer);
+    await serve(platform, sealer, context);
+    return 0;
+  } finally {
+    await platform.close();
+  }
+}
+
+async function serve(platform: Platform, sealer: Sealer, context: CommandContext): Promise<void> {
+  const { config, db, log } = platform;
+  const shutdown = new AbortController();
+  const hints = createHints({ db, log });
+  const feed = createFeed({ db, hints, log, clock: systemClock });
+  const capabilities = createCapabilities({ webFetch: { allowPrivateHosts: config.allowPrivateHosts } });
+  const app = buildApp({
+    db,
+    log,
+    clock: systemClock,
+    identify: identifyAnonymous({ allowedHosts: [config.host] }),
+    capabilities,
+    seal: (plaintext, place) => sealer.seal(plaintext, place),
+    hints,
+    feed,
+    streams: createStreamLimits(),
+    shutdown: shutdown.signal,
+    version: versionText(),
+    isReady: () => readiness(db),
+  });
+  await hints.start();
+  await feed.start();
+  const server = listen(config, (request) => app.fetch(request));
+  const workers = await startWorkers(platform, { sealer, hints, capabilities, count: config.workers });
+  try {
+    await printBanner(platform, server.url, context);
+    await untilStopped(context.signal);
+    log.info("stopping: turns in hand are finished or handed back");
+  } finally {
+    // Streams first: they tell their readers, then nothing holds the server's connections open.
+    shutdown.abort();
+    await Promise.race([server.stop(), systemClock.sleep(CLOSE_MS)]);
+    await server.stop(true);
+    await workers.stop();
+    await feed.stop();
+    await hints.stop();
+  }
+}
+
+function listen(config: Config, fetch: (request: Request) => Response | Promise<Response>) {
+  try {
+    return Bun.serve({
+      hostname: config.host,
+      port: config.port,
+      // Streams live for minutes; heartbeats tell a dead connection, not a time limit.
+      idleTimeout: 0,
+      maxRequestBodySize: limits.requestBytesMax,
+      fetch,
+    });
+  } catch (error) {
+    const code = (error as { code?: unknown }).code;
+    if (code === "EADDRINUSE") {
+      throw new UserError(
+        "port_in_use",
+        `port ${config.port} on ${config.host} is in use, perhaps by another everruns; ` +
+          "choose another with --port, or --port 0 for a free one",
+      );
+    }
+    throw new UserError(
+      "cannot_listen",
+      `cannot listen on ${config.host}:${config.port}: ${describeError(error)}`,
+    );
+  }
+}
+
+async function seed({ config, db }: Platform, sealer: Sealer): Promise<void> {
+  const credentials = (apiKey: string | null, baseUrl: string | null) =>
+    apiKey === null ? null : { apiKey, baseUrl };
+  await seedProviders(db, {
+    organizationId: DEFAULT_ORGANIZATION,
+    sealer,
+    openai: credentials(config.openaiApiKey, config.openaiBaseUrl),
+    anthropic: credentials(config.anthropicApiKey, config.anthropicBaseUrl),
+  });
+}
+
+async function readiness(db: Db): Promise<string | null> {
+  try {
+    await db.sql`select 1`;
+    return null;
+  } catch {
+    return "the database cannot be reached";
+  }
+}
+
+async function printBanner({ config, db, databaseName }: Platform, url: URL, { out }: CommandContext) {
+  const model = await defaultModel(db, DEFAULT_ORGANIZATION);
+  const isSimulated = model?.provider_type === "llmsim";
+  const address = url.href.replace(/\/$/, "");
+  const apiUrl = address === "http://127.0.0.1:9000" ? "" : `EVERRUNS_API_URL=${address} `;
+  out.line(`everruns ${versionText()} listens on ${address}`);
+  out.line(`  database  ${databaseName}`);
+  out.line(
+    `  workers   ${config.workers === 0 ? "none here; start some with: everruns worker" : workersText(config)}`,
+  );
+  out.line(`  model     ${model === null ? "none" : `${model.model_id} (${model.provider_name})`}`);
+  if (isSimulated) {
+    out.line(
+      "            simulated: no key is set. Start with OPENAI_API_KEY or ANTHROPIC_API_KEY for a real one",
+    );
+  }
+  out.line(`  next      ${apiUrl}everruns run "hello"`);
+}
+
+function workersText({ workers, concurrency }: Config): string {
+  return `${workers}, up to ${concurrency} turns at once${workers > 1 ? " each" : ""}`;
+}

@@ -1,0 +1,34 @@
+/** `everruns worker`: workers only, beside a server or on another machine. */
+import { createCapabilities } from "../src/capabilities/registry.ts";
+import { createHints } from "../src/db/hints.ts";
+import type { CommandContext } from "./action.ts";
+import { startWorkers } from "./engine.ts";
+import { ensureSchema, openLog, openPlatform, openSealer, readConfig } from "./platform.ts";
+import { untilStopped } from "./until-stopped.ts";
+
+export async function workerCommand(
+  flags: Record<string, unknown>,
+  context: CommandContext,
+): Promise<number> {
+  const config = readConfig(flags, context);
+  const log = openLog(config, context);
+  const platform = await openPlatform(config, log, context);
+  try {
+    await ensureSchema(platform);
+    const { sealer } = await openSealer(platform);
+    const hints = createHints({ db: platform.db, log });
+    await hints.start();
+    const capabilities = createCapabilities({ webFetch: { allowPrivateHosts: config.allowPrivateHosts } });
+    const workers = await startWorkers(platform, { sealer, hints, capabilities, count: 1 });
+    context.out.line(
+      `everruns worker: up to ${config.concurrency} turns at once, on ${platform.databaseName}`,
+    );
+    await untilStopped(context.signal);
+    log.info("stopping: turns in hand are finished or handed back");
+    await workers.stop();
+    await hints.stop();
+    return 0;
+  } finally {
+    await platform.close();
+  }
+}
