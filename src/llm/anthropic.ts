@@ -109,7 +109,14 @@ function createAnthropicClient(options: VendorOptions, fetch: FetchLike): Anthro
     logLevel: "off",
     openTelemetry: false,
     fetch: fetch as typeof globalThis.fetch,
+    ...authHeaders(options),
   });
+}
+
+/** The package sends the key as a bearer token; imitations of the API often look for the older header. */
+function authHeaders({ apiKey, baseUrl }: VendorOptions): { defaultHeaders?: Record<string, string | null> } {
+  if (apiKey === null) return { defaultHeaders: { authorization: null } };
+  return baseUrl === null ? {} : { defaultHeaders: { "x-api-key": apiKey } };
 }
 
 export function buildAnthropicParams(
