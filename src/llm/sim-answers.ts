@@ -79,7 +79,7 @@ function timeCalls(said: string, tool: ToolSpec): Calls {
 }
 
 function fileCalls(said: string, tool: (name: string) => ToolSpec | undefined): Calls {
-  const path = /(?:^|\s|["'`(])(\/?[\w.-]+(?:\/[\w.-]+)*\.[A-Za-z]\w{0,7})\b/.exec(said)?.[1];
+  const path = /(?:^|\s|["'`(])(\/?[\w.-]+(?:\/[\w.-]+)*\.[A-Za-z]\w{1,7})\b/.exec(said)?.[1];
   const absolute = path === undefined ? "/note.txt" : path.startsWith("/") ? path : `/${path}`;
   const isAboutFiles = path !== undefined || /\bfiles?\b/i.test(said);
   const write = tool("write_file");

@@ -91,3 +91,8 @@ export function kinds(chunks: readonly Chunk[]): string[] {
     .map((chunk) => chunk.kind)
     .filter((kind, index, all) => kind !== all[index - 1] || !PIECES.includes(kind));
 }
+
+/** Lets everything run that is ready to; nothing here waits for time. */
+export function settled(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
