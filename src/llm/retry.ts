@@ -99,10 +99,13 @@ async function* attemptCall<E>(
   const stop = new AbortController();
   const forward = () => stop.abort();
   signal.addEventListener("abort", forward, { once: true });
-  const stopped = new Promise<"stopped">((resolve) => {
-    stop.signal.addEventListener("abort", () => resolve("stopped"), { once: true });
+  let isWaiting = true;
+  const watch = createWatch({
+    clock: deps.clock,
+    stallMs: deps.stallMs,
+    isWaiting: () => isWaiting,
+    onStall: forward,
   });
-  const watch = createWatch({ clock: deps.clock, stallMs: deps.stallMs, onStall: forward });
   const reader = call.createReader(watch);
   const events = openEvents(call, { signal: stop.signal, fetch: watch.wrap(deps.fetch) });
   let answered = false;
@@ -112,8 +115,7 @@ async function* attemptCall<E>(
     for (;;) {
       let next: IteratorResult<E, void> | "stopped";
       try {
-        // Raced, because after an abort one package throws, the other just ends, and either may take its time.
-        next = await Promise.race([events.next(), stopped]);
+        next = await nextOrStopped(events, stop.signal);
       } catch (thrown) {
         if (signal.aborted) return { kind: "aborted" };
         if (stop.signal.aborted) return failed(stalled(deps.stallMs));
@@ -123,7 +125,7 @@ async function* attemptCall<E>(
       if (signal.aborted) return { kind: "aborted" };
       if (next === "stopped" || stop.signal.aborted) return failed(stalled(deps.stallMs));
 
-      watch.touch();
+      isWaiting = false;
       for (const chunk of next.done ? lastOf(reader) : reader.read(next.value)) {
         if (chunk.kind === "error") return failed(chunk.error);
         // Usage may be said again by the next attempt; everything else is part of the answer.
@@ -131,6 +133,8 @@ async function* attemptCall<E>(
         yield chunk;
         if (chunk.kind === "finish") return { kind: "done" };
       }
+      isWaiting = true;
+      watch.touch();
     }
   } catch (thrown) {
     return { kind: "failed", error: bug(thrown), answered: true };
@@ -141,6 +145,33 @@ async function* attemptCall<E>(
     stop.abort();
     void events.return().catch(() => {});
   }
+}
+
+/**
+ * The next event, or "stopped" as soon as the signal aborts: after an abort one package throws, the other just
+ * ends, and either may take its time. Not a race against one long-lived promise, which would keep every event of
+ * a long answer alive.
+ */
+function nextOrStopped<E>(
+  events: AsyncGenerator<E, void, void>,
+  signal: AbortSignal,
+): Promise<IteratorResult<E, void> | "stopped"> {
+  return new Promise((resolve, reject) => {
+    const stop = () => resolve("stopped");
+    if (signal.aborted) return stop();
+    signal.addEventListener("abort", stop, { once: true });
+    const settle = () => signal.removeEventListener("abort", stop);
+    events.next().then(
+      (result) => {
+        settle();
+        resolve(result);
+      },
+      (thrown) => {
+        settle();
+        reject(thrown);
+      },
+    );
+  });
 }
 
 async function* openEvents<E>(

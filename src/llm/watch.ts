@@ -16,10 +16,16 @@ const TAIL_CHARS = 64;
 
 /**
  * Calls `onStall` once when no byte has arrived for `stallMs` milliseconds, counted from now, from the answer's
- * headers and from each piece of its body. `stop` ends the watch.
+ * headers and from each piece of its body. Time in which nobody waits for a byte does not count: a slow reader of
+ * the answer is not a silent provider. `stop` ends the watch.
  */
-export function createWatch(options: { clock: Clock; stallMs: number; onStall: () => void }): Watch {
-  const { clock, stallMs, onStall } = options;
+export function createWatch(options: {
+  clock: Clock;
+  stallMs: number;
+  isWaiting: () => boolean;
+  onStall: () => void;
+}): Watch {
+  const { clock, stallMs, isWaiting, onStall } = options;
   const ended = new AbortController();
   const decoder = new TextDecoder();
   let lastByteAt = clock.monotonicMs();
@@ -30,6 +36,7 @@ export function createWatch(options: { clock: Clock; stallMs: number; onStall: (
   };
   const keepWatch = async () => {
     while (!ended.signal.aborted) {
+      if (!isWaiting()) touch();
       const leftMs = stallMs - (clock.monotonicMs() - lastByteAt);
       if (leftMs <= 0) return onStall();
       await clock.sleep(leftMs, ended.signal);

@@ -161,6 +161,16 @@ describe("one call", () => {
     expect((await iterator.next()).done).toBe(true);
   });
 
+  test("a reader who takes his time is not taken for a silent provider", async () => {
+    const deps = testDeps({ stallMs: 1000 });
+    const iterator = streamCall(deps, vendor([[word("a"), word("b"), FINISH]]), new AbortController().signal);
+    expect((await iterator.next()).value).toEqual(word("a"));
+    await deps.clock.advance(5000);
+    await deps.clock.advance(5000);
+    expect((await iterator.next()).value).toEqual(word("b"));
+    expect((await iterator.next()).value).toEqual(FINISH);
+  });
+
   test("abort is seen even when the vendor's stream never settles again", async () => {
     const abort = new AbortController();
     const stuck = vendor([], { open: () => new Promise(() => {}) });

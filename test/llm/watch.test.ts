@@ -5,8 +5,14 @@ import { createWatch } from "../../src/llm/watch.ts";
 function watched(stallMs = 100) {
   const clock = manualClock();
   let stalls = 0;
-  const watch = createWatch({ clock, stallMs, onStall: () => (stalls += 1) });
-  return { clock, watch, stalls: () => stalls };
+  const reader = { isWaiting: true };
+  const watch = createWatch({
+    clock,
+    stallMs,
+    isWaiting: () => reader.isWaiting,
+    onStall: () => (stalls += 1),
+  });
+  return { clock, watch, reader, stalls: () => stalls };
 }
 
 /** A response whose bytes come when the test says so. */
@@ -51,6 +57,17 @@ test("headers and every byte, keep-alives too, start the count again", async () 
   await clock.advance(90);
   expect(stalls()).toBe(0);
   await clock.advance(10);
+  expect(stalls()).toBe(1);
+});
+
+test("while nobody waits for a byte, silence is not the provider's", async () => {
+  const { clock, reader, stalls } = watched();
+  reader.isWaiting = false;
+  await clock.advance(100);
+  await clock.advance(100);
+  expect(stalls()).toBe(0);
+  reader.isWaiting = true;
+  await clock.advance(100);
   expect(stalls()).toBe(1);
 });
 
