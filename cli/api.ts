@@ -1,6 +1,7 @@
 import { UserError } from "../src/base/errors.ts";
 import type { Client } from "../src/client/client.ts";
 import { createClient } from "../src/client/client.ts";
+import type { Session } from "../src/contract/session.ts";
 import type { CommandContext } from "./action.ts";
 
 export const DEFAULT_API_URL = "http://127.0.0.1:9000";
@@ -37,11 +38,10 @@ const NAMES_SHOWN = 8;
 export async function createSession(
   client: Client,
   options: { agent?: string | undefined; model?: string | undefined },
-): Promise<string> {
+): Promise<Session> {
   const { agent, model } = options;
-  const session = await client.createSession({
+  return client.createSession({
     ...(agent === undefined ? {} : { agent_id: (await client.getAgent(agent)).id }),
     ...(model === undefined ? {} : { model_id: await findModel(client, model) }),
   });
-  return session.id;
 }

@@ -32,7 +32,7 @@ export async function runPrompt(context: CommandContext, options: RunOptions): P
   const text = await promptText(options.prompt, context.signal);
   if (text === null) return 1;
   const client = clientOf(context, options);
-  const sessionId = options.session ?? (await createSession(client, options));
+  const sessionId = options.session ?? (await createSession(client, options)).id;
   // The stream begins after what is there now: nothing of an earlier turn is replayed, nothing of ours is missed.
   const sinceId = options.session ? await client.lastEventId(sessionId) : null;
   if (context.signal.aborted) return 1;

@@ -13,9 +13,10 @@
 import type { Agent } from "../contract/agent.ts";
 import type { CapabilityInfo } from "../contract/capability.ts";
 import type { Event, EventType } from "../contract/event.ts";
+import type { Health } from "../contract/health.ts";
 import type { CreateMessageRequest, CreateMessageResponse, Message } from "../contract/message.ts";
 import type { ModelWithProvider, Provider } from "../contract/provider.ts";
-import type { Run } from "../contract/run.ts";
+import type { Run, WorkersListResponse } from "../contract/run.ts";
 import type { CreateSessionRequest, Session } from "../contract/session.ts";
 import { ClientError, errorFromResponse } from "./errors.ts";
 import type { EventSource, StreamQuery } from "./stream.ts";
@@ -43,20 +44,14 @@ export interface PageQuery {
   search?: string | undefined;
 }
 
-export interface Health {
-  status: string;
-  version: string;
-  auth_mode: string;
-}
-
 /** Every call throws ClientError: with the server's status and code, or status 0 when no answer came. */
 export interface Client extends EventSource {
   /** Origin and path prefix without `/api`, for messages. */
   readonly baseUrl: string;
 
   health(signal?: AbortSignal): Promise<Health>;
-  /** Resolves to what `/ready` said, whether the server is ready or not. */
-  ready(signal?: AbortSignal): Promise<{ isReady: boolean; body: Record<string, unknown> }>;
+  /** Null when the server can serve requests, otherwise what keeps it from doing so. */
+  notReady(signal?: AbortSignal): Promise<string | null>;
 
   listAgents(query?: PageQuery): Promise<Page<Agent>>;
   getAgent(idOrName: string): Promise<Agent>;
@@ -80,6 +75,7 @@ export interface Client extends EventSource {
     query?: PageQuery & { session_id?: string; agent_id?: string; status?: string },
   ): Promise<Page<Run>>;
   getRun(turnId: string): Promise<Run>;
+  listWorkers(): Promise<WorkersListResponse>;
 
   listModels(): Promise<Page<ModelWithProvider>>;
   getModel(id: string): Promise<ModelWithProvider>;
@@ -131,12 +127,13 @@ export function createClient(options: ClientOptions): Client {
   return {
     baseUrl,
     health: (signal) => call("GET", "/health", undefined, signal),
-    async ready(signal) {
+    async notReady(signal) {
       try {
-        return { isReady: true, body: await call("GET", "/ready", undefined, signal) };
+        await call("GET", "/ready", undefined, signal);
+        return null;
       } catch (error) {
-        if (!(error instanceof ClientError) || error.status !== 503) throw error;
-        return { isReady: false, body: { status: "not_ready", detail: error.detail } };
+        if (error instanceof ClientError && error.status === 503) return error.detail;
+        throw error;
       }
     },
     listAgents: (query) => get("/agents", { ...query }),
@@ -153,6 +150,7 @@ export function createClient(options: ClientOptions): Client {
     lastEventId: async (sessionId) => (await listEvents(sessionId, { limit: 1 })).at(-1)?.id ?? null,
     listRuns: (query) => get("/runs", { ...query }),
     getRun: (turnId) => get(`/runs/${enc(turnId)}`),
+    listWorkers: () => get("/durable/workers"),
     listModels: () => get("/models"),
     getModel: (id) => get(`/models/${enc(id)}`),
     listProviders: () => get("/providers"),

@@ -31,3 +31,9 @@ export async function checkEncryptionKey({ sql }: Db, key: { keyId: string; sour
     throw asRetryable(error);
   }
 }
+
+/** The id of the key that this database's secrets are sealed with; null when none has been recorded yet. */
+export async function encryptionKeyId({ sql }: Db): Promise<string | null> {
+  const rows = await sql<{ value: string }[]>`select value from installation where name = ${KEY_ID}`;
+  return rows[0]?.value ?? null;
+}

@@ -1,0 +1,170 @@
+import { Text, useInput, usePaste } from "ink";
+import { useRef, useState } from "react";
+import { plainText } from "../client/plain-text.ts";
+import { completeSlashCommand } from "./commands.ts";
+import {
+  backspace,
+  deleteForward,
+  deleteToLineEnd,
+  deleteToLineStart,
+  deleteWord,
+  down,
+  type Edit,
+  editOf,
+  emptyEdit,
+  insert,
+  left,
+  lineEnd,
+  lineStart,
+  right,
+  up,
+  wordLeft,
+  wordRight,
+} from "./edit.ts";
+import { wrapExact } from "./markdown.ts";
+import { marks, type Paint } from "./theme.ts";
+
+export interface ComposerProps {
+  columns: number;
+  /** Lines that the text may take; a longer one shows the part around the cursor. */
+  rows: number;
+  paint: Paint;
+  placeholder: string;
+  /** What was sent before, oldest first. */
+  history: readonly string[];
+  /** @returns false when it could not be sent: the text comes back, unless something else has been typed */
+  onSubmit(text: string): Promise<boolean>;
+  /** @returns what becomes of the text */
+  onEscape(): "clear" | "keep";
+  onLeave(): void;
+  onToggleExpanded(): void;
+}
+
+type Key = Parameters<Parameters<typeof useInput>[0]>[1];
+
+/** Where a message is written: several lines, history, paste, and the keys that a shell has taught everyone. */
+export function Composer(props: ComposerProps) {
+  const [edit, setEdit] = useState(emptyEdit);
+  // Several keys may arrive before the next render: the ref always has the newest text.
+  const now = useRef(emptyEdit);
+  const historyAt = useRef<number | null>(null);
+  const draft = useRef(emptyEdit);
+
+  const change = (next: Edit) => {
+    now.current = next;
+    setEdit(next);
+  };
+  const type = (text: string) => {
+    historyAt.current = null;
+    change(insert(now.current, plainText(text)));
+  };
+  const submit = async () => {
+    const text = now.current.text.trim();
+    if (text === "") return;
+    historyAt.current = null;
+    change(emptyEdit);
+    const isSent = await props.onSubmit(text);
+    if (!isSent && now.current.text === "") change(editOf(text));
+  };
+  const complete = () => {
+    const completed = completeSlashCommand(now.current.text);
+    if (completed !== null) change(editOf(completed));
+  };
+  const recall = (step: -1 | 1) => {
+    const { history } = props;
+    if (historyAt.current === null) draft.current = now.current;
+    const at = (historyAt.current ?? history.length) + step;
+    if (at < 0 || at > history.length) return;
+    historyAt.current = at === history.length ? null : at;
+    change(at === history.length ? draft.current : editOf(history[at] ?? ""));
+  };
+
+  usePaste((text) => type(text));
+  useInput((input, key) => {
+    const current = now.current;
+    if (key.ctrl && (input === "c" || (input === "d" && current.text === ""))) return props.onLeave();
+    if (key.ctrl && input === "o") return props.onToggleExpanded();
+    if (key.escape) {
+      if (props.onEscape() === "clear") change(emptyEdit);
+      return;
+    }
+    if (key.return) {
+      if (key.meta || key.shift) return type("\n");
+      if (current.text.endsWith("\\") && current.cursor === current.text.length) {
+        return change(editOf(`${current.text.slice(0, -1)}\n`));
+      }
+      void submit();
+      return;
+    }
+    if (key.tab) return complete();
+    if (key.upArrow) {
+      const above = up(current);
+      return above ? change(above) : recall(-1);
+    }
+    if (key.downArrow) {
+      const below = down(current);
+      return below ? change(below) : recall(1);
+    }
+    const moved = applyKey(current, input, key);
+    if (moved) return change(moved);
+    if (input === "" || key.ctrl || key.meta) return;
+    // A fast typist or a program sends "text<Enter>" as one piece; with more lines it is a paste.
+    const [, typed, end] = /^([^\r\n\t]+)([\r\t])$/.exec(input) ?? [];
+    type(typed ?? input);
+    if (end === "\r") void submit();
+    if (end === "\t") complete();
+  });
+
+  const { paint, columns, rows, placeholder } = props;
+  if (edit.text === "") {
+    const hint = Bun.sliceAnsi(placeholder.slice(1), 0, Math.max(1, columns - 4), "…");
+    return (
+      <Text>{`${paint.cyan(marks.user)} ${paint.inverse(placeholder.slice(0, 1))}${paint.dim(hint)}`}</Text>
+    );
+  }
+  const lines = composerLines(edit, columns - 2, rows, paint);
+  return (
+    <Text>{lines.map((line, at) => `${at === 0 ? paint.cyan(marks.user) : " "} ${line}`).join("\n")}</Text>
+  );
+}
+
+/** PURE: the text with its cursor as at most `rows` lines, so chosen that the cursor is among them. */
+export function composerLines(edit: Edit, columns: number, rows: number, paint: Paint): string[] {
+  const under = right(edit).cursor;
+  const character = edit.text.slice(edit.cursor, under);
+  const isBreak = character === "" || character === "\n";
+  const text = `${edit.text.slice(0, edit.cursor)}${paint.inverse(isBreak ? " " : character)}${isBreak ? character : ""}${edit.text.slice(under)}`;
+  const lines = text.split("\n").flatMap((line) => wrapExact(line, columns));
+  const at = Math.max(
+    0,
+    lines.findIndex((line) => line.includes(CURSOR)),
+  );
+  const first = Math.max(0, Math.min(at - rows + 1, lines.length - rows), at - rows + 1);
+  return lines.slice(first, first + rows);
+}
+const CURSOR = "\u001b[7m";
+
+function applyKey(edit: Edit, input: string, key: Key): Edit | null {
+  if (key.leftArrow) return key.ctrl || key.meta ? wordLeft(edit) : left(edit);
+  if (key.rightArrow) return key.ctrl || key.meta ? wordRight(edit) : right(edit);
+  if (key.home) return lineStart(edit);
+  if (key.end) return lineEnd(edit);
+  if (key.backspace) return key.meta || key.ctrl ? deleteWord(edit) : backspace(edit);
+  if (key.delete) return deleteForward(edit);
+  if (key.ctrl) return CONTROL_KEYS[input]?.(edit) ?? null;
+  if (key.meta && input === "b") return wordLeft(edit);
+  if (key.meta && input === "f") return wordRight(edit);
+  return null;
+}
+
+const CONTROL_KEYS: Readonly<Record<string, (edit: Edit) => Edit>> = {
+  a: lineStart,
+  e: lineEnd,
+  b: left,
+  f: right,
+  d: deleteForward,
+  h: backspace,
+  k: deleteToLineEnd,
+  u: deleteToLineStart,
+  w: deleteWord,
+};

@@ -1,0 +1,144 @@
+/** PURE: one entry of the transcript as terminal lines. What is printed for good and what is drawn live use it alike. */
+import { plainText } from "../client/plain-text.ts";
+import type { AssistantEntry, Entry, ToolEntry } from "../client/transcript.ts";
+import { renderMarkdown, wrap, wrapExact } from "./markdown.ts";
+import { marks, type Paint, TEXT_COLUMNS_MAX } from "./theme.ts";
+
+export interface EntryStyle {
+  /** Columns of the terminal. */
+  columns: number;
+  paint: Paint;
+  /** Thinking and tool output in full instead of their first lines. */
+  isExpanded: boolean;
+}
+
+const OUTPUT_LINES = 4;
+const THINKING_LINES_LIVE = 3;
+const EXPANDED_LINES_MAX = 200;
+const MARK_COLUMNS = 2;
+
+/** The entry's lines, without a blank line before or after. */
+export function entryLines(entry: Entry, style: EntryStyle): string[] {
+  const { paint } = style;
+  const width = Math.max(8, Math.min(style.columns, TEXT_COLUMNS_MAX) - MARK_COLUMNS);
+  switch (entry.kind) {
+    case "user": {
+      const images = entry.imageCount === 0 ? [] : [paint.dim(`[${entry.imageCount} image(s)]`)];
+      const lines = plainText(entry.text)
+        .trim()
+        .split("\n")
+        .flatMap((line) => wrapExact(line, width).map(paint.bold));
+      return hang(paint.cyan(marks.user), [...lines, ...images]);
+    }
+    case "assistant":
+      return assistantLines(entry, style, width);
+    case "tool":
+      return toolLines(entry, style, width);
+    case "error": {
+      const code = entry.code === null ? "" : paint.dim(` (${entry.code})`);
+      const detail = entry.detail === null ? [] : wrap(paint.dim(plainText(entry.detail)), width);
+      return hang(paint.red(marks.failure), [
+        ...wrap(paint.red(plainText(entry.text)) + code, width),
+        ...detail,
+      ]);
+    }
+    case "notice":
+      return hang(paint.dim(marks.notice), wrap(paint.dim(plainText(entry.text)), width));
+  }
+}
+
+/** Keeps the last lines of something that would not fit, and says that there is more. */
+export function tailOf(lines: readonly string[], count: number, paint: Paint): string[] {
+  if (lines.length <= count) return [...lines];
+  const shown = lines.slice(lines.length - Math.max(1, count - 1));
+  return [paint.dim(`  … ${lines.length - shown.length} lines above`), ...shown];
+}
+
+function assistantLines(entry: AssistantEntry, style: EntryStyle, width: number): string[] {
+  const { paint } = style;
+  const lines: string[] = [];
+  const thinking = plainText(entry.thinking).trim();
+  if (thinking !== "") lines.push(...thinkingLines(thinking, entry, style, width));
+  const text = plainText(entry.text).trim();
+  if (text !== "") {
+    if (lines.length > 0) lines.push("");
+    lines.push(...hang(paint.green(marks.assistant), renderMarkdown(text, { width, paint })));
+  }
+  return lines;
+}
+
+function thinkingLines(text: string, entry: AssistantEntry, style: EntryStyle, width: number): string[] {
+  const { paint, isExpanded } = style;
+  const all = text.split("\n").flatMap((line) => wrap(line, width));
+  const isLive = entry.isStreaming && entry.text === "";
+  const shown = isExpanded ? all.slice(0, EXPANDED_LINES_MAX) : isLive ? all.slice(-THINKING_LINES_LIVE) : [];
+  if (shown.length === 0) {
+    const count = `thought for ${all.length} ${all.length === 1 ? "line" : "lines"}`;
+    return hang(paint.dim(marks.thinking), [paint.dim(count)]);
+  }
+  return hang(
+    paint.dim(marks.thinking),
+    shown.map((line) => paint.dim(paint.italic(line))),
+  );
+}
+
+function toolLines(entry: ToolEntry, style: EntryStyle, width: number): string[] {
+  const { paint, isExpanded } = style;
+  const took = entry.durationMs === null ? "" : ` ${duration(entry.durationMs)}`;
+  const end = `${statusMark(entry, paint)}${paint.dim(took)}`;
+  const space = width - plainText(entry.name).length - Bun.stringWidth(end) - 3;
+  const input = callArguments(entry.arguments, Math.max(0, space));
+  const head = `${paint.bold(plainText(entry.name))}${paint.dim(`(${input})`)} ${end}`;
+  const said = entry.error ?? (entry.isSettled ? entry.output : entry.progress);
+  const lines = plainText(said)
+    .trim()
+    .split("\n")
+    .flatMap((line) => wrapExact(line, width - 2));
+  const max = isExpanded ? EXPANDED_LINES_MAX : OUTPUT_LINES;
+  const shown = lines.join("") === "" ? [] : lines.slice(0, lines.length > max ? max - 1 : max);
+  const more = lines.length - shown.length;
+  const colour = entry.error === null ? paint.dim : paint.red;
+  const body = shown.map((line, at) => `${paint.dim(at === 0 ? marks.output : " ")} ${colour(line)}`);
+  if (shown.length > 0 && more > 0) body.push(paint.dim(`  … ${more} more lines`));
+  return hang(paint.dim(marks.tool), [...wrap(head, width), ...body]);
+}
+
+function statusMark(entry: ToolEntry, paint: Paint): string {
+  switch (entry.status) {
+    case "pending":
+      return paint.dim(marks.pending);
+    case "running":
+      return paint.yellow("running");
+    case "success":
+      return paint.green(marks.success);
+    case "cancelled":
+    case "interrupted":
+      return paint.dim(entry.status);
+    default:
+      return paint.red(`${marks.failure} ${entry.status}`);
+  }
+}
+
+/** `{timezone: "UTC", at: 3}` without its braces, cut to fit. */
+export function callArguments(value: unknown, columns: number): string {
+  const text =
+    typeof value === "object" && value !== null && !Array.isArray(value)
+      ? Object.entries(value)
+          .map(([name, each]) => `${name}: ${JSON.stringify(each)}`)
+          .join(", ")
+      : value === null || value === undefined
+        ? ""
+        : JSON.stringify(value);
+  return Bun.sliceAnsi(plainText(text).replace(/\n/g, " "), 0, columns, "…");
+}
+
+/** `12 ms`, `3.4 s`, `2 min 5 s`. */
+export function duration(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
+  return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`;
+}
+
+function hang(mark: string, lines: readonly string[]): string[] {
+  return lines.map((line, at) => (at === 0 ? `${mark} ${line}` : line === "" ? "" : `  ${line}`));
+}
