@@ -1,6 +1,7 @@
 import { systemClock } from "../base/clock.ts";
 import { UserError } from "../base/errors.ts";
 import { limits } from "../contract/limits.ts";
+import { PROVIDER_TYPES } from "../contract/provider.ts";
 import { createAnthropicDriver } from "./anthropic.ts";
 import type { Driver } from "./driver.ts";
 import { createChatDriver } from "./openai-chat.ts";
@@ -9,10 +10,6 @@ import type { CallDeps } from "./retry.ts";
 import { createSimDriver, createSimMemory, type SimMemory } from "./sim.ts";
 import type { VendorOptions } from "./vendor.ts";
 import type { FetchLike } from "./watch.ts";
-
-/** Names as on the wire, in `provider_type`. */
-export const PROVIDER_TYPES = ["openai", "openai_completions", "anthropic", "llmsim"] as const;
-export type ProviderType = (typeof PROVIDER_TYPES)[number];
 
 export interface DriverOptions {
   providerType: string;

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { limits } from "../../src/contract/limits.ts";
-import { checkBaseUrl, createDriver, createDriverDeps, PROVIDER_TYPES } from "../../src/llm/registry.ts";
+import { PROVIDER_TYPES } from "../../src/contract/provider.ts";
+import { checkBaseUrl, createDriver, createDriverDeps } from "../../src/llm/registry.ts";
 
 const deps = createDriverDeps();
 const at = (baseUrl: string | null, apiKey: string | null = "k") =>
