@@ -1,50 +1,8 @@
-/**
- * Turns the body of `POST …/messages` into what is stored. The official TypeScript client sends some fields in
- * camelCase; both spellings are taken (wire contract, section 5.2).
- */
+/** Turns the body of `POST …/messages` into what is stored. */
 import { UserError } from "../base/errors.ts";
 import { wellFormed } from "../base/json.ts";
 import { limits } from "../contract/limits.ts";
 import type { ContentPart, Controls, CreateMessageRequest, ExternalActor } from "../contract/message.ts";
-
-const SPELLINGS: Record<string, string> = {
-  externalActor: "external_actor",
-  addressedParticipantId: "addressed_participant_id",
-  clientMessageId: "client_message_id",
-  modelId: "model_id",
-  errorDisclosure: "error_disclosure",
-  actorId: "actor_id",
-  actorName: "actor_name",
-  imageId: "image_id",
-  mediaType: "media_type",
-};
-
-/** The body with snake_case names in the places where the clients differ; anything but an object comes back as is. */
-export function normalizeSpelling(body: unknown): unknown {
-  if (!isRecord(body)) return body;
-  const out = rename(body);
-  for (const name of ["controls", "external_actor"]) if (isRecord(out[name])) out[name] = rename(out[name]);
-  const message = out.message;
-  if (isRecord(message) && Array.isArray(message.content)) {
-    out.message = {
-      ...message,
-      content: message.content.map((part: unknown) => (isRecord(part) ? rename(part) : part)),
-    };
-  }
-  return out;
-}
-
-function rename(record: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(record)
-      .filter(([name]) => !(name in SPELLINGS && SPELLINGS[name]! in record))
-      .map(([name, value]) => [SPELLINGS[name] ?? name, value]),
-  );
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
 
 export interface MessageInput {
   content: ContentPart[];

@@ -24,7 +24,7 @@ import {
 } from "../db/providers.ts";
 import type { ApiDeps } from "./deps.ts";
 import { pathId } from "./path-id.ts";
-import { action, created, iso, present, reply, urlsOf, whole } from "./respond.ts";
+import { action, created, iso, reply, urlsOf, whole } from "./respond.ts";
 import { defineRoute, type Route } from "./route.ts";
 
 /** Drivers that cannot be used without a key. */

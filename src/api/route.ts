@@ -10,6 +10,7 @@ import type { ProblemCode } from "../contract/problem.ts";
 import type { Static, TObject, TSchema } from "../contract/schema.ts";
 import { readJson } from "./body.ts";
 import type { Caller, Identify } from "./identify.ts";
+import { operationOf } from "./operation.ts";
 import { applyAliases, createValidator, readQuery } from "./validate.ts";
 
 export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -86,7 +87,7 @@ export function mountRoutes(routes: readonly Route[], deps: { identify: Identify
       {
         // The body is read by the handler: Elysia must not touch it.
         parse: "none",
-        detail: { operationId: route.operationId },
+        detail: operationOf(route),
       },
     );
   }

@@ -1,0 +1,96 @@
+/**
+ * The api room: HTTP in front of the database, and nothing more.
+ *
+ * It checks requests against the contract, says who is calling, reads and writes rows through db, and publishes
+ * hints. It never runs an agent, never calls a model and never waits for a turn: a slow model cannot slow it down.
+ *
+ *   app.ts        the whole app; which routes there are is written here and nowhere else
+ *   route.ts      a route as data, and how it is served
+ *   problem.ts    any error → status and body; the only place that knows HTTP statuses
+ *   identify.ts   who is calling
+ *   <resource>.ts one resource, its routes and its way from rows to the wire
+ *
+ * Invariants. Every query names the caller's organization; a row of another one is 404. A body is refused with
+ * the name of the field before anything is written. A secret goes in and never comes out.
+ */
+import { Elysia } from "elysia";
+import { UserError } from "../base/errors.ts";
+import { agentRoutes } from "./agents.ts";
+import { capabilityRoutes } from "./capabilities.ts";
+import type { ApiDeps } from "./deps.ts";
+import { eventsRoutes } from "./events.ts";
+import { harnessRoutes } from "./harnesses.ts";
+import { healthRoutes } from "./health.ts";
+import { messagesRoutes } from "./messages.ts";
+import { modelRoutes } from "./models.ts";
+import { type MountedRoute, openApiDocument } from "./openapi.ts";
+import { problemResponse, requestIdOf } from "./problem.ts";
+import { providerRoutes } from "./providers.ts";
+import { mountRoutes } from "./route.ts";
+import { runRoutes } from "./runs.ts";
+import { sessionRoutes } from "./sessions.ts";
+
+/** Where the versioned routes stand. */
+const PREFIXES = ["/v1", "/api/v1"] as const;
+
+/** The app, not listening. `app.fetch(request)` answers a request, `app.handle(request)` does in tests. */
+export function buildApp(deps: ApiDeps) {
+  const app = new Elysia({ serve: { idleTimeout: 0 } });
+  const ids = new WeakMap<Request, string>();
+  const idOf = (request: Request): string => {
+    const id = ids.get(request) ?? requestIdOf(request);
+    ids.set(request, id);
+    return id;
+  };
+  let allowed: ((path: string) => string[]) | null = null;
+
+  app
+    .onRequest(({ request, set }) => {
+      set.headers["x-request-id"] = idOf(request);
+    })
+    .onError(({ code, error, request }) => {
+      const context = { request, requestId: idOf(request), log: deps.log };
+      if (code !== "NOT_FOUND") return problemResponse(error, context);
+      allowed ??= allowedMethods(app.routes);
+      return problemResponse(noRoute(request, allowed(new URL(request.url).pathname)), context);
+    })
+    .use(healthRoutes(deps))
+    .get("/api-doc/openapi.json", () => Response.json(openApiDocument(app.routes, deps.version)));
+
+  for (const prefix of PREFIXES) {
+    app.group(prefix, (group) =>
+      group
+        .use(mountRoutes(agentRoutes(deps), deps))
+        .use(mountRoutes(sessionRoutes(deps), deps))
+        .use(messagesRoutes(deps))
+        .use(eventsRoutes(deps))
+        .use(mountRoutes(runRoutes(deps), deps))
+        .use(mountRoutes(harnessRoutes(deps), deps))
+        .use(mountRoutes(capabilityRoutes(deps), deps))
+        .use(mountRoutes(providerRoutes(deps), deps))
+        .use(mountRoutes(modelRoutes(deps), deps)),
+    );
+  }
+  return app;
+}
+
+/** The methods under which a path exists, from the routes themselves. */
+function allowedMethods(routes: readonly MountedRoute[]): (path: string) => string[] {
+  const patterns = routes.map(({ method, path }) => ({
+    method,
+    pattern: new RegExp(`^${path.replace(/[.*+?^$()|[\]\\]/g, "\\$&").replace(/:\w+/g, "[^/]+")}/?$`),
+  }));
+  return (path) =>
+    [...new Set(patterns.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method))].sort();
+}
+
+function noRoute(request: Request, methods: string[]): UserError {
+  if (methods.length === 0) return new UserError("not_found", "There is nothing at this path.");
+  return new UserError(
+    "method_not_allowed",
+    `${request.method} does not exist here; ${methods.join(", ")} does.`,
+    {
+      fields: { allow: methods.join(", ") },
+    },
+  );
+}
