@@ -21,7 +21,8 @@ const POLL_MS = 5;
 const PING_MS_MAX = 1_000;
 /** Crash recovery of a busy database takes a while; a server that is alive and not ready is waited for. */
 const START_MS_MAX = 10 * 60_000;
-const SILENCE_MS_MAX = 5_000;
+/** How long the kernel may take to close what a killed process had open. */
+const TEARDOWN_MS_MAX = 5_000;
 const RELAUNCHES_MAX = 50;
 const RELAUNCH_AFTER_MS = 100;
 /** A fast stop ends with a checkpoint. After this the server is stopped without one and recovers at its next start. */
@@ -160,7 +161,7 @@ export async function launchServer(launch: Launch): Promise<number> {
 async function requireSilence({ layout, clock, signal }: Launch): Promise<void> {
   const start = clock.monotonicMs();
   while ((await probe(socketPath(layout.socketDir))) !== "nothing") {
-    if (clock.monotonicMs() - start > SILENCE_MS_MAX) {
+    if (clock.monotonicMs() - start > TEARDOWN_MS_MAX) {
       throw new UserError(
         "data_dir_unusable",
         `another PostgreSQL, which this process cannot see, has ${layout.clusterDir} open: ` +
@@ -214,14 +215,35 @@ export async function stopServer(
   for (const signal of isDurable
     ? (["SIGINT", "SIGQUIT", "SIGKILL"] as const)
     : (["SIGQUIT", "SIGKILL"] as const)) {
-    if (!kill(pid, signal)) return;
-    const start = clock.monotonicMs();
-    while (clock.monotonicMs() - start < STOP_MS_MAX) {
-      if (!isServer(pid, layout.clusterDir)) return;
-      await clock.sleep(POLL_MS);
+    kill(pid, signal);
+    if (await holds(() => !isServer(pid, layout.clusterDir), STOP_MS_MAX, clock)) {
+      // It has let go of its memory; its sockets and its directory follow.
+      await holds(() => hasEnded(pid), TEARDOWN_MS_MAX, clock);
+      return;
     }
   }
   throw new TerminalError("embedded_failed", `the embedded PostgreSQL (pid ${pid}) cannot be stopped`);
+}
+
+/** Whether the condition becomes true in time. */
+async function holds(condition: () => boolean, withinMs: number, clock: Clock): Promise<boolean> {
+  const start = clock.monotonicMs();
+  while (!condition()) {
+    if (clock.monotonicMs() - start > withinMs) return false;
+    await clock.sleep(POLL_MS);
+  }
+  return true;
+}
+
+/** True for a zombie, too: nothing is left of it but its exit code. */
+function hasEnded(pid: number): boolean {
+  if (process.platform !== "linux") return true;
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return /^[ZX]/.test(stat.slice(stat.lastIndexOf(")") + 2));
+  } catch {
+    return true;
+  }
 }
 
 /**
