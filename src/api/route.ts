@@ -99,10 +99,15 @@ function createHandler(route: Route, identify: Identify) {
   const checkBody = route.body ? createValidator(route.body, "body") : null;
   const run = route.run as (input: RouteInput<string, unknown, unknown>) => Promise<Reply<Responses>>;
 
-  return async (request: Request, rawParams: Record<string, string | null>): Promise<Response> => {
+  return async (
+    request: Request,
+    rawParams: Record<string, string | null> | undefined,
+  ): Promise<Response> => {
     const caller = identify(request);
     // Elysia gives null for a segment that is not valid percent-encoding.
-    const params = Object.fromEntries(Object.entries(rawParams).map(([name, value]) => [name, value ?? "%"]));
+    const params = Object.fromEntries(
+      Object.entries(rawParams ?? {}).map(([name, value]) => [name, value ?? "%"]),
+    );
     const query = route.query && checkQuery?.(readQuery(route.query, new URL(request.url).searchParams));
     let body: unknown;
     if (route.body && checkBody) {

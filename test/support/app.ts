@@ -1,0 +1,104 @@
+/** The API on a database of its own, called without a socket. */
+import { buildApp } from "../../src/api/app.ts";
+import { createFeed } from "../../src/api/feed.ts";
+import { identifyAnonymous } from "../../src/api/identify.ts";
+import { createStreamLimits } from "../../src/api/stream-limits.ts";
+import { systemClock } from "../../src/base/clock.ts";
+import { createLog, type Log } from "../../src/base/log.ts";
+import { createSealer } from "../../src/base/seal.ts";
+import { createCapabilities } from "../../src/capabilities/registry.ts";
+import { createHints, type Hint, type Hints } from "../../src/db/hints.ts";
+import type { Db } from "../../src/db/pool.ts";
+import { seedProviders } from "../../src/db/seed.ts";
+import { testDatabase } from "./postgres.ts";
+
+export interface Answer {
+  status: number;
+  headers: Headers;
+  /** The JSON body; null when there is none. */
+  // biome-ignore lint/suspicious/noExplicitAny: a test says what it expects of it
+  body: any;
+}
+
+export interface TestApp {
+  db: Db;
+  hints: Hints;
+  /** Every hint that the routes published. */
+  published: Hint[];
+  /** Lines of the log, as JSON. */
+  logged: string[];
+  sealer: ReturnType<typeof createSealer>;
+  app: ReturnType<typeof buildApp>;
+  /** A request to `/v1{path}`; a path that begins with `//` is taken as it is, from its second slash. */
+  call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
+  get(path: string): Promise<Answer>;
+  post(path: string, body?: unknown): Promise<Answer>;
+  close(): Promise<void>;
+}
+
+export const ORGANIZATION = "org_00000000000000000000000000000001";
+export const OTHER_ORGANIZATION = "org_00000000000000000000000000000002";
+
+export async function testApp(
+  options: { isReady?: () => Promise<string | null>; db?: Db } = {},
+): Promise<TestApp> {
+  const database = await testDatabase();
+  const db = options.db ?? database.db;
+  const logged: string[] = [];
+  const log: Log = createLog({ format: "json", level: "debug", write: (line) => logged.push(line) });
+  const sealer = createSealer(new Uint8Array(32).fill(7));
+  if (!options.db)
+    await seedProviders(db, { organizationId: ORGANIZATION, sealer, openai: null, anthropic: null });
+  const hints = createHints({ db, log });
+  const published: Hint[] = [];
+  hints.subscribe((hint) => published.push(hint));
+  const feed = createFeed({ db, hints, log, clock: systemClock });
+  const shutdown = new AbortController();
+  const app = buildApp({
+    db,
+    log,
+    clock: systemClock,
+    identify: identifyAnonymous({ allowedHosts: ["everruns.test"] }),
+    capabilities: createCapabilities(),
+    seal: (plaintext, place) => sealer.seal(plaintext, place),
+    hints,
+    feed,
+    streams: createStreamLimits(),
+    shutdown: shutdown.signal,
+    version: "0.0.0-test",
+    isReady: options.isReady ?? (async () => null),
+  });
+  const call: TestApp["call"] = async (method, path, body, headers = {}) => {
+    const isJson = body !== undefined && typeof body !== "string" && !(body instanceof Uint8Array);
+    const url = `http://localhost${path.startsWith("//") ? path.slice(1) : `/v1${path}`}`;
+    const response = await app.handle(
+      new Request(url, {
+        method,
+        headers: { ...(body === undefined ? {} : { "content-type": "application/json" }), ...headers },
+        ...(body === undefined ? {} : { body: isJson ? JSON.stringify(body) : (body as string) }),
+      }),
+    );
+    const text = await response.text();
+    return {
+      status: response.status,
+      headers: response.headers,
+      body: text === "" ? null : JSON.parse(text),
+    };
+  };
+  return {
+    db,
+    hints,
+    published,
+    logged,
+    sealer,
+    app,
+    call,
+    get: (path) => call("GET", path),
+    post: (path, body) => call("POST", path, body),
+    async close() {
+      shutdown.abort();
+      await hints.stop();
+      await database.drop();
+    },
+  };
+}
