@@ -80,6 +80,7 @@ function harnessWithCounts(row: HarnessCountsRow): HarnessWithCounts {
     ...toWire(row),
     ...urlsOf(`/harnesses/${row.id}`),
     agent_count: row.agent_count,
+    app_count: 0,
     session_count: row.session_count,
   };
 }

@@ -5,7 +5,13 @@ import { newId } from "../base/id.ts";
 import { preview } from "../base/json.ts";
 import type { Event } from "../contract/event.ts";
 import { limits } from "../contract/limits.ts";
-import { CreateMessageRequest, CreateMessageResponse, Message, textOf } from "../contract/message.ts";
+import {
+  CreateMessageRequest,
+  CreateMessageResponse,
+  ListedMessage,
+  type Message,
+  textOf,
+} from "../contract/message.ts";
 import { List, OneOf, Type } from "../contract/schema.ts";
 import { acceptMessage } from "../db/accept.ts";
 import { cancelTurn } from "../db/cancel.ts";
@@ -26,7 +32,10 @@ export interface MessagesDeps {
   identify: Identify;
 }
 
-const MessageList = Type.Intersect([List(Message), Type.Object({ messages: Type.Array(Message) })]);
+const MessageList = Type.Intersect([
+  List(ListedMessage),
+  Type.Object({ messages: Type.Array(ListedMessage) }),
+]);
 const CancelTurnResponse = Type.Object({ status: OneOf(["cancelled", "no_op"]), message: Type.String() });
 
 export function messagesRoutes(deps: MessagesDeps) {
@@ -112,7 +121,9 @@ function listMessages(deps: MessagesDeps): Route {
       const sessionId = pathId("session", params.session_id);
       if (!(await sessionHead(deps.db, organizationId, sessionId)))
         throw new UserError("not_found", "Session not found");
-      const messages = (await readMessages(deps.db, sessionId)).flatMap(messageOf);
+      const messages = (await readMessages(deps.db, sessionId)).flatMap((event) =>
+        messageOf(event).map((message) => ({ ...message, session_id: sessionId, sequence: event.sequence })),
+      );
       return reply(200, { ...whole(messages), messages });
     },
   });

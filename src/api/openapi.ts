@@ -17,7 +17,7 @@ import {
 } from "../contract/common.ts";
 import { EventSchema, eventDefinitions } from "../contract/event.ts";
 import { HarnessWithCounts } from "../contract/harness.ts";
-import { CreateMessageRequest, CreateMessageResponse, Message } from "../contract/message.ts";
+import { CreateMessageRequest, CreateMessageResponse, ListedMessage, Message } from "../contract/message.ts";
 import { ModelProfile } from "../contract/model-profile.ts";
 import { Problem } from "../contract/problem.ts";
 import {
@@ -49,6 +49,7 @@ const COMPONENTS: Readonly<Record<string, object>> = {
   Harness: HarnessWithCounts,
   InitialFile,
   McpServers,
+  ListedMessage,
   Message,
   Model: ModelWithUrls,
   ModelProfile,

@@ -26,6 +26,6 @@ export type Harness = Static<typeof Harness>;
 
 export const HarnessWithCounts = Type.Intersect([
   WithUrls(Harness),
-  Type.Object({ agent_count: Type.Integer(), session_count: Type.Integer() }),
+  Type.Object({ agent_count: Type.Integer(), session_count: Type.Integer(), app_count: Type.Integer() }),
 ]);
 export type HarnessWithCounts = Static<typeof HarnessWithCounts>;

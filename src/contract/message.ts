@@ -94,6 +94,13 @@ export const CreateMessageRequest = Type.Object({
 });
 export type CreateMessageRequest = Static<typeof CreateMessageRequest>;
 
+/** A message in its place in the conversation: `sequence` is that of its event. */
+export const ListedMessage = Type.Intersect([
+  Message,
+  Type.Object({ session_id: Id("session"), sequence: Type.Integer() }),
+]);
+export type ListedMessage = Static<typeof ListedMessage>;
+
 /** The accepted message, and what became of it. */
 export const CreateMessageResponse = Type.Intersect([
   Message,
