@@ -24,42 +24,52 @@ export const UNKNOWN_OUTCOME =
   "It is not known whether this call took effect: the worker that ran it was lost before it could say. It was not " +
   "run again. Check the outcome by other means before you repeat it.";
 
-/** The calls of an answer that have no result yet. */
-export function openCalls(result: ReasonResult, settled: ReadonlySet<string>): OpenCall[] {
-  return result.tool_calls
-    .map((call, index) => ({ id: call.id, name: call.name, argumentsJson: call.arguments_json, index }))
-    .filter((call) => !settled.has(call.id));
+/** The tool calls of an answer and how far they are. */
+export interface Act {
+  calls: readonly OpenCall[];
+  /** Settled calls of the whole run, with whether each succeeded. Grows as calls are settled. */
+  settled: Map<string, boolean>;
+  /** Steps that an earlier attempt announced as "about to run" (at_most_once), by step name. */
+  pending: ReadonlyMap<string, StoredStep>;
+}
+
+export function callsOf(result: ReasonResult): OpenCall[] {
+  return result.tool_calls.map((call, index) => ({
+    id: call.id,
+    name: call.name,
+    argumentsJson: call.arguments_json,
+    index,
+  }));
 }
 
 /**
- * Runs the calls and commits each. Returns when all are settled.
+ * Runs the calls that have no result yet and commits each. Returns when all are settled.
  *
- * @param pending  steps that an earlier attempt announced as "about to run" (at_most_once)
+ * `act.completed` travels with the result that settles the last call: a worker that dies in between leaves either
+ * a call to settle or a completed act, never an act that nobody completes.
+ *
  * @throws LeaseLostError, RetryableError
  */
-export async function act(
-  scope: RunScope,
-  calls: readonly OpenCall[],
-  pending: ReadonlyMap<string, StoredStep>,
-): Promise<void> {
+export async function act(scope: RunScope, step: Act): Promise<void> {
   const startedAtMs = scope.deps.clock.monotonicMs();
-  const settled: boolean[] = [];
-  const one = async (call: OpenCall) => {
-    settled.push(await settleCall(scope, call, pending.has(`tool:${call.id}`)));
-  };
-  if (scope.plan.parallelToolCalls === false) for (const call of calls) await one(call);
-  else await allSettledOrThrow(calls.map(one));
-  const successes = settled.filter((isSuccess) => isSuccess).length;
-  scope.carry.push({
+  const open = step.calls.filter((call) => !step.settled.has(call.id));
+  const one = (call: OpenCall) => settleCall(scope, step, call, startedAtMs);
+  if (scope.plan.parallelToolCalls === false) for (const call of open) await one(call);
+  else await allSettledOrThrow(open.map(one));
+}
+
+function actCompleted(scope: RunScope, { calls, settled }: Act, startedAtMs: number): NewEvent {
+  const successes = calls.filter((call) => settled.get(call.id)).length;
+  return {
     type: "act.completed",
     context: contextOf(scope.run),
     data: {
       completed: true,
       success_count: successes,
-      error_count: settled.length - successes,
+      error_count: calls.length - successes,
       duration_ms: Math.round(scope.deps.clock.monotonicMs() - startedAtMs),
     },
-  });
+  };
 }
 
 /** Waits for every call, also when one fails: a call that is still running must not outlive its run. */
@@ -69,11 +79,10 @@ async function allSettledOrThrow(promises: readonly Promise<void>[]): Promise<vo
   if (failed) throw failed.reason;
 }
 
-/** @returns whether the call succeeded */
-async function settleCall(scope: RunScope, call: OpenCall, wasAnnounced: boolean): Promise<boolean> {
+async function settleCall(scope: RunScope, step: Act, call: OpenCall, actStartedAtMs: number): Promise<void> {
   const { deps, run, lease } = scope;
   const offered = scope.tools.get(call.name) ?? null;
-  const isRepeat = wasAnnounced && !scope.announcedHere.has(call.id);
+  const isRepeat = step.pending.has(`tool:${call.id}`) && !scope.announcedHere.has(call.id);
   const startedAtMs = deps.clock.monotonicMs();
   const execId = newId("exec");
   const fileEvents: NewEvent[] = [];
@@ -99,8 +108,15 @@ async function settleCall(scope: RunScope, call: OpenCall, wasAnnounced: boolean
   }
   await deps.failpoint("tool:before-commit");
   const durationMs = deps.clock.monotonicMs() - startedAtMs;
+  // From here to the write nothing waits: the writes of a run keep this order.
+  step.settled.set(call.id, outcome.ok);
+  const isLast = step.calls.every((other) => step.settled.has(other.id));
   await write(scope, {
-    events: [...fileEvents, toolCompleted(scope, call, offered, outcome, execId, durationMs)],
+    events: [
+      ...fileEvents,
+      toolCompleted(scope, call, offered, outcome, execId, durationMs),
+      ...(isLast ? [actCompleted(scope, step, actStartedAtMs)] : []),
+    ],
     steps: [
       {
         name: `tool:${call.id}`,
@@ -118,7 +134,6 @@ async function settleCall(scope: RunScope, call: OpenCall, wasAnnounced: boolean
   });
   scope.toolCallCount += 1;
   await deps.failpoint("tool:after-commit");
-  return outcome.ok;
 }
 
 function noSuchTool(scope: RunScope, name: string): string {

@@ -53,7 +53,10 @@ export async function reason(scope: RunScope, iteration: number): Promise<Reason
   const request = modelRequest(scope, iteration, announced.lastSequence);
   const call = await callModel(scope, request, messageId, context);
   if (lease.signal.aborted || call.answer.aborted) throw new LeaseLostError(run.id);
-  if (call.answer.error) throw failedCall(call.answer.error);
+  if (call.answer.error) {
+    await write(scope, { events: failureEvents(scope, context, call, call.answer.error) });
+    throw failedCall(call.answer.error);
+  }
   await deps.failpoint("reason:before-commit");
 
   const seen = Math.max(announced.lastInputSequence, run.input_sequence);
@@ -154,6 +157,45 @@ async function callModel(
     firstTokenMs: firstAtMs === null ? null : Math.round(firstAtMs - startedAtMs),
     turnFirstTokenMs: firstAtMs === null ? null : Math.round(firstAtMs - scope.beganAtMs),
   };
+}
+
+/** A call that failed is on record, too, whether or not the turn tries again. */
+function failureEvents(
+  scope: RunScope,
+  context: EventContext,
+  call: ModelCall,
+  error: NonNullable<Collected["error"]>,
+): NewEvent[] {
+  const { model } = scope;
+  const durationMs = Math.round(call.durationMs);
+  return [
+    {
+      type: "llm.generation",
+      context,
+      data: {
+        messages: newMessages(scope),
+        output: {},
+        metadata: {
+          model: model.model.model_id,
+          provider: model.provider.provider_type,
+          duration_ms: durationMs,
+          success: false,
+          error: error.message,
+        },
+      },
+    },
+    {
+      type: "reason.completed",
+      context,
+      data: {
+        success: false,
+        has_tool_calls: false,
+        tool_call_count: 0,
+        error: error.message,
+        duration_ms: durationMs,
+      },
+    },
+  ];
 }
 
 function failedCall(error: NonNullable<Collected["error"]>): RetryableError | TerminalError {

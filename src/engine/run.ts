@@ -10,7 +10,7 @@ import { hasTurnEvent, readHistory } from "../db/events.ts";
 import { type ClaimedRun, isLeaseHeld, loadSteps, releaseRun, type StoredStep } from "../db/runs.ts";
 import { loadTurnConfig, type TurnConfig } from "../db/sessions.ts";
 import { isTransientDatabaseError } from "../db/sqlstate.ts";
-import { act, openCalls } from "./act.ts";
+import { act, callsOf } from "./act.ts";
 import { completedEnding, failedEnding, sealedEnding } from "./ending.ts";
 import type { Lease } from "./lease.ts";
 import { planTurn } from "./plan.ts";
@@ -94,10 +94,13 @@ async function drive(
     callIds: result.tool_calls.map((call) => call.id),
     seenInputSequence: result.seen_input_sequence,
   }));
-  const settled = new Set(
+  const settled = new Map(
     steps
       .filter((step) => step.kind === "tool" && step.status !== "pending")
-      .map((step) => step.name.slice("tool:".length)),
+      .map((step) => [
+        step.name.slice("tool:".length),
+        (step.result as { ok?: boolean } | null)?.ok === true,
+      ]),
   );
   const pending = new Map(steps.filter((step) => step.status === "pending").map((step) => [step.name, step]));
 
@@ -121,8 +124,7 @@ async function drive(
     }
     const result = reasons.at(-1);
     if (!result) throw new Error(`${run.id}: an act step without a reason step`);
-    await act(scope, openCalls(result, settled), pending);
-    for (const id of next.callIds) settled.add(id);
+    await act(scope, { calls: callsOf(result), settled, pending });
   }
 }
 

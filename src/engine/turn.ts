@@ -15,8 +15,8 @@ export interface DoneReason {
 export interface TurnState {
   /** Committed reason steps, in order. */
   reasons: readonly DoneReason[];
-  /** Ids of the tool calls that have a result. */
-  settledCalls: ReadonlySet<string>;
+  /** The tool calls that have a result: a set or a map of their ids. */
+  settledCalls: { has(id: string): boolean };
   /** The session's newest input.message. */
   lastInputSequence: number;
 }

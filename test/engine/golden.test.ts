@@ -23,6 +23,7 @@ describe("golden transcripts", () => {
     test(script.name, async () => {
       const session = await newSession(database.db);
       await send(database.db, session, script.message);
+      engine.hint();
       const events = await logOnce(database.db, session, isIdle);
       // Deltas are cut by time; everything else is the same each time.
       const steady = events.filter((event) => !event.type.endsWith(".delta"));

@@ -19,6 +19,8 @@ import { ORGANIZATION } from "./sessions.ts";
 export interface TestEngine {
   worker: Worker;
   statements(): number;
+  /** Tells the worker that runs are queued, as the API does. */
+  hint(): void;
   stop(): Promise<void>;
 }
 
@@ -73,6 +75,7 @@ export async function startEngine(
   return {
     worker,
     statements: () => writer.statements(),
+    hint: () => hints.publish({ isQueued: true }),
     stop() {
       stopped ??= (async () => {
         await worker.stop();

@@ -16,11 +16,18 @@ export function transcript(
   const lines: string[] = [];
   for (const event of events) {
     if (options.durable && isAnnouncement(event)) continue;
+    if (options.durable && event.type === "act.completed") sortAct(lines);
     const place =
       options.durable || options.withoutSequence ? "" : `${String(event.sequence).padStart(3, "0")} `;
     lines.push(`${place}${event.type.padEnd(26)} ${detail(event)}`.trimEnd());
   }
   return `${lines.join("\n")}\n`;
+}
+
+/** Parallel calls finish in any order: the lines since the answer that made them are put into one. */
+function sortAct(lines: string[]): void {
+  const start = lines.findLastIndex((line) => line.startsWith("reason.completed")) + 1;
+  lines.push(...lines.splice(start).sort());
 }
 
 function isAnnouncement(event: Event): boolean {
@@ -41,12 +48,12 @@ function detail(event: Event): string {
     case "reason.thinking.completed":
       return JSON.stringify(event.data.thinking);
     case "reason.completed":
-      return `tool_calls=${event.data.tool_call_count}`;
+      return event.data.success ? `tool_calls=${event.data.tool_call_count}` : "failed";
     case "reason.item":
       return event.data.item_id;
     case "llm.generation": {
-      const usage = event.data.metadata.usage;
-      return `${event.data.metadata.model} in=${usage?.input_tokens} out=${usage?.output_tokens}`;
+      const { model, usage, error } = event.data.metadata;
+      return error === undefined ? `${model} out=${usage?.output_tokens}` : `${model} ${error}`;
     }
     case "act.started":
       return event.data.tool_calls.map((call) => call.name).join(", ");

@@ -1,0 +1,86 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { z } from "zod";
+import { defineTool, type Effect } from "../../src/capabilities/tool.ts";
+import { UNKNOWN_OUTCOME } from "../../src/engine/act.ts";
+import type { Failpoint } from "../../src/engine/failpoint.ts";
+import { seedModel, startEngine } from "../support/engine.ts";
+import { type TestDatabase, testDatabase } from "../support/postgres.ts";
+import { isIdle, logOnce, newSession, send } from "../support/sessions.ts";
+
+describe("a tool call whose worker dies", () => {
+  let database: TestDatabase;
+  beforeAll(async () => {
+    database = await testDatabase();
+    await seedModel(database.db);
+  });
+  afterAll(() => database.drop());
+
+  /** Runs a turn with one call of a tool of this effect; the worker stops dead at the failpoint. */
+  async function interrupted(effect: Effect, failpoint: Failpoint) {
+    const ran: string[] = [];
+    const tool = defineTool({
+      name: "charge_card",
+      displayName: "Charge card",
+      description: "Charges a card.",
+      effect,
+      input: z.object({}),
+      async run(_input, context) {
+        ran.push(context.idempotencyKey);
+        return "charged";
+      },
+    });
+    const session = await newSession(database.db);
+    const script = JSON.stringify({
+      rate: 0,
+      steps: [{ tool_calls: [{ name: "charge_card" }] }, { text: "Done." }],
+    });
+    await send(database.db, session, `Charge it.\n\`\`\`llmsim\n${script}\n\`\`\``);
+    const reached = Promise.withResolvers<void>();
+    const release = Promise.withResolvers<void>();
+    const sleeper = await startEngine(database, {
+      // One slot, and the dead run sits in it: the sleeper cannot take over from itself.
+      concurrency: 1,
+      tools: [tool],
+      failpoint(name) {
+        if (name !== failpoint) return;
+        reached.resolve();
+        return release.promise;
+      },
+    });
+    await reached.promise;
+    await database.db.sql`update runs set lease_expires_at = now() where session_id = ${session}`;
+    const rescuer = await startEngine(database, { tools: [tool] });
+    const events = await logOnce(database.db, session, isIdle);
+    const result = events.find((event) => event.type === "tool.completed");
+    const [step] = await database.db.sql<{ status: string }[]>`
+      select status from steps where kind = 'tool' and run_id in (select id from runs where session_id = ${session})`;
+    release.resolve();
+    await sleeper.stop();
+    await rescuer.stop();
+    return { ran, result, status: step?.status };
+  }
+
+  test("I11: an at_most_once call that may have run is not run again, and the model is told", async () => {
+    const { ran, result, status } = await interrupted("at_most_once", "tool:before-commit");
+    expect(ran).toHaveLength(1);
+    expect(result?.data).toMatchObject({ success: false, error: UNKNOWN_OUTCOME });
+    expect(status).toBe("unknown");
+  });
+
+  test("an idempotent call runs again with the same key", async () => {
+    const { ran, result, status } = await interrupted("idempotent", "tool:before-commit");
+    expect(ran).toHaveLength(2);
+    expect(ran[0]).toBe(ran[1]);
+    expect(result?.data).toMatchObject({ success: true });
+    expect(status).toBe("settled");
+  });
+
+  test("I4: a call that was settled is not run again, whatever its effect", async () => {
+    for (const effect of ["pure", "idempotent", "at_most_once"] as const) {
+      const { ran, result, status } = await interrupted(effect, "tool:after-commit");
+      expect(ran).toHaveLength(1);
+      expect(result?.data).toMatchObject({ success: true });
+      expect(status).toBe("settled");
+    }
+  });
+});
