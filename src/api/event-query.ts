@@ -1,8 +1,45 @@
 /** Reads the filters of the events routes: repeated keys, known types only, cursors that exclude each other. */
 import { UserError } from "../base/errors.ts";
+import { wellFormed } from "../base/json.ts";
 import { EVENT_TYPES, type EventType, isEventType } from "../contract/event.ts";
 import { limits } from "../contract/limits.ts";
+import { Id, Type } from "../contract/schema.ts";
 import type { EventFilter } from "../db/events.ts";
+
+const types = Type.Optional(Type.Array(Type.String({ enum: [...EVENT_TYPES] })));
+
+/** What the stream's query may hold. For the documentation: the functions below read and check it. */
+export const StreamQuery = Type.Object({
+  since_id: Type.Optional(Type.String({ description: "An event's id, or `latest`." })),
+  types,
+  exclude: types,
+  deltas: Type.Optional(Type.String({ enum: ["plain"] })),
+});
+
+const count = Type.Optional(Type.Integer({ minimum: 0 }));
+const word = Type.Optional(Type.String());
+const instantOf = Type.Optional(Type.String({ format: "date-time" }));
+
+/** The same for the pages of the log. */
+export const EventsQuery = Type.Object({
+  since_id: Type.Optional(Id("event")),
+  types,
+  exclude: types,
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.eventsPageMax })),
+  before_sequence: count,
+  after_sequence: count,
+  around: Type.Optional(Id("event")),
+  window: Type.Optional(Type.Integer({ minimum: 1, maximum: 500, default: 50 })),
+  from_ts: instantOf,
+  to_ts: instantOf,
+  turn_id: word,
+  exec_id: word,
+  trace_id: word,
+  tool_name: word,
+  tags: Type.Optional(Type.Array(Type.String(), { maxItems: 20 })),
+  q: word,
+  order_desc: Type.Optional(Type.Boolean()),
+});
 
 /** `types=a&types=b` and `types=a,b` mean the same. @throws UserError unknown_event_type, limit_exceeded */
 export function eventTypes(query: URLSearchParams, name: "types" | "exclude"): EventType[] | null {
@@ -27,7 +64,10 @@ export function eventTypes(query: URLSearchParams, name: "types" | "exclude"): E
 
 /** The whole filter, cursors left out. @throws UserError */
 export function eventFilter(query: URLSearchParams): EventFilter {
-  const tags = query.getAll("tags").filter((tag) => tag !== "");
+  const tags = query
+    .getAll("tags")
+    .filter((tag) => tag !== "")
+    .map(wellFormed);
   if (tags.length > 20) throw new UserError("limit_exceeded", "tags: at most 20");
   return {
     types: eventTypes(query, "types"),
@@ -58,7 +98,7 @@ export function integer(query: URLSearchParams, name: string, min: number, max: 
 
 export function text(query: URLSearchParams, name: string): string | null {
   const value = query.get(name);
-  return value === null || value === "" ? null : value;
+  return value === null || value === "" ? null : wellFormed(value);
 }
 
 function instant(query: URLSearchParams, name: string): Date | null {

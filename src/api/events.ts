@@ -4,7 +4,7 @@ import type { Clock } from "../base/clock.ts";
 import { UserError } from "../base/errors.ts";
 import { type Event, EventSchema } from "../contract/event.ts";
 import { limits } from "../contract/limits.ts";
-import { List, Type } from "../contract/schema.ts";
+import { List } from "../contract/schema.ts";
 import {
   countEvents,
   type EventFilter,
@@ -15,8 +15,9 @@ import {
 } from "../db/events.ts";
 import type { Db } from "../db/pool.ts";
 import { createAccumulator } from "./accumulate.ts";
-import { eventFilter, eventTypes, integer, text } from "./event-query.ts";
+import { EventsQuery, eventFilter, eventTypes, integer, StreamQuery, text } from "./event-query.ts";
 import type { Feed } from "./feed.ts";
+import { operationOf } from "./operation.ts";
 import { pathId } from "./path-id.ts";
 import { streamEvents } from "./sse.ts";
 import type { StreamLimits } from "./stream-limits.ts";
@@ -31,6 +32,9 @@ export interface EventsDeps {
   identify(request: Request): { organizationId: string };
 }
 
+/** For the path parameter in the documentation. */
+const PATH = "{session_id}";
+const PROBLEMS = ["invalid_id", "invalid_cursor", "unknown_event_type", "not_found"] as const;
 const WINDOW_DEFAULT = 50;
 const WINDOW_MAX = 500;
 
@@ -53,17 +57,19 @@ export function eventsRoutes(deps: EventsDeps) {
         return { data: events, total: events.length, offset: 0, limit: page.limit ?? events.length };
       },
       {
-        params: Type.Object({ session_id: Type.String() }),
-        detail: {
+        detail: operationOf({
+          path: PATH,
           operationId: "list_events",
-          tags: ["Sessions"],
+          tag: "events",
           summary: "The session's events, oldest first",
           description:
             "Without `limit`: all of them. With `limit` (1 to 1000): the last ones, or the last before " +
             "`before_sequence`, starting at a turn's start; forward from `after_sequence` or `since_id`. " +
             "`around=<event id>&window=50` shows the neighbours of one event.",
-          responses: { 200: jsonResponse("List of events", List(EventSchema)) },
-        },
+          query: EventsQuery,
+          responses: { 200: List(EventSchema) },
+          problems: [...PROBLEMS, "limit_exceeded"],
+        }),
       },
     )
     .get(
@@ -85,16 +91,19 @@ export function eventsRoutes(deps: EventsDeps) {
         );
       },
       {
-        params: Type.Object({ session_id: Type.String() }),
-        detail: {
+        detail: operationOf({
+          path: PATH,
           operationId: "stream_sse",
-          tags: ["Sessions"],
+          tag: "events",
           summary: "The session's events as Server-Sent Events",
           description:
             "Replays from the first event, or after `since_id` (an event id, or `latest`), then stays open. " +
             "`types` narrows, `exclude` removes. `deltas=plain` leaves `accumulated` out of deltas.",
-          responses: { 200: { description: "text/event-stream", content: { "text/event-stream": {} } } },
-        },
+          query: StreamQuery,
+          contentType: "text/event-stream",
+          responses: { 200: EventSchema },
+          problems: [...PROBLEMS, "rate_limited"],
+        }),
       },
     );
 }
@@ -174,8 +183,4 @@ async function readAround(
 
 function noSession(): UserError {
   return new UserError("not_found", "Session not found");
-}
-
-function jsonResponse(description: string, schema: unknown) {
-  return { description, content: { "application/json": { schema } } } as never;
 }

@@ -13,6 +13,8 @@ export interface OperationSource {
   body?: TSchema;
   isBodyOptional?: boolean;
   responses: Responses;
+  /** Of the answers; JSON when absent. */
+  contentType?: string;
   problems?: readonly ProblemCode[];
 }
 
@@ -59,7 +61,7 @@ function responsesOf(source: OperationSource): Record<string, unknown> {
   for (const [status, schema] of Object.entries(source.responses)) {
     responses[status] = {
       description: DESCRIPTIONS[status] ?? "OK",
-      ...(schema === null ? {} : { content: { "application/json": { schema } } }),
+      ...(schema === null ? {} : { content: { [source.contentType ?? "application/json"]: { schema } } }),
     };
   }
   const codes = new Set<ProblemCode>([

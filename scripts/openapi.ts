@@ -1,0 +1,41 @@
+/**
+ * Prints the OpenAPI document of the running routes, without a database and without listening.
+ *
+ *   bun scripts/openapi.ts > test/golden/openapi.json
+ */
+
+import { buildApp } from "../src/api/app.ts";
+import { createFeed } from "../src/api/feed.ts";
+import { identifyAnonymous } from "../src/api/identify.ts";
+import { createStreamLimits } from "../src/api/stream-limits.ts";
+import { systemClock } from "../src/base/clock.ts";
+import { silentLog } from "../src/base/log.ts";
+import { createCapabilities } from "../src/capabilities/registry.ts";
+import { createHints } from "../src/db/hints.ts";
+import { openDb } from "../src/db/pool.ts";
+
+/** The document as it is stored: two spaces, a line break at the end, and no version that changes by itself. */
+export async function openApiText(): Promise<string> {
+  // Pools connect lazily, and the document asks for nothing.
+  const db = openDb({ url: "postgres://nobody@127.0.0.1:1/none" });
+  const hints = createHints({ db, log: silentLog });
+  const app = buildApp({
+    db,
+    log: silentLog,
+    clock: systemClock,
+    identify: identifyAnonymous({ allowedHosts: [] }),
+    capabilities: createCapabilities(),
+    seal: () => "",
+    hints,
+    feed: createFeed({ db, hints, log: silentLog, clock: systemClock }),
+    streams: createStreamLimits(),
+    shutdown: new AbortController().signal,
+    version: "dev",
+    isReady: async () => null,
+  });
+  const response = await app.handle(new Request("http://localhost/api-doc/openapi.json"));
+  await db.close();
+  return `${JSON.stringify(await response.json(), null, 2)}\n`;
+}
+
+if (import.meta.main) process.stdout.write(await openApiText());

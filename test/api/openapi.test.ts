@@ -1,0 +1,36 @@
+import { describe, expect, test } from "bun:test";
+import { fileURLToPath } from "node:url";
+import { openApiText } from "../../scripts/openapi.ts";
+import { EVENT_TYPES } from "../../src/contract/event.ts";
+
+const GOLDEN = fileURLToPath(new URL("../golden/openapi.json", import.meta.url));
+
+describe("the OpenAPI document", () => {
+  test("is the stored one; after a wanted change: bun scripts/openapi.ts > test/golden/openapi.json", async () => {
+    expect(JSON.parse(await openApiText())).toEqual(await Bun.file(GOLDEN).json());
+  });
+
+  test("names no schema that it does not define", async () => {
+    const text = await openApiText();
+    const defined = new Set(Object.keys(JSON.parse(text).components.schemas));
+    const used = [...text.matchAll(/"#\/components\/schemas\/([^"]+)"/g)].map(([, name]) => name ?? "");
+    expect(used.filter((name) => !defined.has(name))).toEqual([]);
+    expect(used.length).toBeGreaterThan(50);
+  });
+
+  test("describes the data of every event type", async () => {
+    const { schemas } = JSON.parse(await openApiText()).components;
+    expect(EVENT_TYPES.filter((type) => schemas[`EventData_${type}`] === undefined)).toEqual([]);
+  });
+
+  test("says of every route what it answers, and gives every operation an id of its own", async () => {
+    const { paths } = JSON.parse(await openApiText());
+    const operations = Object.values(paths).flatMap((methods) => Object.values(methods as object));
+    const ids = operations.map(({ operationId }) => operationId);
+    expect(new Set(ids).size).toBe(ids.length);
+    for (const { operationId, responses } of operations) {
+      const statuses = Object.keys(responses);
+      expect([operationId, statuses.some((status) => status.startsWith("2"))]).toEqual([operationId, true]);
+    }
+  });
+});
