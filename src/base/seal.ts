@@ -13,7 +13,7 @@ const VERSION = "v1";
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 
-/** Where a secret is stored. Opening needs the same place. */
+/** Where a secret is stored. */
 export interface SealPlace {
   /** Organization id. */
   tenant: string;
@@ -22,15 +22,24 @@ export interface SealPlace {
   column: string;
 }
 
+/** The associated data of a place: `org_…/providers/prov_…/api_key`. Different places never share one. */
+export function sealPlace({ tenant, table, row, column }: SealPlace): string {
+  const parts = [tenant, table, row, column];
+  if (parts.some((part) => part === "" || part.includes("/")))
+    throw new Error(`no place: ${parts.join("/")}`);
+  return parts.join("/");
+}
+
 export interface Sealer {
   /** First 8 hex digits of the SHA-256 of the key: names the key, tells nothing about it. */
   keyId: string;
-  seal(plaintext: string, place: SealPlace): string;
+  /** @param place  see `sealPlace`; opening needs the same */
+  seal(plaintext: string, place: string): string;
   /**
    * @throws UserError encryption_key_wrong   sealed under another key; what to do is in the message
    * @throws TerminalError sealed_text_damaged   altered, cut off, or moved from another place
    */
-  open(sealed: string, place: SealPlace): string;
+  open(sealed: string, place: string): string;
 }
 
 /** @param key  exactly 32 bytes; copied, so that the caller may wipe its own */
@@ -74,25 +83,23 @@ export function sealKeyId(key: Uint8Array): string {
   return createHash("sha256").update(key).digest("hex").slice(0, 8);
 }
 
-/** JSON keeps the parts apart: no two places have the same bytes. */
-function associatedData(place: SealPlace): Buffer {
-  return Buffer.from(JSON.stringify([VERSION, place.tenant, place.table, place.row, place.column]));
+function associatedData(place: string): Buffer {
+  return Buffer.from(`${VERSION}:${place}`);
 }
 
-function wrongKey(place: SealPlace, sealedBy: string, ours: string): UserError {
+function wrongKey(place: string, sealedBy: string, ours: string): UserError {
   return new UserError(
     "encryption_key_wrong",
-    `${place.table}.${place.column} of ${place.row} was sealed with the key ${shownId(sealedBy)}, this process has ` +
-      `the key ${ours}; start it with the first key (EVERRUNS_ENCRYPTION_KEY or the key file of the data ` +
-      "directory), or enter the secret again",
+    `the secret at ${place} was sealed with the key ${shownId(sealedBy)}, this process has the key ${ours}; start ` +
+      "it with the first key (EVERRUNS_ENCRYPTION_KEY or the key file of the data directory), or enter the secret " +
+      "again",
   );
 }
 
-function damaged(place: SealPlace): TerminalError {
+function damaged(place: string): TerminalError {
   return new TerminalError(
     "sealed_text_damaged",
-    `${place.table}.${place.column} of ${place.row} cannot be opened: it was altered or belongs to another row; ` +
-      "enter the secret again",
+    `the secret at ${place} cannot be opened: it was altered or belongs to another place; enter it again`,
   );
 }
 

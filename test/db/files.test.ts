@@ -5,9 +5,11 @@ import type { FileStore } from "../../src/contract/file-store.ts";
 import { limits } from "../../src/contract/limits.ts";
 import {
   createFileStore,
+  createFileStores,
   initialFileProblems,
   pruneFileChanges,
   putInitialFiles,
+  type WorkspaceScope,
 } from "../../src/db/files.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 
@@ -292,4 +294,15 @@ test("old changes are forgotten a batch at a time", async () => {
   expect(await pruneFileChanges(database.db, { olderThanMs: day, rowsMax: 10 })).toBe(1);
   expect(await store.recall("old:1")).toBeNull();
   expect(await store.recall("new")).not.toBeNull();
+});
+
+test("a turn's parallel calls, each with a store of its own, all stand", async () => {
+  const scope = newScope();
+  const storeFor = createFileStores(database.db);
+  const numbers = Array.from({ length: 128 }, (_, index) => index);
+  await Promise.all(numbers.map((index) => put(storeFor(scope), `/${index}`, "x")));
+  expect((await storeFor(scope).list("/", false)).length).toBe(128);
+  await expectExactTotals(scope);
+  const failed = await codeOf(put(storeFor(scope), "/_/x", ""));
+  expect([failed, await codeOf(put(storeFor(scope), "/after", ""))]).toEqual(["invalid_request", "ok"]);
 });

@@ -1,0 +1,165 @@
+/**
+ * The list of capabilities, and what an agent's references to them amount to: one prompt and a list of tools.
+ */
+import { z } from "zod";
+import type { Capability } from "./capability.ts";
+import { currentTime } from "./current-time.ts";
+import { sessionFiles } from "./session-files.ts";
+import { type Tool, toolParameters } from "./tool.ts";
+import { type WebFetchOptions, webFetchCapability } from "./web-fetch.ts";
+
+/** `{ref, config}` as agents, harnesses and sessions carry it. */
+export interface CapabilityRef {
+  ref: string;
+  config?: unknown;
+}
+
+export interface ResolvedTool {
+  tool: Tool;
+  capabilityId: string;
+  capabilityName: string;
+}
+
+export interface ResolvedCapabilities {
+  /** The prompt texts in order, parted by an empty line; empty when there are none. */
+  prompt: string;
+  tools: ResolvedTool[];
+  /** References that name nothing here. A stored agent may outlive a capability; its other ones still work. */
+  unknown: string[];
+}
+
+/** A capability as plain data, named as on the wire. */
+export interface CapabilityEntry {
+  id: string;
+  name: string;
+  description: string;
+  category: string;
+  icon: string;
+  risk_level: "low" | "medium" | "high";
+  features: readonly string[];
+  dependencies: readonly string[];
+  /** JSON Schema of `config`; null when the capability takes none. */
+  config_schema: Record<string, unknown> | null;
+  /** What it adds to the system prompt without any configuration; null adds nothing. */
+  system_prompt: string | null;
+  /** The tools that it has without any configuration. */
+  tool_definitions: readonly Record<string, unknown>[];
+}
+
+export interface Capabilities {
+  /** In the order in which they are shown. */
+  list(): readonly CapabilityEntry[];
+  /** null when there is none of that id. */
+  find(id: string): CapabilityEntry | null;
+  /** null when `ref` exists and takes this configuration; otherwise what is wrong, for people. */
+  validate(ref: string, config: unknown): string | null;
+  /**
+   * Prompt and tools of a list of references. Dependencies come before what needs them; the order is kept
+   * otherwise. A reference that occurs again stays at its first place and takes the later configuration. A stored
+   * configuration that no longer fits (it did when it was written) gives way to the capability's defaults.
+   */
+  resolve(refs: readonly CapabilityRef[]): ResolvedCapabilities;
+}
+
+/** Everything that the operator decides about capabilities. */
+export interface CapabilityOptions {
+  webFetch?: WebFetchOptions;
+}
+
+export function createCapabilities(options: CapabilityOptions = {}): Capabilities {
+  const all: readonly Capability[] = [currentTime, sessionFiles, webFetchCapability(options.webFetch ?? {})];
+  const byId = new Map(all.map((capability) => [capability.id, capability]));
+  return {
+    list: () => all.map(toEntry),
+    find(id) {
+      const capability = byId.get(id);
+      return capability ? toEntry(capability) : null;
+    },
+    validate: (ref, config) => validate(byId, ref, config),
+    resolve: (refs) => resolve(byId, refs),
+  };
+}
+
+function resolve(
+  byId: ReadonlyMap<string, Capability>,
+  refs: readonly CapabilityRef[],
+): ResolvedCapabilities {
+  const configs = new Map<string, unknown>();
+  for (const { ref, config } of refs) {
+    if (config !== undefined || !configs.has(ref)) configs.set(ref, config);
+  }
+  const ordered = new Map<string, Capability>();
+  const unknown = new Set<string>();
+  const add = (id: string) => {
+    const capability = byId.get(id);
+    if (!capability) {
+      unknown.add(id);
+      return;
+    }
+    if (ordered.has(id)) return;
+    for (const dependency of capability.dependencies) add(dependency);
+    ordered.set(id, capability);
+  };
+  for (const { ref } of refs) add(ref);
+
+  const prompts: string[] = [];
+  const tools = new Map<string, ResolvedTool>();
+  for (const capability of ordered.values()) {
+    const config = fittingConfig(capability, configs.get(capability.id));
+    const prompt = capability.prompt(config);
+    if (prompt) prompts.push(prompt.trim());
+    for (const tool of capability.tools(config)) {
+      // Two tools of one name: the first stands, as the model can call only one of them.
+      if (tools.has(tool.name)) continue;
+      tools.set(tool.name, { tool, capabilityId: capability.id, capabilityName: capability.name });
+    }
+  }
+  return { prompt: prompts.join("\n\n"), tools: [...tools.values()], unknown: [...unknown] };
+}
+
+function fittingConfig(capability: Capability, config: unknown): unknown {
+  return capability.config?.safeParse(config ?? {}).success ? config : undefined;
+}
+
+function validate(byId: ReadonlyMap<string, Capability>, ref: string, config: unknown): string | null {
+  const capability = byId.get(ref);
+  if (!capability) {
+    return `there is no capability ${JSON.stringify(ref)}; available: ${[...byId.keys()].join(", ")}`;
+  }
+  if (config === undefined || config === null) return null;
+  if (!capability.config) {
+    const isEmpty = typeof config === "object" && Object.keys(config).length === 0;
+    return isEmpty ? null : `the capability ${ref} takes no config`;
+  }
+  const parsed = capability.config.safeParse(config);
+  if (parsed.success) return null;
+  return `config of the capability ${ref}: ${z.prettifyError(parsed.error).replace(/\s*\n\s*/g, " ")}`;
+}
+
+function toEntry(capability: Capability): CapabilityEntry {
+  return {
+    id: capability.id,
+    name: capability.name,
+    description: capability.description,
+    category: capability.category,
+    icon: capability.icon,
+    risk_level: capability.riskLevel,
+    features: capability.features,
+    dependencies: capability.dependencies,
+    config_schema: capability.config ? jsonSchema(capability.config) : null,
+    system_prompt: capability.prompt(undefined),
+    tool_definitions: capability.tools(undefined).map((tool) => ({
+      type: "builtin",
+      name: tool.name,
+      display_name: tool.displayName,
+      description: tool.description,
+      parameters: toolParameters(tool),
+      hints: { ...tool.hints },
+    })),
+  };
+}
+
+function jsonSchema(schema: z.ZodType): Record<string, unknown> {
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io: "input" }) as Record<string, unknown>;
+  return rest;
+}
