@@ -15,6 +15,7 @@ import { defaultModel, seedProviders } from "../src/db/seed.ts";
 import type { CommandContext } from "./action.ts";
 import { startWorkers } from "./engine.ts";
 import { ensureSchema, openLog, openPlatform, openSealer, type Platform, readConfig } from "./platform.ts";
+import { programName } from "./program-name.ts";
 import { untilStopped } from "./until-stopped.ts";
 import { versionText } from "./version.ts";
 
@@ -139,7 +140,7 @@ async function printBanner({ config, db, databaseName }: Platform, url: URL, { o
       "            simulated: no key is set. Start with OPENAI_API_KEY or ANTHROPIC_API_KEY for a real one",
     );
   }
-  out.line(`  next      ${apiUrl}everruns run "hello"`);
+  out.line(`  next      ${apiUrl}${programName()} run "hello"`);
 }
 
 function workersText({ workers, concurrency }: Config): string {

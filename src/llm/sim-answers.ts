@@ -41,21 +41,35 @@ function answerFrom(message: ModelMessage): string {
   if (message.role !== "tool") return "";
   const name = message.toolName || "the tool";
   if (message.isError) return `${name} failed: ${message.content}`;
-  return `${name} says: ${readable(message.content)}`;
+  return sentenceFor(name, parsed(message.content)) ?? `${name} says: ${readable(message.content)}`;
+}
+
+/** What the tools of the house answer, as a person would say it; null for any other. */
+function sentenceFor(tool: string, result: Record<string, unknown>): string | null {
+  const { local, weekday, timezone, path, size_bytes } = result;
+  if (tool === "get_current_time" && typeof local === "string") {
+    return `It is ${local.slice(11, 16)} on ${String(weekday)}, ${local.slice(0, 10)}, in ${String(timezone)}.`;
+  }
+  if (tool === "write_file" && typeof path === "string")
+    return `I wrote ${path} (${String(size_bytes)} bytes).`;
+  return null;
 }
 
 /** JSON with one telling field reads better as that field. */
 function readable(content: string): string {
+  const fields = parsed(content);
+  for (const field of ["formatted", "local_time", "time", "content", "datetime", "text"]) {
+    if (typeof fields[field] === "string") return fields[field];
+  }
+  return content;
+}
+
+function parsed(content: string): Record<string, unknown> {
   try {
     const value: unknown = JSON.parse(content);
-    if (typeof value !== "object" || value === null) return content;
-    const fields = value as Record<string, unknown>;
-    for (const field of ["formatted", "local_time", "time", "content", "datetime", "text"]) {
-      if (typeof fields[field] === "string") return fields[field];
-    }
-    return content;
+    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
   } catch {
-    return content;
+    return {};
   }
 }
 
@@ -84,7 +98,7 @@ function fileCalls(said: string, tool: (name: string) => ToolSpec | undefined): 
   const isAboutFiles = path !== undefined || /\bfiles?\b/i.test(said);
   const write = tool("write_file");
   if (write && isAboutFiles && /\b(write|save|create|put|store)\b/i.test(said)) {
-    const content = /["“”«]([^"“”«»]+)["“”»]/.exec(said)?.[1] ?? said;
+    const content = /["“”«]([^"“”«»]+)["“”»]/.exec(said)?.[1] ?? /\bwith\s+(.+)$/i.exec(said)?.[1] ?? said;
     return [{ name: write.name, arguments: { path: absolute, content } }];
   }
   const list = tool("list_directory");
