@@ -1,0 +1,124 @@
+/** Rows of another organization do not exist: every route, with every id. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { newId } from "../../src/base/id.ts";
+import { OTHER_ORGANIZATION, type TestApp, testApp } from "../support/app.ts";
+
+let app: TestApp;
+const agent = newId("agent");
+const session = newId("session");
+const provider = newId("prov");
+const model = newId("model");
+const turn = newId("turn");
+const harness = newId("harness");
+
+beforeAll(async () => {
+  app = await testApp();
+  const { sql } = app.db;
+  await sql`insert into organizations (id, name) values (${OTHER_ORGANIZATION}, 'Other')`;
+  await sql`insert into harnesses (id, organization_id, name) values (${harness}, ${OTHER_ORGANIZATION}, 'theirs')`;
+  await sql`insert into agents (id, organization_id, harness_id, name, system_prompt)
+            values (${agent}, ${OTHER_ORGANIZATION}, ${harness}, 'foreign', 'secret prompt')`;
+  await sql`insert into providers (id, organization_id, name, provider_type)
+            values (${provider}, ${OTHER_ORGANIZATION}, 'Foreign', 'llmsim')`;
+  await sql`insert into models (id, organization_id, provider_id, model_id, display_name)
+            values (${model}, ${OTHER_ORGANIZATION}, ${provider}, 'foreign-model', 'Foreign')`;
+  await sql`insert into sessions (id, organization_id, harness_id, agent_id, workspace_id, owner_principal_id, last_sequence,
+                                  active_run_id, status)
+            values (${session}, ${OTHER_ORGANIZATION}, ${harness}, ${agent}, ${session.replace("session", "wsp")}, 'p', 1,
+                    ${turn}, 'active')`;
+  await sql`insert into events (session_id, sequence, id, type, data)
+            values (${session}, 1, ${newId("event")}, 'session.started', '{}')`;
+  await sql`insert into runs (id, organization_id, session_id, agent_id, input_message_id, input_sequence)
+            values (${turn}, ${OTHER_ORGANIZATION}, ${session}, ${agent}, ${newId("message")}, 1)`;
+});
+afterAll(() => app.close());
+
+const VALUES: Record<string, string> = {
+  agent_id: agent,
+  session_id: session,
+  turn_id: turn,
+  harness_id: harness,
+};
+/** Bodies that would be taken if the row were ours. */
+const BODIES: Record<string, unknown> = {
+  upsert_agent: { name: "stolen", system_prompt: "x" },
+  create_message: { message: { content: [{ type: "text", text: "x" }] } },
+  create_model: { model_id: "m", display_name: "M" },
+};
+
+const rows = async () => {
+  const { sql } = app.db;
+  return [
+    await sql`select * from agents where organization_id = ${OTHER_ORGANIZATION}`,
+    await sql`select * from sessions where organization_id = ${OTHER_ORGANIZATION}`,
+    await sql`select * from providers where organization_id = ${OTHER_ORGANIZATION}`,
+    await sql`select * from models where organization_id = ${OTHER_ORGANIZATION}`,
+    await sql`select * from runs where organization_id = ${OTHER_ORGANIZATION}`,
+    await sql`select * from events where session_id = ${session}`,
+  ].map((list) => JSON.stringify(list));
+};
+
+describe("another organization's rows", () => {
+  test("are 404 on every route with an id, and stay as they are", async () => {
+    const before = await rows();
+    const { paths } = (await app.get("//api-doc/openapi.json")).body;
+    let tried = 0;
+    for (const [template, methods] of Object.entries<Record<string, { operationId: string }>>(paths)) {
+      if (!template.includes("{") || template.includes("capability_id")) continue;
+      const id = template.includes("/models/") ? model : provider;
+      const path = template.replace(/\{(\w+)\}/g, (_match, name: string) => VALUES[name] ?? id);
+      for (const [method, { operationId }] of Object.entries(methods)) {
+        const body = BODIES[operationId] ?? (method === "patch" ? {} : undefined);
+        const answer = await app.call(method.toUpperCase(), path.replace(/^\/v1/, ""), body);
+        expect([operationId, answer.status, answer.body?.code]).toEqual([operationId, 404, "not_found"]);
+        expect(JSON.stringify(answer.body)).not.toContain("secret");
+        tried += 1;
+      }
+    }
+    expect(tried).toBeGreaterThan(25);
+    expect(await rows()).toEqual(before);
+  });
+
+  test("are in no list and in no count", async () => {
+    const lists = [
+      "/agents?include_archived=true",
+      "/sessions",
+      "/runs",
+      "/providers",
+      "/harnesses",
+      "/models?include_stale=true",
+    ];
+    for (const path of lists)
+      expect(JSON.stringify((await app.get(path)).body)).not.toMatch(/foreign|theirs/i);
+    expect((await app.get("/sessions/stats")).body.total).toBe(0);
+    expect((await app.get(`/runs?session_id=${session}`)).body.total).toBe(0);
+  });
+
+  test("cannot be named by rows of ours", async () => {
+    const refused: [string, object, number][] = [
+      ["/sessions", { agent_id: agent }, 404],
+      ["/sessions", { agent_name: "foreign" }, 404],
+      ["/sessions", { harness_id: harness }, 404],
+      ["/sessions", { harness_name: "theirs" }, 404],
+      ["/sessions", { model_id: model }, 404],
+      ["/sessions", { workspace_id: session.replace("session", "wsp") }, 404],
+      ["/agents", { name: "a", system_prompt: "x", default_model_id: model }, 400],
+      ["/agents", { name: "a", system_prompt: "x", harness_id: harness }, 400],
+      ["/agents", { id: agent, name: "a", system_prompt: "x" }, 404],
+    ];
+    for (const [path, body, status] of refused) {
+      expect([path, body, (await app.post(path, body)).status]).toEqual([path, body, status]);
+    }
+    expect((await app.post("/agents", { name: "foreign", system_prompt: "ours" })).status).toBe(201);
+    const { sql } = app.db;
+    expect(await sql`select id from agents where name = 'foreign'`).toHaveLength(2);
+  });
+
+  test("an organization that is not the caller's is 404 itself", async () => {
+    const as = (id: string) => app.call("GET", "/agents", undefined, { "x-org-id": id });
+    expect([
+      (await as(OTHER_ORGANIZATION)).status,
+      (await as("org_00000000000000000000000000000001")).status,
+    ]).toEqual([404, 200]);
+  });
+});
