@@ -127,11 +127,3 @@ export async function loadSteps({ sql }: Db, runId: string): Promise<StoredStep[
   return sql<StoredStep[]>`
     select name, kind, status, result, usage from steps where run_id = ${runId} order by finished_at nulls last, name`;
 }
-
-/** Milliseconds until the next queued run is due; null when none is queued, 0 when one is due now. */
-export async function nextDueMs({ sql }: Db): Promise<number | null> {
-  const rows = await sql<{ due_ms: number | null }[]>`
-    select (extract(epoch from min(available_at) - now()) * 1000)::float8 as due_ms from runs where state = 'queued'`;
-  const due = rows[0]?.due_ms ?? null;
-  return due === null ? null : Math.max(0, Math.ceil(due));
-}

@@ -13,7 +13,7 @@ import type { EventContext, NewEvent, ToolCall } from "../contract/event.ts";
 import { limits } from "../contract/limits.ts";
 import type { ContentPart, Message } from "../contract/message.ts";
 import { costOf, modelProfile } from "../contract/model-profile.ts";
-import { addUsage, type TokenUsage } from "../contract/usage.ts";
+import { addUsage, NO_USAGE, type TokenUsage } from "../contract/usage.ts";
 import { readHistory } from "../db/events.ts";
 import type { StepWrite } from "../db/writer.ts";
 import { type Collected, createCollector } from "../llm/collect.ts";
@@ -46,8 +46,10 @@ export async function reason(scope: RunScope, iteration: number): Promise<Reason
   const messageId = newId("message");
   await deps.failpoint("reason:before-start");
   const announced = await write(scope, { events: announcement(scope, iteration, messageId, context) });
-  const newer = await readHistory(deps.db, run.session_id, scope.history.at(-1)?.sequence ?? 0);
-  scope.history.push(...newer);
+  if (!isHistoryCurrent(scope, announced.lastInputSequence)) {
+    const newer = await readHistory(deps.db, run.session_id, scope.history.at(-1)?.sequence ?? 0);
+    scope.history.push(...newer);
+  }
 
   await deps.failpoint("reason:before-call");
   const request = modelRequest(scope, iteration, announced.lastSequence);
@@ -61,6 +63,12 @@ export async function reason(scope: RunScope, iteration: number): Promise<Reason
 
   const seen = Math.max(announced.lastInputSequence, run.input_sequence);
   return commitAnswer(scope, { iteration, messageId, context, call, seen });
+}
+
+/** At the first step what was loaded with the claim still stands, unless a message came in between. */
+function isHistoryCurrent({ history, usage }: RunScope, lastInputSequence: number): boolean {
+  const newest = history.findLast((event) => event.type === "input.message");
+  return usage === NO_USAGE && newest?.sequence === lastInputSequence;
 }
 
 function announcement(

@@ -10,7 +10,7 @@ import { describeError } from "../base/errors.ts";
 import type { Service } from "../base/service.ts";
 import type { Hints } from "../db/hints.ts";
 import { openPool, type Sql } from "../db/pool.ts";
-import { type ClaimedRun, claimRuns, nextDueMs } from "../db/runs.ts";
+import { type ClaimedRun, claimRuns } from "../db/runs.ts";
 import { heartbeatWorker, holdLivenessLock, registerWorker } from "../db/workers.ts";
 import { createJanitor } from "./janitor.ts";
 import { createLeaseKeeper, type LeaseKeeper } from "./lease.ts";
@@ -49,6 +49,7 @@ export function createWorker(deps: EngineDeps & { hints: Hints }, options: Worke
   let unsubscribe: (() => void) | null = null;
   let wakeUp: (() => void) | null = null;
   let isHinted = false;
+  let isFull = false;
   let stopping: Promise<void> | null = null;
 
   const look = () => {
@@ -63,7 +64,8 @@ export function createWorker(deps: EngineDeps & { hints: Hints }, options: Worke
       .finally(() => {
         leases.drop(run.id);
         running.delete(run.id);
-        look();
+        // With slots to spare the last claim left nothing behind; only a full house has reason to look again.
+        if (isFull) look();
       });
     running.set(run.id, driven);
   };
@@ -76,25 +78,24 @@ export function createWorker(deps: EngineDeps & { hints: Hints }, options: Worke
   /** @returns whether there may be more to claim at once */
   const claim = async (): Promise<boolean> => {
     const slots = options.concurrency - running.size;
-    if (slots <= 0) return false;
+    isFull = slots <= 0;
+    if (isFull) return false;
     const sentAtMs = deps.clock.monotonicMs();
     const runs = await claimRuns(deps.db, { workerId: id, slots, leaseMs: options.leaseMs });
     for (const run of runs) begin(run, sentAtMs);
-    return runs.length === slots;
+    isFull = runs.length === slots;
+    return isFull;
   };
 
   const claimLoop = async () => {
     while (!drain.signal.aborted) {
       isHinted = false;
-      let waitMs = POLL_MS;
       try {
         if (await claim()) continue;
-        if (running.size < options.concurrency)
-          waitMs = Math.min(POLL_MS, (await nextDueMs(deps.db)) ?? POLL_MS);
       } catch (error) {
         log.warn("runs could not be claimed; trying again", { cause: describeError(error) });
       }
-      if (!isHinted && !drain.signal.aborted) await waitForHint(Math.max(waitMs, 5));
+      if (!isHinted && !drain.signal.aborted) await waitForHint(POLL_MS);
     }
   };
 
