@@ -1,4 +1,5 @@
 /** The built executable, run as a person would: alone in a directory, with an environment of its own. */
+import { type Finished, type StartedProcess, type StartOptions, startProcess } from "./processes.ts";
 
 export interface RunningServer {
   /** Where it listens, without a closing slash. */
@@ -12,17 +13,8 @@ export interface RunningServer {
   kill(): Promise<void>;
 }
 
-export interface RunResult {
-  code: number;
-  stdout: string;
-  stderr: string;
-}
-
-export interface RunOptions {
-  cwd: string;
-  /** The whole environment; nothing of ours is added. */
-  env?: Record<string, string>;
-}
+export type RunResult = Finished;
+export type RunOptions = StartOptions;
 
 /** Built by scripts/test.ts for runs that include test/e2e. */
 export function executablePath(): string {
@@ -32,62 +24,32 @@ export function executablePath(): string {
 }
 
 /** Runs one command to its end. */
-export async function runExecutable(args: readonly string[], options: RunOptions): Promise<RunResult> {
-  const child = Bun.spawn([executablePath(), ...args], {
-    cwd: options.cwd,
-    env: options.env ?? {},
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  const [stdout, stderr, code] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-    child.exited,
-  ]);
-  return { code, stdout, stderr };
+export function runExecutable(args: readonly string[], options: RunOptions): Promise<RunResult> {
+  return startExecutable(args, options).finished;
+}
+
+/** Starts one command and leaves it running. */
+export function startExecutable(args: readonly string[], options: RunOptions): StartedProcess {
+  return startProcess([executablePath(), ...args], options);
 }
 
 /**
- * Starts `serve` on a free port and waits until it is healthy.
+ * Starts `serve`, on a free port unless `args` say otherwise, and waits until it is healthy.
  * @throws Error with what it printed when it ends instead
  */
 export async function serveExecutable(args: readonly string[], options: RunOptions): Promise<RunningServer> {
-  const child = Bun.spawn([executablePath(), "serve", "--port", "0", ...args], {
-    cwd: options.cwd,
-    env: options.env ?? {},
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  let printed = "";
-  const url = Promise.withResolvers<string>();
-  const listen = async (stream: ReadableStream<Uint8Array>) => {
-    const decoder = new TextDecoder();
-    for await (const bytes of stream) {
-      printed += decoder.decode(bytes, { stream: true });
-      const found = /http:\/\/[^\s:/"]+:[1-9]\d*/.exec(printed)?.[0];
-      if (found) url.resolve(found);
-    }
-  };
-  const ended = Promise.all([listen(child.stdout), listen(child.stderr), child.exited]);
-  ended.then(() => url.reject(new Error(`serve ended with exit code ${child.exitCode}:\n${printed}`)));
-  const address = await url.promise;
-  while (!(await isHealthy(address))) {
-    if (child.exitCode !== null) throw new Error(`serve ended with exit code ${child.exitCode}:\n${printed}`);
+  const server = startExecutable(["serve", "--port", "0", ...args], options);
+  const url = (await server.shown(/listens on (http:\/\/\S+:[1-9]\d*)/))[1] ?? "";
+  while (!(await isHealthy(url))) {
+    if (!server.isRunning()) throw new Error(`serve ended:\n${server.output()}`);
     await Bun.sleep(20);
   }
-  const end = async (signal: "SIGTERM" | "SIGKILL") => {
-    child.kill(signal);
-    await ended;
-    return child.exitCode ?? -1;
-  };
   return {
-    url: address,
-    pid: child.pid,
-    output: () => printed,
-    stop: () => end("SIGTERM"),
-    kill: async () => void (await end("SIGKILL")),
+    url,
+    pid: server.pid,
+    output: server.output,
+    stop: async () => (await server.stop()).code,
+    kill: server.kill,
   };
 }
 
