@@ -85,7 +85,8 @@ function listen(config: Config, fetch: (request: Request) => Response | Promise<
       port: config.port,
       // Streams live for minutes; heartbeats tell a dead connection, not a time limit.
       idleTimeout: 0,
-      maxRequestBodySize: limits.requestBytesMax,
+      // The API refuses too large a body itself and says why; this only stops what is far beyond.
+      maxRequestBodySize: 4 * limits.requestBytesMax,
       fetch,
     });
   } catch (error) {
