@@ -3,7 +3,6 @@ import type { Clock } from "../base/clock.ts";
 import { UserError } from "../base/errors.ts";
 import { newId } from "../base/id.ts";
 import { preview } from "../base/json.ts";
-import type { Event } from "../contract/event.ts";
 import { limits } from "../contract/limits.ts";
 import {
   CreateMessageRequest,
@@ -12,6 +11,7 @@ import {
   type Message,
   textOf,
 } from "../contract/message.ts";
+import { messageOfEvent } from "../contract/message-view.ts";
 import { List, OneOf, Type } from "../contract/schema.ts";
 import { acceptMessage } from "../db/accept.ts";
 import { cancelTurn } from "../db/cancel.ts";
@@ -121,9 +121,10 @@ function listMessages(deps: MessagesDeps): Route {
       const sessionId = pathId("session", params.session_id);
       if (!(await sessionHead(deps.db, organizationId, sessionId)))
         throw new UserError("not_found", "Session not found");
-      const messages = (await readMessages(deps.db, sessionId)).flatMap((event) =>
-        messageOf(event).map((message) => ({ ...message, session_id: sessionId, sequence: event.sequence })),
-      );
+      const messages = (await readMessages(deps.db, sessionId)).flatMap((event) => {
+        const message = messageOfEvent(event);
+        return message === null ? [] : [{ ...message, session_id: sessionId, sequence: event.sequence }];
+      });
       return reply(200, { ...whole(messages), messages });
     },
   });
@@ -160,29 +161,4 @@ async function acceptedMessage(db: Db, sessionId: string, sequence: number): Pro
   const [event] = await readMessages(db, sessionId, sequence);
   if (event?.type !== "input.message") throw new Error(`no input.message at ${sessionId} ${sequence}`);
   return event.data.message;
-}
-
-/** The view of one event as a message; a tool's result is a message of its own role. */
-function messageOf(event: Event): Message[] {
-  if (event.type === "input.message" || event.type === "output.message.completed")
-    return [event.data.message];
-  if (event.type !== "tool.completed") return [];
-  const { tool_call_id, result, error } = event.data;
-  const texts = (result ?? []).flatMap((part) => (part.type === "text" ? [part.text] : []));
-  return [
-    {
-      // Tool results have no message id of their own; the event's is as stable.
-      id: event.id.replace("event_", "message_"),
-      role: "tool_result",
-      content: [
-        {
-          type: "tool_result",
-          tool_call_id,
-          ...(result === undefined || result === null ? {} : { result: texts.join("\n") }),
-          ...(error === undefined || error === null ? {} : { error }),
-        },
-      ],
-      created_at: event.ts,
-    },
-  ];
 }

@@ -9,7 +9,7 @@ import { type Invoked, invokeTool } from "../capabilities/invoke.ts";
 import type { NewEvent } from "../contract/event.ts";
 import { limits } from "../contract/limits.ts";
 import type { StoredStep } from "../db/runs.ts";
-import type { ReasonResult } from "./reason.ts";
+import type { ReasonResult } from "./answer.ts";
 import { contextOf, type OfferedTool, type RunScope, write } from "./scope.ts";
 
 export interface OpenCall {

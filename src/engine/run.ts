@@ -11,10 +11,11 @@ import { type ClaimedRun, isLeaseHeld, loadSteps, releaseRun, type StoredStep } 
 import { loadTurnConfig, type TurnConfig } from "../db/sessions.ts";
 import { isTransientDatabaseError } from "../db/sqlstate.ts";
 import { act, callsOf } from "./act.ts";
+import type { ReasonResult } from "./answer.ts";
 import { completedEnding, failedEnding, sealedEnding } from "./ending.ts";
 import type { Lease } from "./lease.ts";
 import { planTurn } from "./plan.ts";
-import { type ReasonResult, reason } from "./reason.ts";
+import { reason } from "./reason.ts";
 import { verdictOn } from "./retry.ts";
 import { contextOf, type EngineDeps, type RunScope, write } from "./scope.ts";
 import { type DoneReason, nextStep } from "./turn.ts";
@@ -254,7 +255,13 @@ async function seal(deps: EngineDeps, run: ClaimedRun, lease: Lease): Promise<Ru
   return "failed";
 }
 
+/** Contract: never rejects. What cannot be handed back is taken over when its lease runs out. */
 async function handBack(deps: EngineDeps, lease: Lease): Promise<RunOutcome> {
-  await releaseRun(deps.db, lease, { delayMs: 0, countsAsAttempt: false });
-  return "handed_back";
+  try {
+    const isHeld = await releaseRun(deps.db, lease, { delayMs: 0, countsAsAttempt: false });
+    return isHeld ? "handed_back" : "lost";
+  } catch (error) {
+    deps.log.warn("the run could not be handed back; its lease runs out", { cause: describeError(error) });
+    return "lost";
+  }
 }

@@ -1,0 +1,310 @@
+/** What a model call leaves behind: its message, its events, its checkpoint. Builds, and writes nothing. */
+import { newId } from "../base/id.ts";
+import { preview } from "../base/json.ts";
+import type { EventContext, NewEvent, ToolCall } from "../contract/event.ts";
+import { limits } from "../contract/limits.ts";
+import type { ContentPart, Message } from "../contract/message.ts";
+import { messageOfEvent } from "../contract/message-view.ts";
+import { costOf, modelProfile } from "../contract/model-profile.ts";
+import type { TokenUsage } from "../contract/usage.ts";
+import type { StepWrite } from "../db/writer.ts";
+import type { Collected } from "../llm/collect.ts";
+import { usedCallIds } from "./history.ts";
+import { contextOf, type OfferedTool, type RunScope } from "./scope.ts";
+
+/** The checkpoint of a reason step, as stored. */
+export interface ReasonResult {
+  iteration: number;
+  message_id: string;
+  seen_input_sequence: number;
+  tool_calls: { id: string; name: string; arguments_json: string }[];
+}
+
+export interface ModelCall {
+  answer: Collected;
+  durationMs: number;
+  firstTokenMs: number | null;
+  /** From the start of this attempt; what a person waits. */
+  turnFirstTokenMs: number | null;
+}
+
+/** A call that failed is on record, too, whether or not the turn tries again. */
+export function failureEvents(
+  scope: RunScope,
+  context: EventContext,
+  call: ModelCall,
+  error: NonNullable<Collected["error"]>,
+): NewEvent[] {
+  const { model } = scope;
+  const durationMs = Math.round(call.durationMs);
+  return [
+    {
+      type: "llm.generation",
+      context,
+      data: {
+        messages: newMessages(scope),
+        output: {},
+        metadata: {
+          model: model.model.model_id,
+          provider: model.provider.provider_type,
+          duration_ms: durationMs,
+          success: false,
+          error: error.message,
+        },
+      },
+    },
+    {
+      type: "reason.completed",
+      context,
+      data: {
+        success: false,
+        has_tool_calls: false,
+        tool_call_count: 0,
+        error: error.message,
+        duration_ms: durationMs,
+      },
+    },
+  ];
+}
+
+export interface Answer {
+  iteration: number;
+  messageId: string;
+  context: EventContext;
+  call: ModelCall;
+  /** The newest input.message that was part of the call. */
+  seen: number;
+}
+
+export interface UniqueCall {
+  id: string;
+  name: string;
+  argumentsJson: string;
+}
+
+/** Some compatible servers number their calls from 0 in each answer; in our log an id stands for one call. */
+export function uniqueCalls(scope: RunScope, answer: Collected): UniqueCall[] {
+  const used = usedCallIds(scope.history);
+  return answer.toolCalls.map((call) => {
+    let id = call.id === "" ? newId("call") : call.id;
+    for (let n = 2; used.has(id); n += 1) id = `${call.id || "call"}_${n}`;
+    used.add(id);
+    return { id, name: call.name, argumentsJson: call.argumentsJson };
+  });
+}
+
+export function messageOf(
+  { deps }: RunScope,
+  { messageId, call }: Answer,
+  calls: readonly UniqueCall[],
+): Message {
+  const { text, thinking, thinkingSignature } = call.answer;
+  const content: ContentPart[] = [];
+  if (text !== "" || calls.length === 0) content.push({ type: "text", text });
+  for (const one of calls) {
+    content.push({
+      type: "tool_call",
+      id: one.id,
+      name: one.name,
+      arguments: parsedArguments(one.argumentsJson),
+    });
+  }
+  return {
+    id: messageId,
+    role: "agent",
+    content,
+    created_at: deps.clock.now().toISOString(),
+    phase: calls.length > 0 ? "commentary" : "final_answer",
+    ...(thinking === null ? {} : { thinking }),
+    ...(thinkingSignature === null ? {} : { thinking_signature: thinkingSignature }),
+  };
+}
+
+/** Malformed arguments stay the text that the model wrote: it is told so by the call's result. */
+function parsedArguments(json: string): unknown {
+  if (json.trim() === "") return {};
+  try {
+    return JSON.parse(json) as unknown;
+  } catch {
+    return json;
+  }
+}
+
+export function answerEvents(
+  scope: RunScope,
+  { context, call }: Answer,
+  message: Message,
+  calls: readonly UniqueCall[],
+  usage: TokenUsage,
+): NewEvent[] {
+  const { run, model } = scope;
+  const { answer } = call;
+  const toolCalls: ToolCall[] = calls.map((one) => ({
+    id: one.id,
+    name: one.name,
+    arguments: parsedArguments(one.argumentsJson),
+  }));
+  return [
+    ...(answer.thinking === null
+      ? []
+      : [
+          {
+            type: "reason.thinking.completed" as const,
+            context,
+            data: { turn_id: run.id, thinking: answer.thinking },
+          },
+        ]),
+    ...answer.reasoningItems.map((item) => ({
+      type: "reason.item" as const,
+      context,
+      data: {
+        turn_id: run.id,
+        provider: item.provider,
+        item_id: item.itemId,
+        model: model.model.model_id,
+        summary: item.summary,
+        ...(item.encryptedContent === null ? {} : { encrypted_content: item.encryptedContent }),
+      },
+    })),
+    {
+      type: "output.message.completed",
+      context,
+      data: { message, metadata: metadataOf(model), usage },
+    },
+    {
+      type: "llm.generation",
+      context,
+      data: {
+        messages: newMessages(scope),
+        ...(scope.tools.size === 0 ? {} : { tools: [...scope.tools.values()].map(toolSummary) }),
+        output: {
+          ...(answer.text === "" ? {} : { text: answer.text }),
+          ...(toolCalls.length === 0 ? {} : { tool_calls: toolCalls }),
+        },
+        metadata: {
+          model: model.model.model_id,
+          provider: model.provider.provider_type,
+          usage,
+          duration_ms: Math.round(call.durationMs),
+          ...(call.firstTokenMs === null ? {} : { time_to_first_token_ms: call.firstTokenMs }),
+          success: true,
+          ...(answer.finish === null ? {} : { finish_reasons: [answer.finish] }),
+          ...(answer.responseId === null ? {} : { response_id: answer.responseId }),
+          ...(answer.retries.attempts === 0
+            ? {}
+            : {
+                retry: {
+                  attempts: answer.retries.attempts,
+                  total_wait_ms: Math.round(answer.retries.totalWaitMs),
+                },
+              }),
+        },
+      },
+    },
+    {
+      type: "reason.completed",
+      context,
+      data: {
+        success: true,
+        has_tool_calls: calls.length > 0,
+        tool_call_count: calls.length,
+        ...(answer.text === "" ? {} : { text_preview: preview(answer.text, limits.previewChars) }),
+        duration_ms: Math.round(call.durationMs),
+        usage,
+      },
+    },
+  ];
+}
+
+/**
+ * The messages that this call added to the conversation, not all that it sent: the whole history with every
+ * generation would make the log grow with the square of the conversation.
+ */
+function newMessages({ history }: RunScope): Message[] {
+  const last = history.findLastIndex((event) => event.type === "output.message.completed");
+  return history.slice(last + 1).flatMap((event) => messageOfEvent(event) ?? []);
+}
+
+function toolSummary({ tool, capabilityId, capabilityName }: OfferedTool) {
+  return {
+    name: tool.name,
+    description: tool.description,
+    display_name: tool.displayName,
+    capability_id: capabilityId,
+    capability_name: capabilityName,
+  };
+}
+
+export function actAnnouncement({ run, tools }: RunScope, calls: readonly UniqueCall[]): NewEvent[] {
+  const displayName = (name: string) => {
+    const offered = tools.get(name);
+    return offered ? { display_name: offered.tool.displayName } : {};
+  };
+  return [
+    {
+      type: "act.started",
+      context: contextOf(run),
+      data: { tool_calls: calls.map(({ id, name }) => ({ id, name, ...displayName(name) })) },
+    },
+    ...calls.map((call) => ({
+      type: "tool.started" as const,
+      context: contextOf(run),
+      data: {
+        tool_call: { id: call.id, name: call.name, arguments: parsedArguments(call.argumentsJson) },
+        ...displayName(call.name),
+      },
+    })),
+  ];
+}
+
+export function reasonStep(
+  { run }: RunScope,
+  { iteration, call }: Answer,
+  result: ReasonResult,
+  usage: TokenUsage,
+): StepWrite {
+  return {
+    name: `reason:${iteration}`,
+    kind: "reason",
+    toolName: null,
+    effect: null,
+    status: "settled",
+    attempt: run.attempt,
+    result,
+    usage,
+    error: null,
+    durationMs: call.durationMs,
+  };
+}
+
+/** "About to run" of each at_most_once call: written with the answer, before the tool can possibly run (I11). */
+export function pendingSteps({ run, tools }: RunScope, calls: readonly UniqueCall[]): StepWrite[] {
+  return calls.flatMap((call) => {
+    const offered = tools.get(call.name);
+    if (offered?.tool.effect !== "at_most_once") return [];
+    return [
+      {
+        name: `tool:${call.id}`,
+        kind: "tool" as const,
+        toolName: call.name,
+        effect: "at_most_once" as const,
+        status: "pending" as const,
+        attempt: run.attempt,
+        result: null,
+        usage: null,
+        error: null,
+        durationMs: 0,
+      },
+    ];
+  });
+}
+
+export function metadataOf({ model, provider }: RunScope["model"]) {
+  return { model: model.model_id, model_id: model.id, provider_id: provider.id };
+}
+
+export function pricedUsage(usage: TokenUsage, model: string): TokenUsage {
+  const profile = modelProfile(model);
+  const cost = profile === null ? null : costOf(usage, profile);
+  return cost === null ? usage : { ...usage, estimated_cost_usd: cost };
+}
