@@ -1,7 +1,7 @@
 /**
  * Wraps a command: what it may use, what becomes of its errors, and how signals reach it.
  *
- * Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 130/143 stopped by a second signal. A failure is
+ * Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 129/130/143 stopped by a second signal. A failure is
  * one line on stderr that begins with `everruns:`; a list of wrong settings is the exception and has one line each.
  */
 
@@ -14,7 +14,7 @@ export interface CommandContext {
   env: Readonly<Record<string, string | undefined>>;
   out: Out;
   err: Out;
-  /** Aborts at the first SIGINT or SIGTERM; the second one ends the program on the spot. */
+  /** Aborts at the first SIGINT, SIGTERM or SIGHUP; the second one ends the program on the spot. */
   signal: AbortSignal;
 }
 
@@ -31,6 +31,8 @@ export async function runCommand(
   for (const [name, code] of [
     ["SIGINT", 130],
     ["SIGTERM", 143],
+    // The terminal was closed: stop as cleanly as on the others.
+    ["SIGHUP", 129],
   ] as const) {
     process.on(name, () => {
       if (stop.signal.aborted) process.exit(code);

@@ -171,8 +171,9 @@ describe("keys never pass", () => {
   });
 
   test("the key that was sent is gone from any message, wherever it stands", () => {
+    // What a header can carry as a key: visible ASCII without spaces (spaces are folded before the key is looked for).
     const key = fc
-      .string({ minLength: 8, maxLength: 60 })
+      .stringMatching(/^[!-~]{8,60}$/)
       .filter((text) => !"[hidden]OpenAI: (HTTP 400)".includes(text));
     fc.assert(
       fc.property(fc.string(), key, fc.string(), (before, apiKey, after) => {
