@@ -53,15 +53,21 @@ export function openDb(
   };
 }
 
-/** One pool with the settings of the house: int8 and counts as numbers, UTC, a statement time limit. */
+/**
+ * One pool with the settings of the house: int8 and counts as numbers, UTC, a statement time limit.
+ *
+ * @param options.isLongLived  keeps its connections for good; otherwise each is replaced after 30 to 60 minutes,
+ *                             which would let go of what belongs to the connection, such as advisory locks
+ */
 export function openPool(
   address: DatabaseAddress,
   max: number,
-  options: { applicationName?: string; log?: Log; statementTimeoutMs?: number } = {},
+  options: { applicationName?: string; log?: Log; statementTimeoutMs?: number; isLongLived?: boolean } = {},
 ): Sql {
   const settings = {
     max,
     idle_timeout: 0,
+    ...(options.isLongLived ? { max_lifetime: null } : {}),
     connect_timeout: 10,
     onnotice: () => {},
     connection: {

@@ -118,17 +118,18 @@ export function createWorker(deps: EngineDeps & { hints: Hints }, options: Worke
     tally.completed = 0;
     tally.failed = 0;
     try {
-      // A lost connection took the lock with it; the others must not think us dead for long.
-      if (liveness) await holdLivenessLock(liveness, lockKey);
       await heartbeatWorker(deps.db, { id, load: running.size, completed, failed, status });
     } catch (error) {
+      tally.completed += completed;
+      tally.failed += failed;
       log.debug("the worker could not report", { cause: describeError(error) });
     }
   };
 
   const stop = async () => {
     drain.abort();
-    unsubscribe?.();
+    // A claim that is under way may still bring runs: they are in hand, and handed back like the others.
+    await Promise.all(background);
     if (running.size > 0) {
       log.info("draining", { runs: running.size });
       await report("draining");
@@ -138,7 +139,7 @@ export function createWorker(deps: EngineDeps & { hints: Hints }, options: Worke
       for (const lease of leases.held()) leases.lose(lease.runId, "drained");
       await Promise.all(running.values());
     }
-    await Promise.all(background);
+    unsubscribe?.();
     await leases.stop();
     await report("stopped");
     await liveness?.end({ timeout: 1 });
@@ -148,8 +149,12 @@ export function createWorker(deps: EngineDeps & { hints: Hints }, options: Worke
     id,
     load: () => running.size,
     async start() {
-      liveness = openPool(deps.db.address, 1, { applicationName: "everruns-liveness" });
-      await registerWorker(deps.db, liveness, {
+      const connection = openPool(deps.db.address, 1, {
+        applicationName: "everruns-liveness",
+        isLongLived: true,
+      });
+      liveness = connection;
+      await registerWorker(deps.db, connection, {
         id,
         hostname: hostname(),
         pid: process.pid,
@@ -160,12 +165,20 @@ export function createWorker(deps: EngineDeps & { hints: Hints }, options: Worke
       unsubscribe = deps.hints.subscribe((hint) => {
         for (const runId of hint.cancelled) leases.lose(runId, "cancelled");
         if (hint.isQueued) look();
+        // Cancellations may be among the hints that were lost.
+        if (hint.isEverything) void leases.confirm();
       });
       await leases.start();
       background.push(
         claimLoop(),
         reportLoop(),
-        createReaper({ ...deps, log, workerId: id, onFreed: look }).run(drain.signal),
+        createReaper({
+          ...deps,
+          log,
+          workerId: id,
+          holdOwnLock: () => holdLivenessLock(connection, lockKey),
+          onFreed: look,
+        }).run(drain.signal),
         createJanitor({ ...deps, log }).run(drain.signal),
       );
       log.debug("worker started", { concurrency: options.concurrency });
