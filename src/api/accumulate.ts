@@ -3,12 +3,12 @@
  * the database holds grows with the answer, not with its square.
  */
 import type { Event, EventOf } from "../contract/event.ts";
-import { openDeltas } from "../db/events.ts";
+import { deltasOfAnswers, openDeltas } from "../db/events.ts";
 import type { Db } from "../db/pool.ts";
 
 type DeltaEvent = EventOf<"output.message.delta"> | EventOf<"reason.thinking.delta">;
 
-/** Adds `accumulated` to the deltas of one session, in order. */
+/** Adds `accumulated` to the deltas of one session's whole log, in order from any cursor: for streams. */
 export interface Accumulator {
   add(events: readonly Event[]): Promise<Event[]>;
 }
@@ -45,6 +45,34 @@ export function createAccumulator(db: Db, sessionId: string): Accumulator {
       return out;
     },
   };
+}
+
+/**
+ * The same for a page of the log, oldest first, which a filter may have picked from anywhere: what a delta continues
+ * need not be on the page.
+ */
+export async function accumulatePage(db: Db, sessionId: string, page: readonly Event[]): Promise<Event[]> {
+  const sequences = page.filter(isDelta).map((event) => event.sequence);
+  const [first] = sequences;
+  const last = sequences.at(-1);
+  if (first === undefined || last === undefined) return [...page];
+  const wanted = new Set(sequences);
+  const texts = new Map<string, string>();
+  const accumulated = new Map<number, string>();
+  for (const event of await deltasOfAnswers(db, sessionId, { first, last })) {
+    if (!isDelta(event)) continue;
+    // One model call has one execution id; a call that is tried again has another.
+    const key = `${event.type} ${event.context.exec_id}`;
+    const text = (texts.get(key) ?? "") + event.data.delta;
+    texts.set(key, text);
+    if (wanted.has(event.sequence)) accumulated.set(event.sequence, text);
+  }
+  return page.map((event) => {
+    if (!isDelta(event)) return event;
+    // One that was pruned since the page was read continues nothing that could still be known.
+    const text = accumulated.get(event.sequence) ?? event.data.delta;
+    return { ...event, data: { ...event.data, accumulated: text } } as Event;
+  });
 }
 
 function isDelta(event: Event): event is DeltaEvent {

@@ -14,7 +14,7 @@ import {
   turnStartAtOrBefore,
 } from "../db/events.ts";
 import type { Db } from "../db/pool.ts";
-import { createAccumulator } from "./accumulate.ts";
+import { accumulatePage, createAccumulator } from "./accumulate.ts";
 import { EventsQuery, eventFilter, eventTypes, integer, StreamQuery, text } from "./event-query.ts";
 import type { Feed } from "./feed.ts";
 import { operationOf } from "./operation.ts";
@@ -49,7 +49,7 @@ export function eventsRoutes(deps: EventsDeps) {
         const query = new URL(request.url).searchParams;
         const filter = eventFilter(query);
         const page = await readPage(deps.db, sessionId, filter, query);
-        const events = await createAccumulator(deps.db, sessionId).add(page.events);
+        const events = await accumulatePage(deps.db, sessionId, page.events);
         if (page.limit !== null) {
           set.headers["x-total-count"] = String(await countEvents(deps.db, sessionId, filter));
         }

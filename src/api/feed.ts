@@ -117,10 +117,10 @@ export function createFeed(deps: { db: Db; hints: Hints; log: Log; clock: Clock 
   };
 
   const joinLive = (feed: SessionFeed, subscriber: Subscriber) => {
-    if (!hasLive(feed)) feed.cursor = subscriber.cursor;
-    if (subscriber.cursor < feed.cursor) return false;
+    // Behind what the feed has read: an empty answer of ours was older than that, and there is more to fetch.
+    if (subscriber.cursor < feed.cursor) return;
+    feed.cursor = hasLive(feed) ? feed.cursor : subscriber.cursor;
     subscriber.isLive = true;
-    return true;
   };
 
   return {

@@ -48,16 +48,19 @@ export function streamEvents(
     options.onClose();
   };
   const onShutdown = () => subscription.close();
+  if (options.shutdown.aborted) onShutdown();
   options.shutdown.addEventListener("abort", onShutdown, { once: true });
   closed.signal.addEventListener("abort", () => options.shutdown.removeEventListener("abort", onShutdown));
 
   const nextChunk = async (): Promise<string | null> => {
+    // Counted from the last chunk, not from the last event: the filter may pass nothing for minutes.
+    const heartbeatAt = clock.monotonicMs() + limits.sseHeartbeatMs;
     for (;;) {
-      const left = cycleAt - clock.monotonicMs();
-      if (left <= 0) return null;
-      const events = await subscription.next(Math.min(left, limits.sseHeartbeatMs));
+      const now = clock.monotonicMs();
+      if (now >= cycleAt) return null;
+      if (now >= heartbeatAt) return SSE_HEARTBEAT;
+      const events = await subscription.next(Math.min(cycleAt, heartbeatAt) - now);
       if (events === null) return null;
-      if (events.length === 0) return SSE_HEARTBEAT;
       const shown = accumulator === null ? events : await accumulator.add(events);
       const text = shown
         .filter((event) => passes(event, options))

@@ -168,6 +168,23 @@ export async function openDeltas({ sql }: Db, sessionId: string, cursor: number)
   return rows.map(toEvent);
 }
 
+/** The deltas from the beginning of the answer that `first` belongs to up to `last`, oldest first. */
+export async function deltasOfAnswers(
+  { sql }: Db,
+  sessionId: string,
+  { first, last }: { first: number; last: number },
+): Promise<Event[]> {
+  const rows = await sql<EventRow[]>`
+    select id, type, ts, session_id, sequence, context, data, metadata, tags
+      from events
+     where session_id = ${sessionId} and sequence <= ${last} and type = any (${[...DELTA_TYPES]}::text[])
+       and sequence > coalesce((
+         select max(sequence) from events
+          where session_id = ${sessionId} and sequence < ${first} and type = 'output.message.started'), 0)
+     order by sequence`;
+  return rows.map(toEvent);
+}
+
 /** The event types that the model's history is built from; `events_history` is the index on exactly these. */
 export type HistoryType =
   | "input.message"
