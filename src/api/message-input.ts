@@ -23,7 +23,8 @@ export function messageInput(body: CreateMessageRequest, idempotencyKey: string 
       `message.role: only "user" speaks through this route, not "${role}"`,
     );
   }
-  const clientMessageId = body.client_message_id ?? idempotencyKey;
+  // An empty header names nothing; as a key it would make every such message a duplicate of the first.
+  const clientMessageId = body.client_message_id ?? (idempotencyKey || null);
   if (clientMessageId !== null && clientMessageId.length > limits.clientMessageIdCharsMax) {
     throw new UserError(
       "limit_exceeded",

@@ -124,6 +124,7 @@ function decode(self: string, payload: string): Hint | null {
   try {
     const { p, s, c, q } = JSON.parse(payload) as { p: string; s: string[]; c: string[]; q: boolean };
     if (p === self) return null;
+    if (!Array.isArray(s) || !Array.isArray(c)) throw new Error("not a hint of ours");
     return { sessions: s, cancelled: c, isQueued: q, isEverything: false };
   } catch {
     return { sessions: [], cancelled: [], isQueued: true, isEverything: true };
