@@ -343,7 +343,7 @@ function nameTaken(name: string, holder: string | null): UserError {
   });
 }
 
-export function agentWithUrls(row: AgentRow): AgentWithUrls {
+function agentWithUrls(row: AgentRow): AgentWithUrls {
   return { ...agentToWire(row), ...urlsOf(`/agents/${row.id}`, actionsOf(row)) };
 }
 

@@ -33,26 +33,52 @@ import { sessionRoutes } from "./sessions.ts";
 /** Where the versioned routes stand. */
 const PREFIXES = ["/v1", "/api/v1"] as const;
 
+interface Seen {
+  id: string;
+  atMs: number;
+  /** null until the request was answered with a problem. */
+  problemStatus: number | null;
+}
+
 /** The app, not listening. `app.fetch(request)` answers a request, `app.handle(request)` does in tests. */
 export function buildApp(deps: ApiDeps) {
   const app = new Elysia({ serve: { idleTimeout: 0 } });
-  const ids = new WeakMap<Request, string>();
-  const idOf = (request: Request): string => {
-    const id = ids.get(request) ?? requestIdOf(request);
-    ids.set(request, id);
-    return id;
+  const seen = new WeakMap<Request, Seen>();
+  const about = (request: Request) => {
+    const known = seen.get(request) ?? {
+      id: requestIdOf(request),
+      atMs: deps.clock.monotonicMs(),
+      problemStatus: null,
+    };
+    seen.set(request, known);
+    return known;
   };
   let allowed: ((path: string) => string[]) | null = null;
 
   app
     .onRequest(({ request, set }) => {
-      set.headers["x-request-id"] = idOf(request);
+      set.headers["x-request-id"] = about(request).id;
     })
     .onError(({ code, error, request }) => {
-      const context = { request, requestId: idOf(request), log: deps.log };
-      if (code !== "NOT_FOUND") return problemResponse(error, context);
+      const known = about(request);
+      const context = { request, requestId: known.id, log: deps.log };
       allowed ??= allowedMethods(app.routes);
-      return problemResponse(noRoute(request, allowed(new URL(request.url).pathname)), context);
+      const answer = problemResponse(
+        code === "NOT_FOUND" ? noRoute(request, allowed(new URL(request.url).pathname)) : error,
+        context,
+      );
+      known.problemStatus = answer.status;
+      return answer;
+    })
+    .onAfterResponse(({ request, responseValue, set }) => {
+      const { id, atMs, problemStatus } = about(request);
+      deps.log.debug("answered", {
+        request_id: id,
+        method: request.method,
+        path: new URL(request.url).pathname,
+        status: problemStatus ?? (responseValue instanceof Response ? responseValue.status : set.status),
+        duration_ms: Math.round(deps.clock.monotonicMs() - atMs),
+      });
     })
     .use(healthRoutes(deps))
     .get("/api-doc/openapi.json", () => Response.json(openApiDocument(app.routes, deps.version)));

@@ -1,7 +1,7 @@
 /** Shapes that several resources share: capability references, files, tools, network rules, links, lists. */
 
 import { limits } from "./limits.ts";
-import { Id, JsonObject, Maybe, OneOf, type Static, type TSchema, Type } from "./schema.ts";
+import { JsonObject, Maybe, OneOf, type Static, type TSchema, Type } from "./schema.ts";
 
 /** A capability by reference, with its configuration. Order matters: prompt texts are joined in it. */
 export const CapabilityConfig = Type.Object({
@@ -118,5 +118,3 @@ export type ResourceStats = Static<typeof ResourceStats>;
 
 /** Lowercase words joined by single hyphens, at most 64 characters. */
 export const SLUG = /^[a-z0-9]+(?:-[a-z0-9]+)*$/;
-
-export const ModelId = Id("model");
