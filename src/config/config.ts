@@ -7,15 +7,20 @@ import { homedir, tmpdir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { z } from "zod";
 import { UserError } from "../base/errors.ts";
+import { parseHostRule } from "../base/host-rule.ts";
 
 /** A setting: where it may be said, what it must be, and what it is when nobody says it. */
 interface Setting<T> {
   flag?: string;
   env?: string;
+  /** An older or shorter spelling of `env`, read when `env` is not set. */
+  otherEnv?: string;
   schema: z.ZodType<T>;
   fallback(world: World): T;
-  /** Never printed. */
+  /** Never printed: only that it is set, and how it ends. */
   isSecret?: boolean;
+  /** Printed without the password that it may carry. */
+  isUrl?: boolean;
 }
 
 /** What the defaults depend on. */
@@ -54,6 +59,21 @@ const address = (protocols: readonly string[], example: string) =>
     return z.NEVER;
   });
 
+/** `localhost:11434, 10.0.0.0/8` */
+const hostRules = z.string().transform((list, context) => {
+  const rules = list
+    .split(",")
+    .map((rule) => rule.trim())
+    .filter((rule) => rule !== "");
+  for (const rule of rules.filter((candidate) => parseHostRule(candidate) === null)) {
+    context.addIssue(
+      `"${rule}" is no host; expected are names, addresses or ranges with or without a port, ` +
+        "like localhost:11434,10.1.2.3,10.0.0.0/8,*.internal",
+    );
+  }
+  return rules;
+});
+
 const settings = {
   host: setting({ flag: "--host", env: "HOST", schema: text, fallback: () => "127.0.0.1" }),
   port: setting({ flag: "--port", env: "PORT", schema: wholeNumber(0, 65_535), fallback: () => 9000 }),
@@ -62,6 +82,7 @@ const settings = {
     env: "DATABASE_URL",
     schema: address(["postgres:", "postgresql:"], "postgres://user:password@host:5432/database"),
     fallback: () => null,
+    isUrl: true,
   }),
   dataDir: setting({
     flag: "--data-dir",
@@ -95,6 +116,7 @@ const settings = {
   }),
   leaseMs: setting({
     env: "EVERRUNS_LEASE_MS",
+    otherEnv: "LEASE_MS",
     schema: wholeNumber(1_000, 600_000),
     fallback: () => 30_000,
   }),
@@ -110,12 +132,7 @@ const settings = {
   }),
   allowPrivateHosts: setting<readonly string[]>({
     env: "EVERRUNS_ALLOW_PRIVATE_HOSTS",
-    schema: text.transform((list) =>
-      list
-        .split(",")
-        .map((host) => host.trim())
-        .filter((host) => host !== ""),
-    ),
+    schema: hostRules,
     fallback: () => [],
   }),
   encryptionKey: setting<string | null>({
@@ -134,6 +151,7 @@ const settings = {
     env: "OPENAI_BASE_URL",
     schema: address(["http:", "https:"], "https://api.example.com/v1"),
     fallback: () => null,
+    isUrl: true,
   }),
   anthropicApiKey: setting<string | null>({
     env: "ANTHROPIC_API_KEY",
@@ -145,12 +163,14 @@ const settings = {
     env: "ANTHROPIC_BASE_URL",
     schema: address(["http:", "https:"], "https://api.example.com"),
     fallback: () => null,
+    isUrl: true,
   }),
   apiUrl: setting({
     flag: "--api-url",
     env: "EVERRUNS_API_URL",
     schema: address(["http:", "https:"], "http://127.0.0.1:9000"),
     fallback: () => "http://127.0.0.1:9000",
+    isUrl: true,
   }),
   apiKey: setting<string | null>({
     env: "EVERRUNS_API_KEY",
@@ -183,6 +203,10 @@ export function parseConfig(flags: Flags, world: World): Config {
       values[name] = definition.fallback(world);
       continue;
     }
+    if (said.text === "") {
+      problems.push(`${said.where}: a value is expected`);
+      continue;
+    }
     const parsed = definition.schema.safeParse(said.text);
     if (parsed.success) values[name] = parsed.data;
     else problems.push(`${said.where}: ${parsed.error.issues.map((issue) => issue.message).join("; ")}`);
@@ -192,8 +216,14 @@ export function parseConfig(flags: Flags, world: World): Config {
   return Object.freeze({ ...values, sources: Object.freeze(sources) }) as Config;
 }
 
-/** The configuration in force, for people: secrets are shown as set or not set. */
-export function describeConfig(config: Config): { name: string; value: string; source: string }[] {
+export interface ConfigRow {
+  name: string;
+  value: string;
+  source: string;
+}
+
+/** The configuration in force, for people. Of a secret no more is shown than its last four characters. */
+export function describeConfig(config: Config): ConfigRow[] {
   return (Object.entries(settings) as [SettingName, Setting<unknown>][]).map(([name, definition]) => ({
     name: definition.flag?.replace(/^--/, "") ?? definition.env ?? name,
     value: shown(name, definition, config),
@@ -201,7 +231,7 @@ export function describeConfig(config: Config): { name: string; value: string; s
   }));
 }
 
-/** A database address without its password. */
+/** An address without the password in it. */
 export function maskUrl(raw: string): string {
   const url = URL.parse(raw);
   if (!url) return "(not an address)";
@@ -219,12 +249,14 @@ export function isLoopbackHost(host: string): boolean {
 function whatIsSaid(name: SettingName, definition: Setting<unknown>, flags: Flags, env: World["env"]) {
   const flag = flags[name];
   if (definition.flag && typeof flag === "string") {
-    return { text: flag, where: definition.flag, source: `flag ${definition.flag}` };
+    return { text: flag.trim(), where: definition.flag, source: `flag ${definition.flag}` };
   }
-  const value = definition.env === undefined ? undefined : env[definition.env];
-  // An empty variable is one that nobody filled in.
-  if (definition.env === undefined || value === undefined || value.trim() === "") return null;
-  return { text: value.trim(), where: definition.env, source: `environment ${definition.env}` };
+  for (const variable of [definition.env, definition.otherEnv]) {
+    const value = variable === undefined ? undefined : env[variable]?.trim();
+    // An empty variable is one that nobody filled in.
+    if (value) return { text: value, where: variable as string, source: `environment ${variable}` };
+  }
+  return null;
 }
 
 function crossChecks(values: Partial<Values>): string[] {
@@ -236,34 +268,68 @@ function crossChecks(values: Partial<Values>): string[] {
   ];
 }
 
-/** A variable of ours that is not one of ours is a typing error, and would be passed over in silence. */
+/**
+ * A variable that is nearly one of ours is a typing error, and would be passed over in silence. Other `EVERRUNS_…`
+ * are let be: Kubernetes sets EVERRUNS_SERVICE_HOST and the like for a service called everruns.
+ */
 function misspelled(env: World["env"]): string[] {
-  const known = Object.values(settings).flatMap((definition) =>
-    "env" in definition ? [definition.env] : [],
-  );
+  const known = (Object.values(settings) as Setting<unknown>[]).flatMap((definition) => definition.env ?? []);
   return Object.keys(env)
-    .filter((name) => name.startsWith("EVERRUNS_") && !known.includes(name as never))
-    .filter((name) => !OTHERS.some((other) => name.startsWith(other)))
-    .map((name) => `${name}: there is no such setting; known are ${known.join(", ")}`);
+    .filter((name) => name.startsWith("EVERRUNS_") && !known.includes(name))
+    .flatMap((name) => {
+      const meant = known.find((candidate) => editDistance(name, candidate) <= TYPING_ERRORS_MAX);
+      return meant ? [`${name}: there is no such setting; did you mean ${meant}?`] : [];
+    });
 }
 
-/** Ours too, but no settings of the program: debugging, the launcher's, the tests'. */
-const OTHERS = ["EVERRUNS_DEBUG", "EVERRUNS_TEST_", "EVERRUNS_LAUNCHER_", "EVERRUNS_BUILD_"];
+const TYPING_ERRORS_MAX = 2;
+
+/** Characters to insert, delete or replace (Levenshtein). */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i += 1) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j += 1) {
+      const replaced = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(replaced, (row[j] as number) + 1, (next[j - 1] as number) + 1));
+    }
+    row = next;
+  }
+  return row.at(-1) as number;
+}
 
 function shown(name: SettingName, definition: Setting<unknown>, config: Config): string {
   const value = config[name];
   if (value === null) return name === "databaseUrl" ? "(embedded)" : "(not set)";
-  if (definition.isSecret) return "(set)";
-  if (name === "databaseUrl") return maskUrl(String(value));
+  if (definition.isSecret) return shownSecret(String(value));
+  if (definition.isUrl) return maskUrl(String(value));
   if (Array.isArray(value)) return value.length === 0 ? "(none)" : value.join(", ");
   return String(value);
 }
 
-/** Root: /var/lib/everruns. Others: the XDG data directory. Without any home: the temporary directory. */
+/** The end of a long secret tells two apart and gives nothing away; the end of a short one would. */
+function shownSecret(secret: string): string {
+  return secret.length >= 16 ? `(set, ends in …${secret.slice(-4)})` : "(set)";
+}
+
+/**
+ * Root: /var/lib/everruns. Others: the XDG data directory of their home. Who has no home at all (a container's
+ * nameless user with an empty environment) gets a directory of their own among the temporary files.
+ */
 function defaultDataDir({ env, isRoot }: World): string {
   if (isRoot) return "/var/lib/everruns";
   const xdg = env.XDG_DATA_HOME;
   if (xdg && isAbsolute(xdg)) return join(xdg, "everruns");
-  const home = env.HOME || homedir();
-  return home && home !== "/" ? join(home, ".local/share/everruns") : join(tmpdir(), "everruns");
+  const home = env.HOME || systemHome();
+  if (home && isAbsolute(home) && home !== "/") return join(home, ".local/share/everruns");
+  return join(tmpdir(), `everruns-${process.getuid?.() ?? "user"}`);
+}
+
+/** From the table of users; null for a user who is not in it. */
+function systemHome(): string | null {
+  try {
+    return homedir();
+  } catch {
+    return null;
+  }
 }

@@ -20,7 +20,7 @@ import { SEAL_KEY_BYTES } from "../base/seal.ts";
 
 export interface EncryptionKey {
   key: Uint8Array;
-  /** For people: `environment EVERRUNS_ENCRYPTION_KEY`, or the file. */
+  /** For people: `environment EVERRUNS_ENCRYPTION_KEY`, `file /var/lib/…`. */
   source: string;
   /** True when this call made the file. */
   isNew: boolean;
@@ -41,9 +41,20 @@ export function loadEncryptionKey(text: string | null, dataDir: string): Encrypt
     return { key: decode(text, source), source, isNew: false };
   }
   const path = encryptionKeyPath(dataDir);
-  const isNew = makeKeyFile(path);
-  requirePrivate(path);
-  return { key: decode(readFileSync(path, "utf8").trim(), path), source: path, isNew };
+  try {
+    const isNew = makeKeyFile(path);
+    requirePrivate(path);
+    return { key: decode(readFileSync(path, "utf8").trim(), path), source: `file ${path}`, isNew };
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (error instanceof UserError || code === undefined) throw error;
+    throw new UserError(
+      "encryption_key_invalid",
+      `the key file ${path} cannot be read or made (${code}); give this user the right to, choose another ` +
+        "--data-dir, or set EVERRUNS_ENCRYPTION_KEY",
+      { cause: error },
+    );
+  }
 }
 
 /** @returns false when there was one already. Two first starts at once end with one file, whole. */
@@ -71,7 +82,15 @@ function makeKeyFile(path: string): boolean {
 }
 
 function requirePrivate(path: string): void {
-  const mode = statSync(path).mode & 0o777;
+  const { mode: bits, uid } = statSync(path);
+  const ours = process.getuid?.() ?? uid;
+  if (ours !== 0 && uid !== ours && uid !== 0) {
+    throw new UserError(
+      "encryption_key_invalid",
+      `${path} belongs to another user (uid ${uid}), who could read it; choose another --data-dir`,
+    );
+  }
+  const mode = bits & 0o777;
   if ((mode & 0o077) === 0) return;
   throw new UserError(
     "encryption_key_invalid",
