@@ -1,0 +1,51 @@
+/** What a tool is given, for tests of tools without an engine. */
+import { type Clock, manualClock } from "../../src/base/clock.ts";
+import type { ToolContext } from "../../src/capabilities/tool.ts";
+import type { FileStore } from "../../src/contract/file-store.ts";
+
+export interface RecordedContext extends ToolContext {
+  said: string[];
+  written: { path: string; operation: string; sizeBytes: number; created: boolean }[];
+}
+
+let calls = 0;
+
+export function toolContext(
+  options: {
+    files?: FileStore;
+    clock?: Clock;
+    signal?: AbortSignal;
+    network?: Partial<ToolContext["network"]>;
+    idempotencyKey?: string;
+  } = {},
+): RecordedContext {
+  calls += 1;
+  const said: string[] = [];
+  const written: RecordedContext["written"] = [];
+  return {
+    clock: options.clock ?? manualClock(),
+    signal: options.signal ?? new AbortController().signal,
+    sessionId: `session_${"0".repeat(32)}`,
+    turnId: `turn_${"0".repeat(32)}`,
+    toolCallId: `call_${calls}`,
+    idempotencyKey: options.idempotencyKey ?? `turn_0:call_${calls}`,
+    files: options.files ?? noFiles,
+    network: { allowed: [], blocked: [], ...options.network },
+    said,
+    written,
+    progress: (message) => said.push(message),
+    fileWritten: ({ path, operation, sizeBytes, created }) =>
+      written.push({ path, operation, sizeBytes, created }),
+  };
+}
+
+const refuse = () => Promise.reject(new Error("this test has no files"));
+const noFiles: FileStore = {
+  read: refuse,
+  readMany: refuse,
+  write: refuse,
+  list: refuse,
+  stat: refuse,
+  remove: refuse,
+  recall: refuse,
+};
