@@ -15,7 +15,7 @@ import { inspectEmbeddedPostgres } from "../src/embedded/postgres.ts";
 import { type CommandContext, explain } from "./action.ts";
 import { DEFAULT_API_URL } from "./api.ts";
 import { readConfig } from "./platform.ts";
-import { VERSION } from "./version.ts";
+import { versionText } from "./version.ts";
 
 /** One line of the report. */
 export interface Finding {
@@ -51,7 +51,9 @@ export async function doctor(
   try {
     config = readConfig(flags, context);
     const said = Object.values(config.sources).filter((source) => source !== "default").length;
-    report(ok("configuration", `valid, ${said} settings from flags and environment`));
+    report(
+      ok("configuration", said === 0 ? "valid, all defaults" : `valid, ${said} from flags and environment`),
+    );
   } catch (error) {
     report(bad("configuration", describeError(error), "everruns serve --help lists the settings"));
   }
@@ -229,9 +231,9 @@ async function* checkServer(client: Client, context: CommandContext): AsyncGener
       return;
     }
     const found = `${client.baseUrl}, version ${health.version}`;
-    yield health.version === VERSION
+    yield health.version === versionText()
       ? ok("server", found)
-      : warn("server", `${found}, this is ${VERSION}`, "run the same version on both sides");
+      : warn("server", `${found}, this is ${versionText()}`, "run the same version on both sides");
     yield await checkWorkers(client);
     yield await checkProviders(client);
   } catch (error) {

@@ -72,7 +72,7 @@ serverCommand("serve", "run the API and workers, with an embedded PostgreSQL unl
   .option("-p, --port <port>", "port to listen on, 0 picks a free one (PORT; 9000)")
   .option("--host <address>", "address to listen on (HOST; 127.0.0.1)")
   .option("--workers <n>", "worker loops in this process, 0 for none (EVERRUNS_WORKERS; 1)")
-  .option("--concurrency <n>", "turns that each worker runs at once (EVERRUNS_CONCURRENCY)")
+  .option("--concurrency <n>", "turns that each worker runs at once (EVERRUNS_CONCURRENCY; 50)")
   .addHelpText(
     "after",
     `
@@ -89,7 +89,7 @@ Ctrl+C stops: running turns are handed back and go on at the next start.`,
   .action((options) => start(async (context) => (await import("./serve.ts")).serveCommand(options, context)));
 
 serverCommand("worker", "run workers only, beside a server or on another machine")
-  .option("--concurrency <n>", "turns that the worker runs at once (EVERRUNS_CONCURRENCY)")
+  .option("--concurrency <n>", "turns that the worker runs at once (EVERRUNS_CONCURRENCY; 50)")
   .addHelpText(
     "after",
     `
@@ -159,6 +159,11 @@ serverOptions(clientCommand("doctor", "say what is wrong and what to type next")
   .action((options) => start(async (context) => (await import("./doctor.ts")).doctor(context, options)));
 
 serverCommand("config", "print the configuration in force and where each value comes from")
+  .option("-p, --port <port>", "as for serve (PORT)")
+  .option("--host <address>", "as for serve (HOST)")
+  .option("--workers <n>", "as for serve (EVERRUNS_WORKERS)")
+  .option("--concurrency <n>", "as for serve and worker (EVERRUNS_CONCURRENCY)")
+  .option("--api-url <url>", "as for the client commands (EVERRUNS_API_URL)")
   .option("--json", "print it as JSON")
   .addHelpText(
     "after",

@@ -2,6 +2,7 @@ import { describeError } from "../src/base/errors.ts";
 import { type AnswerState, emptyAnswer, foldAnswer } from "../src/client/answer.ts";
 import type { Client } from "../src/client/client.ts";
 import { ClientError } from "../src/client/errors.ts";
+import { plainText } from "../src/client/plain-text.ts";
 import { followTurn, isTurnEnd } from "../src/client/stream.ts";
 import type { Event } from "../src/contract/event.ts";
 import { type CommandContext, explain, UsageError } from "./action.ts";
@@ -142,14 +143,19 @@ function createPrinter({ out, err }: CommandContext, options: RunOptions): Print
   };
   const say = (text: string) => {
     endLine();
-    err.line(dim(text));
+    err.line(dim(plainText(text)));
+  };
+  const fail = (text: string) => {
+    endLine();
+    err.line(red("everruns: ") + plainText(text));
   };
   const printAnswer = (event: Event) => {
     const step = foldAnswer(answer, event);
     answer = step.state;
     if (step.isRestart) say("the worker was lost; another one begins the answer anew");
     if (step.text === "") return;
-    out.write(step.text);
+    // A terminal obeys control sequences, and a model may have been talked into writing some; a pipe gets it all.
+    out.write(out.isTty ? plainText(step.text) : step.text);
     isLineOpen = !step.text.endsWith("\n");
   };
   const printRest = (event: Event) => {
@@ -170,19 +176,14 @@ function createPrinter({ out, err }: CommandContext, options: RunOptions): Print
         if (isChatty) say(`${success ? "✓" : "✗"} ${name}${took}${success ? "" : ` ${error ?? status}`}`);
         return;
       }
-      case "turn.failed":
-        endLine();
-        return err.line(
-          `${red("everruns: ")}the turn failed: ${event.data.error}${event.data.error_code ? ` (${event.data.error_code})` : ""}`,
-        );
+      case "turn.failed": {
+        const { error, error_code: code } = event.data;
+        return fail(`the turn failed: ${error}${code ? ` (${code})` : ""}`);
+      }
       case "turn.sealed":
-        endLine();
-        return err.line(
-          `${red("everruns: ")}the turn was ended without an answer: ${event.data.detail ?? event.data.reason}`,
-        );
+        return fail(`the turn was ended without an answer: ${event.data.detail ?? event.data.reason}`);
       case "turn.cancelled":
-        endLine();
-        return err.line(`${red("everruns: ")}the turn was cancelled`);
+        return fail("the turn was cancelled");
       default:
         return;
     }

@@ -15,7 +15,7 @@ import { ChatSession, type ChatSnapshot, type Printed } from "./chat-session.ts"
 import { isSlashCommand, runSlashCommand } from "./commands.ts";
 import { Composer } from "./composer.tsx";
 import { duration, type EntryStyle, entryLines, tailOf } from "./entry-lines.ts";
-import { wrap, wrapExact } from "./markdown.ts";
+import { wrap } from "./markdown.ts";
 import { statusLine } from "./status-line.ts";
 import { marks, type Paint, paintWith } from "./theme.ts";
 
@@ -145,7 +145,7 @@ function printedLines(item: Printed, previous: Printed | undefined, style: Entry
   const { paint, columns } = style;
   const colour = item.isError ? paint.red : paint.dim;
   const mark = item.isError ? marks.failure : marks.notice;
-  const lines = item.text.split("\n").flatMap((line) => wrapExact(plainText(line), Math.max(8, columns - 2)));
+  const lines = item.text.split("\n").flatMap((line) => wrap(plainText(line), Math.max(8, columns - 2)));
   return [...gap, ...lines.map((line, at) => `${at === 0 ? colour(mark) : " "} ${colour(line)}`)];
 }
 
@@ -182,7 +182,7 @@ function Activity({ snapshot, paint, columns }: { snapshot: ChatSnapshot; paint:
   const elapsed = time < 1000 ? "" : ` ${duration(Math.floor(time / 1000) * 1000).replace(".0 s", " s")}`;
   const text =
     snapshot.connection.state === "lost"
-      ? `no connection (${snapshot.connection.reason}); the turn goes on at the server`
+      ? "no connection to the server, trying again; nothing of the turn is lost"
       : snapshot.isInterrupting
         ? "interrupting"
         : `working${elapsed} · Esc interrupts`;

@@ -56,7 +56,7 @@ export const slashCommands: readonly SlashCommand[] = [
   },
   {
     name: "expand",
-    summary: "show thinking and tool output in full from now on, or no longer (Ctrl+O)",
+    summary: "switch between full and folded thinking and output (Ctrl+O)",
     run({ chat, toggleExpanded }) {
       chat.note(toggleExpanded() ? "thinking and tool output in full" : "thinking and tool output folded");
     },
@@ -95,8 +95,8 @@ function helpText(): string {
   return [
     ...commands,
     "",
-    "Enter sends · Alt+Enter or Ctrl+J begins a new line · Up and Down walk through what you typed",
-    "Esc interrupts the turn · Ctrl+C leaves, the session goes on · a message sent meanwhile joins the turn",
+    "Enter sends · Alt+Enter or Ctrl+J: new line · Up and Down: what you typed before",
+    "Esc interrupts the turn · a message sent while it runs joins it",
   ].join("\n");
 }
 

@@ -13,6 +13,7 @@ export interface EntryStyle {
 }
 
 const OUTPUT_LINES = 4;
+const USER_LINES = 12;
 const THINKING_LINES_LIVE = 3;
 const EXPANDED_LINES_MAX = 200;
 const MARK_COLUMNS = 2;
@@ -28,7 +29,7 @@ export function entryLines(entry: Entry, style: EntryStyle): string[] {
         .trim()
         .split("\n")
         .flatMap((line) => wrapExact(line, width).map(paint.bold));
-      return hang(paint.cyan(marks.user), [...lines, ...images]);
+      return hang(paint.cyan(marks.user), [...firstOf(lines, USER_LINES, style), ...images]);
     }
     case "assistant":
       return assistantLines(entry, style, width);
@@ -54,6 +55,13 @@ export function tailOf(lines: readonly string[], count: number, paint: Paint): s
   return [paint.dim(`  … ${lines.length - shown.length} lines above`), ...shown];
 }
 
+/** The first lines of something long; all of it, within reason, when expanded. */
+function firstOf(lines: readonly string[], count: number, { paint, isExpanded }: EntryStyle): string[] {
+  const max = isExpanded ? EXPANDED_LINES_MAX : count;
+  if (lines.length <= max) return [...lines];
+  return [...lines.slice(0, max - 1), paint.dim(`… ${lines.length - max + 1} more lines`)];
+}
+
 function assistantLines(entry: AssistantEntry, style: EntryStyle, width: number): string[] {
   const { paint } = style;
   const lines: string[] = [];
@@ -73,8 +81,8 @@ function thinkingLines(text: string, entry: AssistantEntry, style: EntryStyle, w
   const isLive = entry.isStreaming && entry.text === "";
   const shown = isExpanded ? all.slice(0, EXPANDED_LINES_MAX) : isLive ? all.slice(-THINKING_LINES_LIVE) : [];
   if (shown.length === 0) {
-    const count = `thought for ${all.length} ${all.length === 1 ? "line" : "lines"}`;
-    return hang(paint.dim(marks.thinking), [paint.dim(count)]);
+    const count = `thought (${all.length} ${all.length === 1 ? "line" : "lines"})`;
+    return hang(paint.dim(marks.thinking), wrap(paint.dim(count), width));
   }
   return hang(
     paint.dim(marks.thinking),
@@ -83,7 +91,7 @@ function thinkingLines(text: string, entry: AssistantEntry, style: EntryStyle, w
 }
 
 function toolLines(entry: ToolEntry, style: EntryStyle, width: number): string[] {
-  const { paint, isExpanded } = style;
+  const { paint } = style;
   const took = entry.durationMs === null ? "" : ` ${duration(entry.durationMs)}`;
   const end = `${statusMark(entry, paint)}${paint.dim(took)}`;
   const space = width - plainText(entry.name).length - Bun.stringWidth(end) - 3;
@@ -94,12 +102,9 @@ function toolLines(entry: ToolEntry, style: EntryStyle, width: number): string[]
     .trim()
     .split("\n")
     .flatMap((line) => wrapExact(line, width - 2));
-  const max = isExpanded ? EXPANDED_LINES_MAX : OUTPUT_LINES;
-  const shown = lines.join("") === "" ? [] : lines.slice(0, lines.length > max ? max - 1 : max);
-  const more = lines.length - shown.length;
   const colour = entry.error === null ? paint.dim : paint.red;
-  const body = shown.map((line, at) => `${paint.dim(at === 0 ? marks.output : " ")} ${colour(line)}`);
-  if (shown.length > 0 && more > 0) body.push(paint.dim(`  … ${more} more lines`));
+  const shown = lines.join("") === "" ? [] : firstOf(lines.map(colour), OUTPUT_LINES, style);
+  const body = shown.map((line, at) => `${paint.dim(at === 0 ? marks.output : " ")} ${line}`);
   return hang(paint.dim(marks.tool), [...wrap(head, width), ...body]);
 }
 

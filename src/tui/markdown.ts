@@ -97,11 +97,16 @@ function table(token: Tokens.Table, { width, paint }: MarkdownOptions): string[]
       ...row.flatMap((cell, column) => wrap(`${header[column] ?? ""}: ${cell}`, width)),
     ]);
   }
-  const line = (cells: readonly string[]) =>
-    cells
-      .map((cell, column) => pad(cell, widths[column] ?? 0, token.align[column] ?? null))
-      .join(paint.dim(" │ "))
-      .trimEnd();
+  const line = (cells: readonly string[]) => {
+    const last = cells.findLastIndex((cell) => cell !== "");
+    return cells
+      .slice(0, last + 1)
+      .map((cell, column) => {
+        const padded = pad(cell, widths[column] ?? 0, token.align[column] ?? null);
+        return column === last ? padded.trimEnd() : padded;
+      })
+      .join(paint.dim(" │ "));
+  };
   return [line(header), paint.dim(widths.map((each) => "─".repeat(each)).join("─┼─")), ...rows.map(line)];
 }
 

@@ -1,0 +1,150 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { type TurnScript, turnEvents, turnIdOf } from "../client/support/events.ts";
+import { type ContractServer, startContractServer } from "../client/support/server.ts";
+import { hasTmux, openTerminal, type Terminal, type TerminalOptions } from "./support/tmux.ts";
+
+const CLI = join(import.meta.dir, "../../cli/everruns.ts");
+
+let server: ContractServer;
+const terminals: Terminal[] = [];
+beforeEach(() => {
+  server = startContractServer();
+});
+afterEach(async () => {
+  for (const terminal of terminals.splice(0)) terminal.close();
+  await server.stop();
+});
+
+function chat(args: readonly string[] = [], options: TerminalOptions = {}): Terminal {
+  const env = { EVERRUNS_API_URL: server.url, ...options.env };
+  const terminal = openTerminal([process.execPath, "--no-env-file", CLI, "chat", ...args], {
+    ...options,
+    env,
+  });
+  terminals.push(terminal);
+  return terminal;
+}
+
+const play = (script: Partial<TurnScript>, count?: number) =>
+  server.onMessage(({ sessionId, turnId, text }) =>
+    server.append(
+      sessionId,
+      turnEvents({ turnId, input: text, reasons: [{ chunks: [`Re: ${text}`] }], ...script }).slice(0, count),
+    ),
+  );
+
+describe.skipIf(!hasTmux)("everruns chat in a real terminal (only where tmux is installed)", () => {
+  test("answers, leaves with Ctrl+C, and comes back", async () => {
+    play({
+      reasons: [
+        {
+          chunks: ["Let me look."],
+          thinking: ["A clock is needed."],
+          tools: [{ id: "c", name: "get_current_time", arguments: { timezone: "UTC" }, output: "10:00" }],
+        },
+        { chunks: ["It is **ten**."] },
+      ],
+    });
+    const terminal = chat();
+    await terminal.until("Ask anything");
+    terminal.type("What time is it?", "Enter");
+    const answered = await terminal.until(/idle · llmsim-echo · 30 tokens/);
+    for (const line of ["❯ What time is it?", "✻ thought", "→ get_current_time", "⎿ 10:00", "● It is ten."]) {
+      expect(answered).toContain(line);
+    }
+    terminal.press("C-c");
+    const left = await terminal.until("exit code 0");
+    expect(left).not.toContain("Ask anything");
+    const [, command] = /come back with:\n {2}everruns chat (session_\w+)/i.exec(left) ?? [];
+    expect(command).toMatch(/^session_[0-9a-f]{32}$/);
+
+    const again = chat([command as string]);
+    const resumed = await again.until(/idle · llmsim-echo/);
+    expect(resumed).toContain("● It is ten.");
+    play({});
+    again.type("And now?", "Enter");
+    await again.until("● Re: And now?");
+  }, 30_000);
+
+  test("interrupts with Escape", async () => {
+    let turn = turnIdOf(0);
+    server.onMessage(({ sessionId, turnId, text }) => {
+      turn = turnId;
+      const events = turnEvents({ turnId, input: text, reasons: [{ chunks: ["A long story"] }] });
+      server.append(sessionId, events.slice(0, 6));
+    });
+    server.onCancel((id) =>
+      server.append(id, turnEvents({ turnId: turn, input: "", reasons: [], end: "cancelled" }).slice(3)),
+    );
+    const terminal = chat();
+    await terminal.until("Ask anything");
+    terminal.type("Tell me", "Enter");
+    await terminal.until(/● A long story[\s\S]*Esc interrupts/);
+    terminal.press("Escape");
+    const screen = await terminal.until(/· interrupted[\s\S]*idle/);
+    expect(screen).toContain("● A long story");
+    expect(screen).not.toContain("User requested to cancel");
+  }, 30_000);
+
+  test("never grows higher than its window, however long the answer", async () => {
+    const lines = Array.from({ length: 60 }, (_, at) => `line ${at}\n\n`);
+    play({ reasons: [{ chunks: lines }] }, 6 + 50);
+    const terminal = chat([], { columns: 60, rows: 16 });
+    await terminal.until("Ask anything");
+    terminal.type("go", "Enter");
+    const screen = await terminal.until("lines above");
+    expect(screen.split("\n").length).toBeLessThanOrEqual(16);
+    expect(screen).toContain("active");
+  }, 30_000);
+
+  test("works in a narrow window and without colours", async () => {
+    play({ reasons: [{ chunks: ["# Title\n\nSome words that are longer than the window is wide."] }] });
+    const terminal = chat([], { columns: 32, rows: 20, env: { NO_COLOR: "1" } });
+    await terminal.until("Ask anything");
+    terminal.type("hello", "Enter");
+    const screen = await terminal.until(/words that[\s\S]*idle/);
+    for (const line of screen.split("\n")) expect(line.length).toBeLessThanOrEqual(32);
+    // Reverse video marks the cursor and is no colour.
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what this is about
+    expect(terminal.ansi().replace(/\u001b\[(7|27|0|39|49)?m/g, "")).not.toMatch(/\u001b/);
+  }, 30_000);
+
+  test("says that the connection is gone, and goes on when it is back", async () => {
+    let rest: ReturnType<typeof turnEvents> = [];
+    let session = "";
+    server.onMessage(({ sessionId, turnId, text }) => {
+      const events = turnEvents({ turnId, input: text, reasons: [{ chunks: ["one ", "two"] }] });
+      session = sessionId;
+      rest = events.slice(6);
+      server.append(sessionId, events.slice(0, 6));
+    });
+    const terminal = chat();
+    await terminal.until("Ask anything");
+    terminal.type("count", "Enter");
+    await terminal.until("● one");
+    server.intercept(() => new Response("down", { status: 503 }));
+    server.dropStreams();
+    await terminal.until("offline, reconnecting");
+    server.intercept(null);
+    server.append(session, rest);
+    await terminal.until(/● one two[\s\S]*idle/);
+  }, 30_000);
+
+  test("refuses without a terminal, and says what to use instead", async () => {
+    const piped = Bun.spawnSync([process.execPath, CLI, "chat"], { env: { EVERRUNS_API_URL: server.url } });
+    expect(piped.exitCode).toBe(2);
+    expect(piped.stderr.toString()).toBe(
+      'everruns: chat needs a terminal; in a script use: everruns run "your message"\n',
+    );
+  });
+
+  test("says in one line that there is no server", async () => {
+    await server.stop();
+    const terminal = chat();
+    await terminal.until(
+      `everruns: no server at ${server.url}; start one with \`everruns serve\``.slice(0, 60),
+    );
+    await terminal.until("exit code 1");
+  });
+});

@@ -1,0 +1,134 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { render } from "ink-testing-library";
+import { createClient } from "../../src/client/client.ts";
+import { ChatApp } from "../../src/tui/chat.tsx";
+import { ChatSession } from "../../src/tui/chat-session.ts";
+import { paintWith } from "../../src/tui/theme.ts";
+import { turnEvents } from "../client/support/events.ts";
+import { type ContractServer, startContractServer } from "../client/support/server.ts";
+
+let server: ContractServer;
+let screen: Screen;
+beforeEach(() => {
+  server = startContractServer();
+  server.onMessage(({ sessionId, turnId, text }) =>
+    server.append(sessionId, turnEvents({ turnId, input: text, reasons: [{ chunks: [`Re: ${text}`] }] })),
+  );
+  screen = openScreen(server.url);
+  return screen.shows("Ask anything");
+});
+afterEach(async () => {
+  screen.close();
+  await server.stop();
+});
+
+interface Screen {
+  /** Keys as the terminal sends them, each as a piece of its own. */
+  press(...keys: string[]): void;
+  /** Waits until the text has been drawn, in this frame or an earlier one: printed lines leave the frame. */
+  until(text: string): Promise<void>;
+  /** Waits until the text is in the frame. */
+  shows(text: string): Promise<void>;
+  close(): void;
+}
+
+function openScreen(url: string): Screen {
+  const client = createClient({ baseUrl: url, apiKey: null });
+  const chat = new ChatSession({
+    client,
+    createSession: () => client.createSession({}),
+    agent: null,
+    model: null,
+  });
+  const signal = new AbortController().signal;
+  const app = render(<ChatApp chat={chat} client={client} paint={paintWith(false)} signal={signal} />);
+  const appears = async (text: string, look: () => string) => {
+    while (!Bun.stripANSI(look()).includes(text)) await new Promise((resolve) => setImmediate(resolve));
+  };
+  return {
+    press(...keys) {
+      for (const key of keys) app.stdin.write(key);
+    },
+    until: (text) => appears(text, () => app.frames.join("\n")),
+    shows: (text) => appears(text, () => app.lastFrame() ?? ""),
+    close() {
+      chat.close();
+      app.unmount();
+    },
+  };
+}
+
+const [ENTER, ESCAPE, UP, DOWN, BACKSPACE] = ["\r", "\u001b", "\u001b[A", "\u001b[B", "\u007f"];
+
+describe("the chat's screen", () => {
+  test("invites to type and says where it is", async () => {
+    await screen.until("Ask anything, /help for help");
+    await screen.shows("new session");
+  });
+
+  test("sends with Enter, empties the composer, and shows the answer", async () => {
+    screen.press("hello", ENTER);
+    await screen.until("● Re: hello");
+    await screen.until("idle · llmsim-echo");
+    await screen.shows("Ask anything");
+  });
+
+  test("takes text and Enter that come as one piece", async () => {
+    screen.press(`hello${ENTER}`);
+    await screen.until("● Re: hello");
+  });
+
+  test("keeps the lines of a paste together", async () => {
+    screen.press("\u001b[200~one\ntwo\u001b[201~");
+    await screen.until("  two");
+    expect(server.requests).toEqual([]);
+    screen.press(ENTER);
+    await screen.until("● Re: one\n  two");
+  });
+
+  test("breaks the line with a backslash, Alt+Enter or Ctrl+J", async () => {
+    screen.press("a\\", ENTER, "b", "\u001b\r", "c", "\n", "d", ENTER);
+    await screen.until("● Re: a\n  b\n  c\n  d");
+  });
+
+  test("edits where the cursor is", async () => {
+    screen.press("helo", "\u001b[D", "l", BACKSPACE, "l", ENTER);
+    await screen.until("● Re: hello");
+  });
+
+  test("walks through what was typed before and back to the draft", async () => {
+    screen.press("first", ENTER);
+    await screen.until("● Re: first");
+    screen.press("draft", UP);
+    await screen.shows("❯ first\n  idle");
+    screen.press(DOWN);
+    await screen.shows("❯ draft\n  idle");
+  });
+
+  test("clears the composer with Escape when nothing runs", async () => {
+    screen.press("never mind");
+    await screen.shows("❯ never mind");
+    screen.press(ESCAPE);
+    await screen.shows("Ask anything");
+  });
+
+  test("completes and runs slash commands", async () => {
+    screen.press("/he", "\t");
+    await screen.shows("❯ /help");
+    screen.press(ENTER);
+    await screen.until("begin a new session");
+    expect(server.requests).toEqual([]);
+  });
+
+  test("gives the text back when it could not be sent", async () => {
+    await server.stop();
+    screen.press("hello", ENTER);
+    await screen.until("the message was not sent: no server at");
+    await screen.shows("❯ hello\n  new session");
+  });
+
+  test("types no control sequences that were pasted", async () => {
+    screen.press("\u001b[200~a\u0007b\u001b[201~", ENTER);
+    await screen.until("● Re: ab");
+  });
+});
