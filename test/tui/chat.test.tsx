@@ -100,9 +100,9 @@ describe("the chat's screen", () => {
     screen.press("first", ENTER);
     await screen.until("● Re: first");
     screen.press("draft", UP);
-    await screen.shows("❯ first\n  idle");
+    await screen.shows("❯ first \n  idle");
     screen.press(DOWN);
-    await screen.shows("❯ draft\n  idle");
+    await screen.shows("❯ draft \n  idle");
   });
 
   test("clears the composer with Escape when nothing runs", async () => {
@@ -124,7 +124,7 @@ describe("the chat's screen", () => {
     await server.stop();
     screen.press("hello", ENTER);
     await screen.until("the message was not sent: no server at");
-    await screen.shows("❯ hello\n  new session");
+    await screen.shows("❯ hello \n  new session");
   });
 
   test("types no control sequences that were pasted", async () => {
