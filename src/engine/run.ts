@@ -37,7 +37,7 @@ export async function driveRun(
   drain: AbortSignal,
 ): Promise<RunOutcome> {
   const log = deps.log.with({ run_id: run.id, session_id: run.session_id, attempt: run.attempt });
-  for (let isFresh = run.attempt === 1; ; isFresh = false) {
+  for (let isFresh = run.lease_epoch === 1; ; isFresh = false) {
     try {
       await deps.failpoint("claim:after");
       return await drive({ ...deps, log }, run, lease, drain, isFresh);
@@ -65,7 +65,10 @@ function isDatabaseOutOfReach(error: unknown): boolean {
   );
 }
 
-/** @param isFresh  nothing can be stored yet: this is the first try of the first attempt */
+/**
+ * @param isFresh  nothing can be stored yet: this is the first try under the first claim. The attempt does not tell:
+ *                 a run that was handed back has its attempt back, and may have steps.
+ */
 async function drive(
   deps: EngineDeps,
   run: ClaimedRun,
