@@ -1,6 +1,8 @@
 import { UserError } from "../src/base/errors.ts";
 import type { Client } from "../src/client/client.ts";
 import { createClient } from "../src/client/client.ts";
+import { ClientError } from "../src/client/errors.ts";
+import type { Agent } from "../src/contract/agent.ts";
 import type { Session } from "../src/contract/session.ts";
 import type { CommandContext } from "./action.ts";
 
@@ -30,9 +32,19 @@ export async function findModel(client: Client, wanted: string): Promise<string>
   const names = data.map((model) => model.model_id).slice(0, NAMES_SHOWN);
   const rest = data.length > names.length ? ` and ${data.length - names.length} more` : "";
   const known = names.length === 0 ? "the server has none" : `there are ${names.join(", ")}${rest}`;
-  throw new UserError("model_not_found", `no model ${wanted}; ${known} (everruns models)`);
+  throw new UserError("model_not_found", `no model ${wanted}; ${known}`);
 }
 const NAMES_SHOWN = 8;
+
+/** An agent by id or name. @throws UserError agent_not_found */
+export async function findAgent(client: Client, wanted: string): Promise<Agent> {
+  try {
+    return await client.getAgent(wanted);
+  } catch (error) {
+    if (!(error instanceof ClientError) || error.status !== 404) throw error;
+    throw new UserError("agent_not_found", `no agent ${wanted}; \`everruns agents\` lists them`);
+  }
+}
 
 /** Begins a session. @throws ClientError, UserError for an agent or a model that does not exist */
 export async function createSession(
@@ -41,7 +53,7 @@ export async function createSession(
 ): Promise<Session> {
   const { agent, model } = options;
   return client.createSession({
-    ...(agent === undefined ? {} : { agent_id: (await client.getAgent(agent)).id }),
+    ...(agent === undefined ? {} : { agent_id: (await findAgent(client, agent)).id }),
     ...(model === undefined ? {} : { model_id: await findModel(client, model) }),
   });
 }

@@ -1,6 +1,6 @@
 import type { CommandContext } from "./action.ts";
 import { UsageError } from "./action.ts";
-import { clientOf, createSession } from "./api.ts";
+import { clientOf, createSession, findAgent } from "./api.ts";
 import { hasColour } from "./terminal.ts";
 
 export interface ChatCommandOptions {
@@ -22,7 +22,7 @@ export async function chat(context: CommandContext, options: ChatCommandOptions)
   const client = clientOf(context, options);
   // Before the screen is ours: whatever is wrong with the server, the agent or the session is one line.
   const session = options.session ? await client.getSession(options.session) : null;
-  const agent = options.agent ? await client.getAgent(options.agent) : null;
+  const agent = options.agent ? await findAgent(client, options.agent) : null;
   if (!session && !agent) await client.health();
 
   const { openChat } = await import("../src/tui/chat.tsx");

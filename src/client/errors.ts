@@ -43,7 +43,9 @@ export async function errorFromResponse(response: Response): Promise<ClientError
   const nested = parseObject(body.error);
   const said =
     stringOr(body.detail) ?? stringOr(nested.message) ?? stringOr(body.error) ?? stringOr(body.title);
-  const detail = said ?? `the server answered ${response.status} ${response.statusText}`.trim();
+  const where = URL.parse(response.url)?.origin ?? "the server";
+  const status = `${response.status} ${response.statusText}`.trim();
+  const detail = said ?? `${where} answered ${status}; is it an everruns server?`;
   const code = stringOr(body.code) ?? stringOr(nested.code) ?? (said ? "unknown" : "not_everruns");
   return new ClientError(detail, {
     status: response.status,

@@ -174,7 +174,11 @@ describe("everruns run says in one line what is wrong", () => {
 
   const cases: [string, string[], string][] = [
     ["for a session that does not exist", ["--session", `session_${hex(99)}`, "hi"], "Session not found"],
-    ["for an agent that does not exist", ["--agent", "nobody", "hi"], "everruns: "],
+    [
+      "for an agent that does not exist",
+      ["--agent", "nobody", "hi"],
+      "no agent nobody; `everruns agents` lists them",
+    ],
     ["for a model that does not exist", ["--model", "gpt-0", "hi"], "no model gpt-0"],
   ];
   for (const [name, args, expected] of cases) {
