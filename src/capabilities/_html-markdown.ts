@@ -41,7 +41,8 @@ function addTables(turndown: TurndownService): void {
   /** Looked up once a table: each cell and row asks. */
   const isPlainTable = (table: Element | null): boolean => {
     if (table === null) return false;
-    const known = plain.get(table) ?? table.querySelector(COMPLEX) === null;
+    // What is not found is undefined here, not null.
+    const known = plain.get(table) ?? !table.querySelector(COMPLEX);
     plain.set(table, known);
     return known;
   };

@@ -73,6 +73,7 @@ function readMarkup(html: string, open: number, writer: OutlineWriter): number {
     writer.text("&lt;");
     return open + 1;
   }
+  if (tag.end === null) return html.length;
   if (isEnd) {
     writer.end(tag.name);
     return tag.end;

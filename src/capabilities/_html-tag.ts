@@ -10,8 +10,8 @@ export interface Tag {
   /** Lowercase. */
   name: string;
   attributes: Attributes;
-  /** Index after the `>`, or the end of the text. */
-  end: number;
+  /** Index after the `>`; null when the text ends first. */
+  end: number | null;
 }
 
 const WANTED = new Set(["href", "src", "alt", "class"]);
@@ -23,7 +23,7 @@ const VALUE_END = /[\s>]/g;
 export function readTag(html: string, start: number): Tag | null {
   if (!/[a-zA-Z]/.test(html[start] ?? "")) return null;
   let at = endOf(html, start, NAME_END);
-  const tag: Tag = { name: html.slice(start, at).toLowerCase(), attributes: {}, end: html.length };
+  const tag: Tag = { name: html.slice(start, at).toLowerCase(), attributes: {}, end: null };
   for (;;) {
     while (at < html.length && /[\s/]/.test(html[at] as string)) at += 1;
     if (at >= html.length) return tag;

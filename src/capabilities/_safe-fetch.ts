@@ -240,6 +240,8 @@ async function readBody(
 }
 
 async function orAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  // When the signal wins, nobody is left to hear how the work ended.
+  work.catch(() => {});
   signal.throwIfAborted();
   const { promise, reject } = Promise.withResolvers<never>();
   const abort = () => reject(signal.reason);
