@@ -81,8 +81,10 @@ function thinkingLines(text: string, entry: AssistantEntry, style: EntryStyle, w
   const isLive = entry.isStreaming && entry.text === "";
   const shown = isExpanded ? all.slice(0, EXPANDED_LINES_MAX) : isLive ? all.slice(-THINKING_LINES_LIVE) : [];
   if (shown.length === 0) {
-    const count = `thought (${all.length} ${all.length === 1 ? "line" : "lines"})`;
-    return hang(paint.dim(marks.thinking), wrap(paint.dim(count), width));
+    const [first = ""] = all;
+    const rest = all.length === 1 ? "" : ` (${all.length} lines)`;
+    const begin = Bun.sliceAnsi(first, 0, Math.max(1, width - rest.length), "…");
+    return hang(paint.dim(marks.thinking), [paint.dim(paint.italic(begin) + rest)]);
   }
   return hang(
     paint.dim(marks.thinking),

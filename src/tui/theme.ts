@@ -45,7 +45,7 @@ export const marks = {
   success: "✓",
   failure: "✗",
   notice: "·",
-  output: "⎿",
+  output: "└",
   spinner: ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"],
 } as const;
 

@@ -50,7 +50,13 @@ describe.skipIf(!hasTmux)("everruns chat in a real terminal (only where tmux is 
     await terminal.until("Ask anything");
     terminal.type("What time is it?", "Enter");
     const answered = await terminal.until(/idle · llmsim-echo · 30 tokens/);
-    for (const line of ["❯ What time is it?", "✻ thought", "→ get_current_time", "⎿ 10:00", "● It is ten."]) {
+    for (const line of [
+      "❯ What time is it?",
+      "✻ A clock is needed.",
+      "→ get_current_time",
+      "└ 10:00",
+      "● It is ten.",
+    ]) {
       expect(answered).toContain(line);
     }
     terminal.press("C-c");

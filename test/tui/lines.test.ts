@@ -108,28 +108,28 @@ describe("an entry of the transcript", () => {
     [
       "an answer with a folded thought",
       { ...assistant, thinking: "hm\nwell" },
-      ["✻ thought (2 lines)", "", "● Ten."],
+      ["✻ hm (2 lines)", "", "● Ten."],
     ],
     [
       "a thought that is being thought: its last lines",
       { ...assistant, text: "", thinking: "1\n2\n3\n4", isStreaming: true },
       ["✻ 2", "  3", "  4"],
     ],
-    ["a tool call", tool, ['→ read_file(path: "/a.md") ✓ 12 ms', "  ⎿ hello"]],
+    ["a tool call", tool, ['→ read_file(path: "/a.md") ✓ 12 ms', "  └ hello"]],
     [
       "a tool call that failed",
       { ...tool, status: "error", error: "no such file", output: "" },
-      ['→ read_file(path: "/a.md") ✗ error 12 ms', "  ⎿ no such file"],
+      ['→ read_file(path: "/a.md") ✗ error 12 ms', "  └ no such file"],
     ],
     [
       "a running tool with what it said last",
       { ...tool, isSettled: false, status: "running", output: "", progress: "half way", durationMs: null },
-      ['→ read_file(path: "/a.md") running', "  ⎿ half way"],
+      ['→ read_file(path: "/a.md") running', "  └ half way"],
     ],
     [
       "a tool with much to say: the first lines and how many there are",
       { ...tool, output: "1\n2\n3\n4\n5" },
-      ['→ read_file(path: "/a.md") ✓ 12 ms', "  ⎿ 1", "    2", "    3", "    … 2 more lines"],
+      ['→ read_file(path: "/a.md") ✓ 12 ms', "  └ 1", "    2", "    3", "    … 2 more lines"],
     ],
     [
       "an error with its code and reason",
