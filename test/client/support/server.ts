@@ -13,6 +13,8 @@ export interface ContractServer {
   authorizations: (string | null)[];
   /** Bodies of the sessions that were created. */
   created: unknown[];
+  /** What doctor asks about. */
+  installation: { workers: number; providers: unknown[] };
   /** Waits until a request whose `METHOD path` contains the text has come. */
   requested(text: string): Promise<string>;
   createSession(): string;
@@ -43,6 +45,7 @@ export function startContractServer(): ContractServer {
   const requests: string[] = [];
   const authorizations: (string | null)[] = [];
   const created: unknown[] = [];
+  const installation: ContractServer["installation"] = { workers: 1, providers: [] };
   let waiting: { text: string; resolve(found: string): void }[] = [];
   let turnCount = 0;
   let onMessage: Parameters<ContractServer["onMessage"]>[0] = () => {};
@@ -131,7 +134,20 @@ export function startContractServer(): ContractServer {
     const id = session?.[1] ?? "";
     if (path === "/health") return Response.json({ status: "ok", version: "0.1.0", auth_mode: "None" });
     if (path === "/ready") return Response.json({ status: "ready" });
-    if (path === "/v1/agents" || path === "/v1/models" || path === "/v1/providers") return page([]);
+    if (path === "/v1/durable/workers") {
+      const { workers } = installation;
+      const summary = {
+        active: workers,
+        draining: 0,
+        stopped: 0,
+        total_capacity: workers * 50,
+        total_load: 0,
+      };
+      return Response.json({ data: [], total: workers, summary });
+    }
+    if (path === "/v1/runs") return page([]);
+    if (path === "/v1/providers") return page(installation.providers);
+    if (path === "/v1/agents" || path === "/v1/models") return page([]);
     if (path === "/v1/agents/time-agent") return Response.json({ id: `agent_${hex(7)}`, name: "time-agent" });
     if (path === "/v1/sessions" && request.method === "POST") {
       return request.json().then((body) => {
@@ -189,6 +205,7 @@ export function startContractServer(): ContractServer {
     requests,
     authorizations,
     created,
+    installation,
     requested(text) {
       const found = requests.find((line) => line.includes(text));
       return found ? Promise.resolve(found) : new Promise((resolve) => waiting.push({ text, resolve }));
