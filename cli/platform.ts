@@ -1,5 +1,6 @@
 /** What `serve`, `worker` and `migrate` have in common: a database that is ready, a key, a log. */
 import { migrations } from "../migrations/index.ts";
+import { systemClock } from "../src/base/clock.ts";
 import { describeError, UserError } from "../src/base/errors.ts";
 import { createLog, type Log } from "../src/base/log.ts";
 import { createSealer, type Sealer } from "../src/base/seal.ts";
@@ -25,6 +26,12 @@ export interface Platform {
 
 /** The oldest PostgreSQL that runs our SQL. */
 const POSTGRES_MIN = 150_000;
+
+/**
+ * The first answer of the database has to come within this. Longer than one connection may take (10 s): a server
+ * that accepts and hangs up, as one of another protocol does, is asked again by postgres.js without end.
+ */
+const FIRST_ANSWER_MS_MAX = 12_000;
 
 export function readConfig(flags: Record<string, unknown>, context: CommandContext): Config {
   return parseConfig(flags as Flags, {
@@ -118,8 +125,7 @@ async function findDatabase(config: Config, log: Log, context: CommandContext): 
 async function requirePostgres(db: Db, name: string): Promise<void> {
   let version: number;
   try {
-    const rows = await db.sql<{ version: string }[]>`select current_setting('server_version_num') as version`;
-    version = Number(rows[0]?.version);
+    version = await within(FIRST_ANSWER_MS_MAX, serverVersion(db));
   } catch (error) {
     throw unreachable(error, name);
   }
@@ -128,6 +134,26 @@ async function requirePostgres(db: Db, name: string): Promise<void> {
     "database_too_old",
     `${name} is PostgreSQL ${Math.floor(version / 10_000)}; version 15 or newer is needed`,
   );
+}
+
+async function serverVersion({ sql }: Db): Promise<number> {
+  const rows = await sql<{ version: string }[]>`select current_setting('server_version_num') as version`;
+  return Number(rows[0]?.version);
+}
+
+/** @throws Error when the promise has not settled in time; its own end is of no interest then */
+async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
+  const settled = new AbortController();
+  const late = systemClock.sleep(ms, settled.signal).then((): never => {
+    throw new Error(`no answer within ${ms / 1000} s`);
+  });
+  promise.catch(() => {});
+  late.catch(() => {});
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    settled.abort();
+  }
 }
 
 /** What to do about a database that does not let us in. The cause's own words never hold the password. */

@@ -38,7 +38,8 @@ export async function build({ output, level }: BuildOptions): Promise<void> {
       autoloadPackageJson: false,
     },
     format: "esm",
-    minify: true,
+    // Names of classes are kept: libraries put them into errors, and log lines are read by people.
+    minify: { whitespace: true, syntax: true, identifiers: true, keepNames: true },
     bytecode: true,
     sourcemap: "none",
     define: {

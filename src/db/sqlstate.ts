@@ -1,10 +1,12 @@
+import postgres from "postgres";
 import { RetryableError } from "../base/errors.ts";
 
-/** The five-character SQLSTATE of a database error, or null when the error did not come from PostgreSQL. */
+/**
+ * The five-character SQLSTATE of a database error, or null when the error did not come from PostgreSQL. By class and
+ * not by name: postgres.js takes the name from its class, and the executable is minified.
+ */
 export function sqlstateOf(error: unknown): string | null {
-  if (!(error instanceof Error) || error.name !== "PostgresError") return null;
-  const code = (error as { code?: unknown }).code;
-  return typeof code === "string" ? code : null;
+  return error instanceof postgres.PostgresError ? error.code : null;
 }
 
 /** The name of the violated constraint or index, or null. */

@@ -127,7 +127,7 @@ function createHome(dataDir: string): void {
   } catch (error) {
     throw new UserError(
       "data_dir_unusable",
-      `cannot create the data directory ${dataDir}; choose another one`,
+      `cannot create the data directory ${dataDir}; choose another with --data-dir`,
       {
         cause: error,
       },
