@@ -5,7 +5,7 @@ import { z } from "zod";
 import type { Capability } from "./capability.ts";
 import { currentTime } from "./current-time.ts";
 import { sessionFiles } from "./session-files.ts";
-import { type Tool, toolParameters } from "./tool.ts";
+import type { Tool } from "./tool.ts";
 import { type WebFetchOptions, webFetchCapability } from "./web-fetch.ts";
 
 /** `{ref, config}` as agents, harnesses and sessions carry it. */
@@ -153,7 +153,7 @@ function toEntry(capability: Capability): CapabilityEntry {
       name: tool.name,
       display_name: tool.displayName,
       description: tool.description,
-      parameters: toolParameters(tool),
+      parameters: tool.parameters(),
       hints: { ...tool.hints },
     })),
   };

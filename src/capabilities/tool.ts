@@ -45,6 +45,8 @@ export interface Tool {
   description: string;
   effect: Effect;
   input: z.ZodType;
+  /** The input as JSON Schema for the model; made once, it takes longer than a statement. */
+  parameters(): Record<string, unknown>;
   /** Runs with parsed input. The answer is what the model reads: text, or a value shown as JSON. */
   run(input: never, context: ToolContext): Promise<unknown>;
   hints?: { readonly?: boolean; destructive?: boolean; idempotent?: boolean; open_world?: boolean };
@@ -61,11 +63,19 @@ export function defineTool<S extends z.ZodType>(definition: {
   hints?: NonNullable<Tool["hints"]>;
 }): Tool {
   const { run, effect, ...rest } = definition;
-  return { ...rest, effect: effect ?? "at_most_once", run: run as Tool["run"] };
+  let schema: Record<string, unknown> | null = null;
+  return {
+    ...rest,
+    effect: effect ?? "at_most_once",
+    run: run as Tool["run"],
+    parameters() {
+      schema ??= jsonSchemaOf(definition.input);
+      return schema;
+    },
+  };
 }
 
-/** The input as JSON Schema for the model. */
-export function toolParameters(tool: Tool): Record<string, unknown> {
-  const { $schema: _, ...schema } = z.toJSONSchema(tool.input, { io: "input" }) as Record<string, unknown>;
+function jsonSchemaOf(input: z.ZodType): Record<string, unknown> {
+  const { $schema: _, ...schema } = z.toJSONSchema(input, { io: "input" }) as Record<string, unknown>;
   return schema;
 }

@@ -22,6 +22,8 @@ export interface ReasonResult {
 
 export interface ModelCall {
   answer: Collected;
+  /** The last of the stream; goes out with the answer. */
+  unsentDeltas: NewEvent[];
   durationMs: number;
   firstTokenMs: number | null;
   /** From the start of this attempt; what a person waits. */

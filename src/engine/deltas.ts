@@ -8,8 +8,8 @@ import { limits } from "../contract/limits.ts";
 
 export interface DeltaStream {
   add(kind: "text" | "thinking", text: string): void;
-  /** Writes what is left and waits for it. */
-  finish(): Promise<void>;
+  /** Ends the stream. @returns what has not been sent, to go out with the answer's own write: no statement more */
+  finish(): NewEvent[];
 }
 
 interface Piece {
@@ -28,9 +28,8 @@ export function createDeltaStream(deps: {
 }): DeltaStream {
   let pieces: Piece[] = [];
   let bytes = 0;
-  let flight: Promise<void> | null = null;
+  let isRunning = false;
   let hurry: (() => void) | null = null;
-  let isFinishing = false;
   let hasThought = false;
 
   const toEvents = (batch: readonly Piece[]): NewEvent[] =>
@@ -62,6 +61,7 @@ export function createDeltaStream(deps: {
     });
 
   const run = async () => {
+    isRunning = true;
     while (pieces.length > 0) {
       const batch = pieces;
       pieces = [];
@@ -70,19 +70,13 @@ export function createDeltaStream(deps: {
       await deps.write(toEvents(batch)).catch(() => {});
       // The first piece goes out at once; what comes within the interval after it goes together.
       const left = limits.deltaIntervalMs - (deps.clock.monotonicMs() - sentAtMs);
-      if (isFinishing || bytes >= limits.deltaBytes || left <= 0) continue;
+      if (bytes >= limits.deltaBytes || left <= 0) continue;
       const early = new AbortController();
       hurry = () => early.abort();
       await deps.clock.sleep(left, early.signal);
       hurry = null;
     }
-  };
-
-  const start = () => {
-    flight ??= run().finally(() => {
-      flight = null;
-      if (pieces.length > 0) start();
-    });
+    isRunning = false;
   };
 
   return {
@@ -93,12 +87,13 @@ export function createDeltaStream(deps: {
       else pieces.push({ kind, text });
       bytes += text.length;
       if (bytes >= limits.deltaBytes) hurry?.();
-      start();
+      if (!isRunning) void run();
     },
-    async finish() {
-      isFinishing = true;
+    finish() {
       hurry?.();
-      while (flight) await flight;
+      const rest = toEvents(pieces);
+      pieces = [];
+      return rest;
     },
   };
 }

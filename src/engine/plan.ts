@@ -62,7 +62,7 @@ export function mergeNetwork(layers: readonly (NetworkAccessList | null)[]): Tur
   return { allowed: [...allowed], blocked: [...blocked] };
 }
 
-/** The narrower of each pair in which one rule covers the other: `docs.example.com` lies within `example.com`. */
+/** The narrower of each pair in which one rule covers the other: `docs.example.com` lies within `*.example.com`. */
 function intersect(outer: readonly string[], inner: readonly string[]): string[] {
   const kept = new Set<string>();
   for (const a of outer) {
@@ -74,8 +74,17 @@ function intersect(outer: readonly string[], inner: readonly string[]): string[]
   return [...kept];
 }
 
-function covers(rule: string, host: string): boolean {
-  const bare = rule.replace(/^\*\./, "");
-  const other = host.replace(/^\*\./, "");
-  return other === bare || other.endsWith(`.${bare}`);
+/**
+ * True when everything that `inner` lets through, `outer` lets through, too. The forms are those of the web_fetch
+ * rules: a host, `*.host` (it and all below it), either with a port, a URL prefix, `*`. In doubt false: an
+ * intersection may be too narrow, never too wide.
+ */
+function covers(outer: string, inner: string): boolean {
+  const [a, b] = [outer.trim().toLowerCase(), inner.trim().toLowerCase()];
+  if (a === "*" || a === b) return true;
+  if (a.includes("://")) return b.includes("://") && b.startsWith(a.endsWith("/") ? a : `${a}/`);
+  const host = b.includes("://") ? (URL.parse(b)?.host ?? "") : b;
+  if (!a.startsWith("*.")) return host === a || (!a.includes(":") && host.replace(/:\d+$/, "") === a);
+  const below = host.replace(/^\*\./, "").replace(/:\d+$/, "");
+  return !a.includes(":") && (below === a.slice(2) || below.endsWith(a.slice(1)));
 }

@@ -7,7 +7,6 @@
  */
 import { LeaseLostError, RetryableError, TerminalError } from "../base/errors.ts";
 import { newId } from "../base/id.ts";
-import { toolParameters } from "../capabilities/tool.ts";
 import type { EventContext, NewEvent } from "../contract/event.ts";
 import { addUsage, NO_USAGE } from "../contract/usage.ts";
 import { readHistory } from "../db/events.ts";
@@ -104,7 +103,7 @@ function modelRequest(scope: RunScope, iteration: number, upTo: number): ModelRe
     tools: [...scope.tools.values()].map(({ tool }) => ({
       name: tool.name,
       description: tool.description,
-      parameters: toolParameters(tool),
+      parameters: tool.parameters(),
     })),
     reasoningEffort: scope.run.controls?.reasoning?.effort ?? null,
     maxOutputTokens: null,
@@ -150,9 +149,10 @@ async function callModel(
       });
     }
   }
-  await deltas.finish();
+  const unsentDeltas = deltas.finish();
   return {
     answer: collector.result(),
+    unsentDeltas,
     durationMs: deps.clock.monotonicMs() - startedAtMs,
     firstTokenMs: firstAtMs === null ? null : Math.round(firstAtMs - startedAtMs),
     turnFirstTokenMs: firstAtMs === null ? null : Math.round(firstAtMs - scope.beganAtMs),
@@ -180,7 +180,8 @@ async function commitAnswer(scope: RunScope, answer: Answer): Promise<Reasoned> 
   const answered: NewEvent[] = answerEvents(scope, answer, message, calls, usage);
   const isFinal = calls.length === 0;
   const written = await write(scope, {
-    events: isFinal ? answered : [...answered, ...actAnnouncement(scope, calls)],
+    events: [...call.unsentDeltas, ...answered, ...(isFinal ? [] : actAnnouncement(scope, calls))],
+    hasDeltas: call.unsentDeltas.length > 0,
     steps: [reasonStep(scope, answer, result, usage), ...(isFinal ? [] : pendingSteps(scope, calls))],
     usage,
     iterations: 1,

@@ -1,13 +1,12 @@
 import { expect, test } from "bun:test";
 import { createCapabilities, type ResolvedTool } from "../../src/capabilities/registry.ts";
-import { toolParameters } from "../../src/capabilities/tool.ts";
 
 const capabilities = createCapabilities();
 const idsOf = (tools: readonly { tool: { name: string } }[]) => tools.map(({ tool }) => tool.name);
 
 /** What the model is told about the zone; it names the configured one. */
 function timezoneHint(resolved: ResolvedTool | undefined): unknown {
-  const { properties } = toolParameters(resolved!.tool) as {
+  const { properties } = resolved!.tool.parameters() as {
     properties: Record<string, { description: string }>;
   };
   return properties.timezone?.description;

@@ -59,9 +59,24 @@ describe("the plan of a turn", () => {
       { allowed: ["b.com"], blocked: [] },
     ],
     [
-      "a subdomain lies within its domain",
-      [{ allowed: ["a.com"] }, { allowed: ["docs.a.com"] }],
+      "a host lies within the wildcard of its domain",
+      [{ allowed: ["*.a.com"] }, { allowed: ["docs.a.com"] }],
       { allowed: ["docs.a.com"], blocked: [] },
+    ],
+    [
+      "a host does not cover what is below it",
+      [{ allowed: ["a.com"] }, { allowed: ["docs.a.com"] }],
+      { allowed: ["nothing.invalid"], blocked: [] },
+    ],
+    [
+      "a URL lies within its host",
+      [{ allowed: ["a.com"] }, { allowed: ["https://a.com/api/"] }],
+      { allowed: ["https://a.com/api/"], blocked: [] },
+    ],
+    [
+      "the narrower of two URLs is kept",
+      [{ allowed: ["https://a.com/api/v1"] }, { allowed: ["https://a.com/api"] }],
+      { allowed: ["https://a.com/api/v1"], blocked: [] },
     ],
     [
       "nothing in common allows nothing",
