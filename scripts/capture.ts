@@ -114,7 +114,8 @@ export function ansiToSvg(ansi: string, title: string): string {
   const dots = ["#ff5f57", "#febc2e", "#28c840"].map(
     (colour, at) => `<circle cx="${MARGIN + 6 + at * 18}" cy="18" r="5.5" fill="${colour}"/>`,
   );
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="${FONT}" font-size="14">
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="${FONT}" font-size="14" role="img" aria-label="${escapeXml(title)}">
+<title>${escapeXml(title)}</title>
 <rect width="${width}" height="${height}" rx="9" fill="${BACKGROUND}"/>
 ${dots.join("")}
 <text x="${width / 2}" y="23" fill="#8b919d" text-anchor="middle" font-size="13">${escapeXml(title)}</text>
