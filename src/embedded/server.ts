@@ -187,7 +187,7 @@ function spawn({ layout, settings }: Launch): Bun.Subprocess {
         // A session of its own: Ctrl+C in the terminal is for us, and we stop the server when our work is stored.
         detached: true,
         cwd: layout.clusterDir,
-        env: { LC_ALL: "C", TZ: "UTC", PATH: process.env.PATH ?? "" },
+        env: { LC_ALL: "C", TZ: "UTC" },
         stdio: ["ignore", log, log],
       },
     );
