@@ -51,6 +51,8 @@ export async function openChat(options: ChatOptions): Promise<ChatEnd> {
   const { client, isColoured, signal } = options;
   const app = render(<ChatApp chat={chat} client={client} paint={paintWith(isColoured)} signal={signal} />, {
     exitOnCtrlC: false,
+    // The command has made sure of a terminal; a CI variable in the environment is no reason to draw nothing.
+    interactive: true,
     maxFps: FRAMES_PER_SECOND_MAX,
     incrementalRendering: true,
   });
