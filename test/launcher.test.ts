@@ -195,7 +195,7 @@ describe("words", () => {
     expect(out).toEqual([...program(), "arg=doctor"]);
   });
 
-  for (const word of ["test", "check", "build", "bench"]) {
+  for (const word of ["test", "check", "build"]) {
     test(`${word} is the launcher's own`, async () => {
       const { out } = await launch([word, "one", "two"]).result;
       expect(out).toEqual([

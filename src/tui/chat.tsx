@@ -15,7 +15,7 @@ import { ChatSession, type ChatSnapshot, type Printed } from "./chat-session.ts"
 import { isSlashCommand, runSlashCommand } from "./commands.ts";
 import { Composer } from "./composer.tsx";
 import { duration, type EntryStyle, entryLines, tailOf } from "./entry-lines.ts";
-import { wrap } from "./markdown.ts";
+import { cut, wrap } from "./markdown.ts";
 import { statusLine } from "./status-line.ts";
 import { marks, type Paint, paintWith } from "./theme.ts";
 
@@ -190,7 +190,7 @@ function Activity({ snapshot, paint, columns }: { snapshot: ChatSnapshot; paint:
         : `working${elapsed} · Esc interrupts`;
   return (
     <Box marginTop={1}>
-      <Text>{`${paint.cyan(spin)} ${paint.dim(Bun.sliceAnsi(plainText(text), 0, Math.max(1, columns - 3), "…"))}`}</Text>
+      <Text>{`${paint.cyan(spin)} ${paint.dim(cut(plainText(text), Math.max(1, columns - 3)))}`}</Text>
     </Box>
   );
 }

@@ -21,7 +21,7 @@ import {
   wordLeft,
   wordRight,
 } from "./edit.ts";
-import { wrapExact } from "./markdown.ts";
+import { cut, wrapExact } from "./markdown.ts";
 import { marks, type Paint } from "./theme.ts";
 
 export interface ComposerProps {
@@ -117,7 +117,7 @@ export function Composer(props: ComposerProps) {
 
   const { paint, columns, rows, placeholder } = props;
   if (edit.text === "") {
-    const hint = Bun.sliceAnsi(placeholder.slice(1), 0, Math.max(1, columns - 4), "…");
+    const hint = cut(placeholder.slice(1), Math.max(1, columns - 4));
     return (
       <Text>{`${paint.cyan(marks.user)} ${paint.inverse(placeholder.slice(0, 1))}${paint.dim(hint)}`}</Text>
     );

@@ -1,7 +1,7 @@
 /** PURE: one entry of the transcript as terminal lines. What is printed for good and what is drawn live use it alike. */
 import { plainText } from "../client/plain-text.ts";
 import type { AssistantEntry, Entry, ToolEntry } from "../client/transcript.ts";
-import { renderMarkdown, wrap, wrapExact } from "./markdown.ts";
+import { cut, renderMarkdown, wrap, wrapExact } from "./markdown.ts";
 import { marks, type Paint, TEXT_COLUMNS_MAX } from "./theme.ts";
 
 export interface EntryStyle {
@@ -83,7 +83,7 @@ function thinkingLines(text: string, entry: AssistantEntry, style: EntryStyle, w
   if (shown.length === 0) {
     const [first = ""] = all;
     const rest = all.length === 1 ? "" : ` (${all.length} lines)`;
-    const begin = Bun.sliceAnsi(first, 0, Math.max(1, width - rest.length), "…");
+    const begin = cut(first, Math.max(1, width - rest.length));
     return hang(paint.dim(marks.thinking), [paint.dim(paint.italic(begin) + rest)]);
   }
   return hang(
@@ -136,7 +136,7 @@ export function callArguments(value: unknown, columns: number): string {
       : value === null || value === undefined
         ? ""
         : JSON.stringify(value);
-  return Bun.sliceAnsi(plainText(text).replace(/\n/g, " "), 0, columns, "…");
+  return cut(plainText(text).replace(/\n/g, " "), columns);
 }
 
 /** `12 ms`, `3.4 s`, `2 min 5 s`. */

@@ -26,6 +26,15 @@ export function wrapExact(text: string, width: number): string[] {
   return Bun.wrapAnsi(text, Math.max(1, width), { hard: true, trim: false }).split("\n");
 }
 
+/**
+ * Cuts to a width, with … where something is missing. Bun 1.4.5 takes a wide letter along that begins in the last
+ * column: then the result is one column too wide, and is cut again.
+ */
+export function cut(text: string, width: number): string {
+  const shown = Bun.sliceAnsi(text, 0, width, "…");
+  return Bun.stringWidth(shown) <= width ? shown : Bun.sliceAnsi(text, 0, width - 1, "…");
+}
+
 function blocks(tokens: readonly Token[], options: MarkdownOptions): string[] {
   const lines: string[] = [];
   for (const token of tokens as readonly MarkedToken[]) {

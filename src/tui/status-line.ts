@@ -1,6 +1,7 @@
 import { plainText } from "../client/plain-text.ts";
 import { costOf, tokensOf } from "../client/transcript.ts";
 import type { ChatSnapshot } from "./chat-session.ts";
+import { cut } from "./markdown.ts";
 import type { Paint } from "./theme.ts";
 
 /**
@@ -25,7 +26,7 @@ export function statusLine(snapshot: ChatSnapshot, columns: number, paint: Paint
     const worst = Math.max(...kept.map(({ rank }) => rank));
     kept = kept.filter(({ rank }) => rank !== worst);
   }
-  const text = Bun.sliceAnsi(join(kept), 0, columns, "…");
+  const text = cut(join(kept), columns);
   return connection.state === "lost" ? paint.yellow(text) : paint.dim(text);
 }
 

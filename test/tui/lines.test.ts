@@ -175,6 +175,8 @@ describe("an entry of the transcript", () => {
           expect(Bun.stringWidth(line), line).toBeLessThanOrEqual(columns);
         }
       }),
+      // A wide letter where the line is cut.
+      { examples: [["word word a日本word word ", 25]] },
     );
   });
 });
