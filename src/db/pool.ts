@@ -69,6 +69,7 @@ export function openPool(
     idle_timeout: 0,
     ...(options.isLongLived ? { max_lifetime: null } : {}),
     connect_timeout: 10,
+    backoff: reconnectDelaySeconds,
     onnotice: () => {},
     connection: {
       application_name: options.applicationName ?? "everruns",
@@ -83,6 +84,14 @@ export function openPool(
       ? postgres(address.url, settings)
       : postgres({ ...settings, path: address.socketPath, user: address.user, database: address.database });
   return sql as unknown as Sql;
+}
+
+/**
+ * How long a lost connection waits before it is opened again. postgres.js counts failures per pool, not per
+ * connection: with its own rule a restart that cuts eight connections at once keeps them all away for 20 seconds.
+ */
+function reconnectDelaySeconds(): number {
+  return 0.05 + 0.1 * Math.random();
 }
 
 /** Sequences and counts stay far below 2^53. */

@@ -21,6 +21,8 @@ export interface TestEngine {
   statements(): number;
   /** Tells the worker that runs are queued, as the API does. */
   hint(): void;
+  /** Tells the worker that a run was cancelled, as the API does. */
+  cancelled(runId: string): void;
   stop(): Promise<void>;
 }
 
@@ -76,6 +78,7 @@ export async function startEngine(
     worker,
     statements: () => writer.statements(),
     hint: () => hints.publish({ isQueued: true }),
+    cancelled: (runId) => hints.publish({ cancelled: [runId] }),
     stop() {
       stopped ??= (async () => {
         await worker.stop();

@@ -10,7 +10,7 @@ import { createCapabilities } from "../../src/capabilities/registry.ts";
 import type { Event } from "../../src/contract/event.ts";
 import { createHints, type Hints } from "../../src/db/hints.ts";
 import { type Db, openDb } from "../../src/db/pool.ts";
-import type { TestDatabase } from "./postgres.ts";
+import { OBSERVER, type TestDatabase } from "./postgres.ts";
 
 export interface LiveServer {
   /** `http://127.0.0.1:<port>` */
@@ -171,7 +171,7 @@ export async function append({ sql }: Db, sessionId: string, count: number): Pro
   return rows[0]?.last_sequence ?? 0;
 }
 
-/** Ends connections of this database, as an administrator or a failing network would. @returns how many */
+/** Ends the connections of the servers and workers, as an administrator or a failing network would. @returns how many */
 export async function cutConnections(
   { sql }: Db,
   options: { applicationName?: string } = {},
@@ -179,7 +179,7 @@ export async function cutConnections(
   const name = options.applicationName ?? null;
   const rows = await sql`
     select pg_terminate_backend(pid) from pg_stat_activity
-     where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
-       and (${name}::text is null or application_name = ${name})`;
+     where datname = current_database() and backend_type = 'client backend'
+       and application_name <> ${OBSERVER} and (${name}::text is null or application_name = ${name})`;
   return rows.length;
 }

@@ -16,6 +16,8 @@ export interface TestDatabase {
 }
 
 const TEMPLATE = "everruns_template";
+/** The application name of a test's own connections; `cutConnections` leaves them alone. */
+export const OBSERVER = "everruns-test";
 /** One test process after the other looks for the template. */
 const TEMPLATE_LOCK = 1;
 
@@ -38,7 +40,10 @@ export async function testDatabase(
     }
   });
   const address = addressOf(name);
-  const db = openDb(address, options.connections === undefined ? {} : { connections: options.connections });
+  const db = openDb(address, {
+    applicationName: OBSERVER,
+    ...(options.connections === undefined ? {} : { connections: options.connections }),
+  });
   let dropped: Promise<void> | null = null;
   const drop = async () => {
     await db.close();
