@@ -1,0 +1,134 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { manualClock } from "../../src/base/clock.ts";
+import type { NewEvent } from "../../src/contract/event.ts";
+import { limits } from "../../src/contract/limits.ts";
+import { createDeltaStream } from "../../src/engine/deltas.ts";
+
+/** A stream whose writes settle when the test says so. */
+function open(options: { isRefused?: boolean } = {}) {
+  const clock = manualClock();
+  const written: NewEvent[][] = [];
+  let settle = Promise.withResolvers<void>();
+  let isHeld = false;
+  const stream = createDeltaStream({
+    clock,
+    turnId: "turn_1",
+    messageId: "message_1",
+    model: "m",
+    context: {},
+    async write(events) {
+      written.push(events);
+      if (isHeld) await settle.promise;
+      if (options.isRefused) throw new Error("refused");
+    },
+  });
+  return {
+    clock,
+    stream,
+    written,
+    hold() {
+      isHeld = true;
+      settle = Promise.withResolvers();
+    },
+    release() {
+      isHeld = false;
+      settle.resolve();
+    },
+  };
+}
+const settled = () => Bun.sleep(0);
+const text = (events: readonly NewEvent[], type: NewEvent["type"] = "output.message.delta") =>
+  events.flatMap((event) => (event.type === type ? [(event.data as { delta: string }).delta] : [])).join("");
+
+describe("token deltas", () => {
+  test("the first goes out at once, what follows within the interval goes together", async () => {
+    const { clock, stream, written } = open();
+    stream.add("text", "a");
+    expect(written).toHaveLength(1);
+    stream.add("text", "b");
+    stream.add("text", "c");
+    await settled();
+    await clock.advance(limits.deltaIntervalMs - 1);
+    await settled();
+    expect(written.map((events) => text(events))).toEqual(["a"]);
+    await clock.advance(1);
+    await settled();
+    expect(written.map((events) => text(events))).toEqual(["a", "bc"]);
+  });
+
+  test("a full kilobyte does not wait for the interval", async () => {
+    const { stream, written } = open();
+    stream.add("text", "a");
+    await settled();
+    stream.add("text", "x".repeat(limits.deltaBytes));
+    await settled();
+    expect(written).toHaveLength(2);
+  });
+
+  test("one write at a time: what comes during a slow one goes with the next", async () => {
+    const { clock, stream, written, hold, release } = open();
+    hold();
+    stream.add("text", "a");
+    for (const piece of ["b", "c", "d"]) {
+      stream.add("text", piece);
+      await clock.advance(limits.deltaIntervalMs);
+      await settled();
+    }
+    expect(written).toHaveLength(1);
+    release();
+    await settled();
+    expect(written.map((events) => text(events))).toEqual(["a", "bcd"]);
+  });
+
+  test("thinking is announced once, and kept apart from the text", async () => {
+    const { stream, written } = open();
+    stream.add("thinking", "hm");
+    stream.add("thinking", ", so");
+    stream.add("text", "Answer");
+    await settled();
+    const events = [...written.flat(), ...stream.finish()];
+    expect(events.map((event) => event.type)).toEqual([
+      "reason.thinking.started",
+      "reason.thinking.delta",
+      "reason.thinking.delta",
+      "output.message.delta",
+    ]);
+  });
+
+  test("a write that fails ends nothing", async () => {
+    const { clock, stream, written } = open({ isRefused: true });
+    stream.add("text", "a");
+    await settled();
+    stream.add("text", "b");
+    await clock.advance(limits.deltaIntervalMs);
+    await settled();
+    expect(written).toHaveLength(2);
+  });
+
+  test("whatever the pace, the pieces add up to what was said", async () => {
+    const step = fc.record({
+      kind: fc.constantFrom("text" as const, "thinking" as const),
+      piece: fc.string({ maxLength: 600 }),
+      passMs: fc.constantFrom(0, 0, 10, 50, 200),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
+        const { clock, stream, written } = open();
+        for (const { kind, piece, passMs } of steps) {
+          stream.add(kind, piece);
+          if (passMs > 0) {
+            await clock.advance(passMs);
+            await settled();
+          }
+        }
+        const events = [...written.flat(), ...stream.finish()];
+        const said = (kind: string) =>
+          steps.flatMap((one) => (one.kind === kind ? [one.piece] : [])).join("");
+        expect(text(events)).toBe(said("text"));
+        expect(text(events, "reason.thinking.delta")).toBe(said("thinking"));
+        expect(stream.finish()).toEqual([]);
+      }),
+    );
+  });
+});
