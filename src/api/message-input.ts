@@ -89,6 +89,9 @@ function checkedPart(part: ContentPart, at: string): ContentPart {
   if (typeof part.url !== "string" || !/^https?:\/\//i.test(part.url)) {
     throw new UserError("invalid_request", `${at}: an image needs base64 with media_type, or an http(s) url`);
   }
+  if (part.url.length > limits.urlCharsMax) {
+    throw new UserError("limit_exceeded", `${at}.url: at most ${limits.urlCharsMax} characters`);
+  }
   return { type: "image", url: wellFormed(part.url) };
 }
 

@@ -24,7 +24,8 @@ export interface LogOptions {
 }
 
 const ORDER: Record<LogLevel, number> = { debug: 10, info: 20, warn: 30, error: 40 };
-const SECRET_NAME = /api_?key|secret|password|authorization|^token$|access_token|cookie|credential/i;
+const SECRET_NAME =
+  /(api|encryption|private)[_-]?key|secret|password|authorization|^token$|access_?token|cookie|credential/i;
 
 export function createLog(options: LogOptions, bound: LogFields = {}): Log {
   const now = options.now ?? (() => new Date());
@@ -56,14 +57,27 @@ export const silentLog: Log = {
 };
 
 function plain(fields: LogFields): Record<string, unknown> {
+  return plainFields(fields, 0);
+}
+
+/** Deeper than this a field is not shown; it also ends cycles. */
+const DEPTH_MAX = 6;
+
+function plainFields(fields: object, depth: number): Record<string, unknown> {
   const out: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(fields)) {
-    if (value === undefined) continue;
-    if (SECRET_NAME.test(name)) out[name] = "[hidden]";
-    else if (value instanceof Error) out[name] = errorFields(value);
-    else out[name] = value;
+    if (value !== undefined) out[name] = SECRET_NAME.test(name) ? "[hidden]" : plainValue(value, depth);
   }
   return out;
+}
+
+function plainValue(value: unknown, depth: number): unknown {
+  if (typeof value === "bigint") return value.toString();
+  if (typeof value !== "object" || value === null || value instanceof Date) return value;
+  if (value instanceof Error) return errorFields(value);
+  if (depth >= DEPTH_MAX) return "[…]";
+  if (Array.isArray(value)) return value.map((item: unknown) => plainValue(item, depth + 1));
+  return plainFields(value, depth + 1);
 }
 
 function errorFields(error: Error): Record<string, unknown> {
