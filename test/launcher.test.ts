@@ -195,7 +195,7 @@ describe("words", () => {
     expect(out).toEqual([...program(), "arg=doctor"]);
   });
 
-  for (const word of ["test", "check", "build"]) {
+  for (const word of ["test", "check", "build", "bench"]) {
     test(`${word} is the launcher's own`, async () => {
       const { out } = await launch([word, "one", "two"]).result;
       expect(out).toEqual([

@@ -1,0 +1,109 @@
+/**
+ * The ceiling: the same work as plain SQL, one statement a transaction, driven by pgbench against the same server.
+ * pgbench costs next to nothing, so this is what the database can do without grouping. It writes no events.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { FILL, newSessions, ORGANIZATION, queueRuns } from "./rows.ts";
+import type { BenchDatabase, Stage } from "./stage.ts";
+
+export interface Ceiling {
+  stepsPerSecond: number | null;
+  runsPerSecond: number | null;
+}
+
+const CLIENTS = 50;
+const STEPS = ["reason_1", "tool_1", "reason_2", "tool_2", "reason_3", "tool_3"];
+
+const CLAIM = `
+update runs set state = 'running', lease_epoch = lease_epoch + 1, attempt = attempt + 1, lease_owner = 'pgbench',
+       lease_expires_at = now() + interval '30 s', started_at = now()
+ where id = (select id from runs where state = 'queued' and available_at <= now()
+              order by priority desc, available_at, id limit 1 for no key update skip locked)
+returning id as run, lease_epoch as epoch \\gset
+`;
+const CHECKPOINT = (step: string) => `
+insert into steps (run_id, name, kind, status, attempt, result, started_at, finished_at)
+select id, '${step}', '${step.split("_")[0]}', 'settled', 1, '{"text": "${FILL}"}', now(), now()
+  from runs where id = :run and lease_epoch = :epoch and state = 'running' and lease_expires_at > now();
+`;
+const DONE = `
+update runs set state = 'completed', lease_owner = null, lease_expires_at = null, finished_at = now()
+ where id = :run and lease_epoch = :epoch and state = 'running';
+`;
+
+/** Transactions a second of one script; null without pgbench. */
+async function run(
+  { pgbench }: Stage,
+  database: BenchDatabase,
+  script: string,
+  options: { clients: number; transactions?: number; seconds?: number },
+): Promise<number | null> {
+  if (pgbench === null) return null;
+  const directory = mkdtempSync(join(tmpdir(), "everruns-pgbench-"));
+  try {
+    const file = join(directory, "script.sql");
+    writeFileSync(file, script);
+    const bound = options.transactions
+      ? ["-t", String(options.transactions)]
+      : ["-T", String(options.seconds)];
+    const clients = ["-c", String(options.clients), "-j", "2"];
+    const child = Bun.spawnSync([
+      pgbench,
+      ...["-n", "-M", "prepared", "-f", file, ...clients, ...bound, database.url],
+    ]);
+    const found = /^tps = ([\d.]+)/m.exec(child.stdout.toString())?.[1];
+    if (found === undefined) throw new Error(`pgbench failed:\n${child.stderr.toString()}`);
+    return Number(found);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+export async function measureCeiling(stage: Stage): Promise<Ceiling> {
+  const { report } = stage;
+  report.part("The ceiling: plain SQL by pgbench, one statement a transaction, no events");
+  const database = await stage.database();
+  try {
+    const how = `${CLIENTS} clients`;
+    const steps = `${CLAIM}${STEPS.map(CHECKPOINT).join("")}${DONE}`;
+    const perClient = 40;
+    // Once to warm up, once to measure.
+    await queueRuns(database.db, CLIENTS * perClient * 2, "go");
+    await run(stage, database, steps, { clients: CLIENTS, transactions: perClient });
+    const runTps = await run(stage, database, steps, { clients: CLIENTS, transactions: perClient });
+    const noopPerClient = 100;
+    await queueRuns(database.db, CLIENTS * noopPerClient, "go");
+    const noopTps = await run(stage, database, `${CLAIM}${DONE}`, {
+      clients: CLIENTS,
+      transactions: noopPerClient,
+    });
+    const [session] = await newSessions(database.db, 1);
+    const enqueue = `
+      insert into runs (id, organization_id, session_id, input_message_id, input_sequence)
+      values ('turn_' || replace(gen_random_uuid()::text, '-', ''), '${ORGANIZATION}', '${session}', 'message_1', 1);`;
+    const enqueueTps = await run(stage, database, enqueue, { clients: CLIENTS, seconds: 3 });
+    const checkpoint = `
+      insert into steps (run_id, name, kind, status, attempt, result, started_at, finished_at)
+      select id, gen_random_uuid()::text, 'reason', 'settled', 1, '{"text": "${FILL}"}', now(), now()
+        from (select id from runs limit 1) r;`;
+    const checkpointTps = await run(stage, database, checkpoint, { clients: CLIENTS, seconds: 3 });
+    const add = (what: string, tps: number | null, times: number, unit: string) =>
+      report.add({
+        what,
+        measured:
+          tps === null ? "not measured" : `${Math.round(tps * times).toLocaleString("en-US")} ${unit}`,
+        goal: null,
+        isMet: null,
+        note: tps === null ? "no pgbench on the PATH" : `${how}, prepared statements; the commit's disk sync`,
+      });
+    add("claim + 6 checkpoints of 1 KB + done", runTps, 6, "steps/s");
+    add("claim + done", noopTps, 1, "runs/s");
+    add("enqueue (the run's row alone)", enqueueTps, 1, "runs/s");
+    add("checkpoint insert, 1 KB", checkpointTps, 1, "steps/s");
+    return { stepsPerSecond: runTps === null ? null : runTps * 6, runsPerSecond: noopTps };
+  } finally {
+    await database.drop();
+  }
+}
