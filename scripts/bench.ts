@@ -4,12 +4,16 @@
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { measureKill } from "./bench/kill.ts";
 import { describeMachine, load, type Machine } from "./bench/machine.ts";
 import { type Ceiling, measureCeiling } from "./bench/pgbench.ts";
 import { measureFullTable, measureQueue } from "./bench/queue.ts";
 import { createReport, toMarkdown } from "./bench/report.ts";
+import { measureResume } from "./bench/resume.ts";
 import { openStage, type Stage } from "./bench/stage.ts";
 import { measureSteps } from "./bench/steps.ts";
+import { measureStreams } from "./bench/streams.ts";
+import { measureTurns } from "./bench/turns.ts";
 
 const RESULTS = join(import.meta.dir, "bench/RESULTS.md");
 const SEED = 20_261_122;
@@ -18,6 +22,10 @@ const SEED = 20_261_122;
 const PARTS = {
   steps: (stage: Stage, ceiling: Ceiling) => measureSteps(stage, ceiling),
   queue: (stage: Stage, ceiling: Ceiling) => measureQueue(stage, ceiling),
+  turns: (stage: Stage) => measureTurns(stage),
+  streams: (stage: Stage) => measureStreams(stage),
+  kill: (stage: Stage) => measureKill(stage),
+  resume: (stage: Stage) => measureResume(stage),
   full: (stage: Stage) => measureFullTable(stage),
 } as const;
 type Part = keyof typeof PARTS;

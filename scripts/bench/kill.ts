@@ -1,0 +1,112 @@
+/** kill -9 of a worker that holds 200 runs, while another one has nothing to do. */
+
+import { silentLog } from "../../src/base/log.ts";
+import { createHints } from "../../src/db/hints.ts";
+import { type Db, openDb } from "../../src/db/pool.ts";
+import { ms } from "./report.ts";
+import { ended, queueRuns } from "./rows.ts";
+import { type Stage, until } from "./stage.ts";
+
+const RUNS = 200;
+const ANSWERS = 6;
+/** Of the simulated model, before each answer. */
+const LATENCY_MS = 50;
+
+export async function measureKill(stage: Stage): Promise<void> {
+  stage.report.part("kill -9");
+  // The database that `serve` and `worker` of this data directory use.
+  const db = openDb(stage.postgres.address, { applicationName: "everruns-bench" });
+  const hints = createHints({ db, log: silentLog });
+  await hints.start();
+  try {
+    const undisturbed = await trial(stage, db, hints, false);
+    const killed = await trial(stage, db, hints, true);
+    const seconds = killed.afterKillMs / 1000;
+    stage.report.add({
+      what: `kill -9 of a worker with ${RUNS} runs in flight: until all of them have ended elsewhere`,
+      measured: `${seconds.toFixed(2)} s`,
+      goal: "≤ 1 s",
+      isMet: seconds <= 1,
+      note:
+        `${ANSWERS} answers and ${ANSWERS - 1} tool calls a run, ${LATENCY_MS} ms before each answer; at the kill ${killed.settledAtKill} of ${RUNS * (2 * ANSWERS - 1)} steps were settled; ` +
+        `the first run was taken over after ${ms(killed.firstTakenMs)} ms, the last after ${ms(killed.lastTakenMs)} ms; ` +
+        `undisturbed, from the same point, one worker needs ${(undisturbed.afterKillMs / 1000).toFixed(2)} s`,
+    });
+    stage.report.add({
+      what: "settled steps that ran twice, runs lost",
+      measured: `${killed.settledTwice}, ${killed.lost}`,
+      goal: "0, 0",
+      isMet: killed.settledTwice === 0 && killed.lost === 0,
+      note: `${killed.startedAgain} model calls that were in flight were asked again, which is their nature`,
+    });
+  } finally {
+    await hints.stop();
+    await db.close();
+  }
+}
+
+async function trial(stage: Stage, db: Db, hints: ReturnType<typeof createHints>, kills: boolean) {
+  const startWorker = () =>
+    stage.start(["cli/everruns.ts", "worker", "--concurrency", String(RUNS)], /everruns worker: up to/, {
+      EVERRUNS_LOG_LEVEL: "error",
+    });
+  const survivor = await startWorker();
+  // Stopped for a moment, so that the other one gets all the runs; it keeps its connections and its lock.
+  survivor.signal("SIGSTOP");
+  const victim = await startWorker();
+  const before = await ended(db);
+  const runs = await queueRuns(db, RUNS, script());
+  hints.publish({ isQueued: true });
+  await until("every run has a settled step", async () => {
+    const rows = await db.sql<{ count: number }[]>`
+      select count(distinct run_id) as count from steps where run_id = any (${runs}::text[]) and status = 'settled'`;
+    return rows[0]?.count === RUNS;
+  });
+  survivor.signal("SIGCONT");
+  if (kills) await victim.stop("SIGKILL");
+  const killedAt = performance.now();
+  const [clock] = await db.sql<{ now: Date }[]>`select clock_timestamp() as now`;
+  const settled = await settledSteps(db, runs);
+  await until("all runs ended", async () => (await ended(db)) >= before + RUNS);
+  const afterKillMs = performance.now() - killedAt;
+  await Promise.all([survivor.stop(), victim.stop()]);
+
+  const after = await settledSteps(db, runs);
+  const asked = await db.sql<{ key: string; times: number }[]>`
+    select context ->> 'turn_id' || ' reason:' || (data ->> 'iteration') as key, count(*) as times from events
+     where session_id in (select session_id from runs where id = any (${runs}::text[])) and type = 'output.message.started'
+     group by 1`;
+  const taken = await db.sql<{ at: Date }[]>`
+    select min(e.ts) as at from events e join runs r on r.session_id = e.session_id
+     where r.id = any (${runs}::text[]) and r.attempt > 1 and e.ts > ${clock?.now ?? new Date()} group by r.id`;
+  const takenMs = taken.map(({ at }) => at.getTime() - (clock?.now.getTime() ?? 0));
+  const [ok] = await db.sql<{ completed: number }[]>`
+    select count(*) as completed from runs where id = any (${runs}::text[]) and state = 'completed'`;
+  return {
+    afterKillMs,
+    settledAtKill: settled.size,
+    // Stored again, or its model asked again although the answer was settled.
+    settledTwice:
+      [...settled].filter(([key, stamp]) => after.get(key) !== stamp).length +
+      asked.filter(({ key, times }) => settled.has(key) && times > 1).length,
+    startedAgain: asked.filter(({ key, times }) => !settled.has(key) && times > 1).length,
+    lost: RUNS - (ok?.completed ?? 0),
+    firstTakenMs: takenMs.length === 0 ? 0 : Math.min(...takenMs),
+    lastTakenMs: takenMs.length === 0 ? 0 : Math.max(...takenMs),
+  };
+}
+
+async function settledSteps({ sql }: Db, runs: readonly string[]): Promise<Map<string, string>> {
+  const rows = await sql<{ key: string; stamp: string }[]>`
+    select run_id || ' ' || name as key, attempt || ' ' || finished_at as stamp
+      from steps where run_id = any (${[...runs]}::text[]) and status = 'settled'`;
+  return new Map(rows.map(({ key, stamp }) => [key, stamp]));
+}
+
+function script(): string {
+  const steps = Array.from({ length: ANSWERS }, (_, index) => ({
+    text: `Answer ${index + 1}.`,
+    tool_calls: index < ANSWERS - 1 ? [{ name: "get_current_time", arguments: {} }] : [],
+  }));
+  return `Go.\n\`\`\`llmsim\n${JSON.stringify({ rate: 0, latency_ms: LATENCY_MS, steps })}\n\`\`\``;
+}

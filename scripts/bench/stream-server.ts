@@ -1,0 +1,39 @@
+/**
+ * The API in a process of its own, without workers and without caps on streams: 1,000 readers of one session are
+ * more than the server allows to one. Its one argument is the database's address as JSON.
+ */
+import { buildApp } from "../../src/api/app.ts";
+import { createFeed } from "../../src/api/feed.ts";
+import { identifyAnonymous } from "../../src/api/identify.ts";
+import { systemClock } from "../../src/base/clock.ts";
+import { silentLog } from "../../src/base/log.ts";
+import { createCapabilities } from "../../src/capabilities/registry.ts";
+import { createHints } from "../../src/db/hints.ts";
+import { type DatabaseAddress, openDb } from "../../src/db/pool.ts";
+
+const db = openDb(JSON.parse(process.argv[2] ?? "") as DatabaseAddress);
+const hints = createHints({ db, log: silentLog });
+const feed = createFeed({ db, hints, log: silentLog, clock: systemClock });
+const app = buildApp({
+  db,
+  log: silentLog,
+  clock: systemClock,
+  identify: identifyAnonymous({ allowedHosts: [] }),
+  capabilities: createCapabilities(),
+  seal: (plaintext) => plaintext,
+  hints,
+  feed,
+  streams: { take: () => () => {}, open: () => 0 },
+  shutdown: new AbortController().signal,
+  version: "bench",
+  isReady: async () => null,
+});
+await hints.start();
+await feed.start();
+const server = Bun.serve({
+  hostname: "127.0.0.1",
+  port: 0,
+  idleTimeout: 0,
+  fetch: (request) => app.fetch(request),
+});
+console.log(`listens on ${server.port}`);

@@ -1,0 +1,236 @@
+/** Streams: from the model's token to the reader, one log to a thousand readers, and what a silent one costs. */
+import { silentLog } from "../../src/base/log.ts";
+import { createHints } from "../../src/db/hints.ts";
+import type { Db } from "../../src/db/pool.ts";
+import { madeUpDriver, startEngine } from "./engine.ts";
+import { memoryOf, watchCpu } from "./machine.ts";
+import { openRawStream, type RawStream } from "./raw-http.ts";
+import { count, latencyText, ms, quantile } from "./report.ts";
+import { newSessions, seedModel, send } from "./rows.ts";
+import { type BenchDatabase, type Child, type Stage, until } from "./stage.ts";
+
+export async function measureStreams(stage: Stage): Promise<void> {
+  stage.report.part("Streams: one server's process, the real feed, raw readers");
+  const database = await stage.database();
+  await seedModel(database.db);
+  const server = await startServer(stage, database);
+  try {
+    for (const load of [
+      { sessions: 20, tokens: 100 },
+      { sessions: 1_000, tokens: 100 },
+    ]) {
+      await deltas(stage, database, server, load);
+    }
+    await fanOut(stage, database, server);
+  } finally {
+    await server.stop();
+    await database.drop();
+  }
+  await idle(stage);
+}
+
+function startServer(stage: Stage, database: BenchDatabase): Promise<Child> {
+  const address = JSON.stringify(database.address);
+  return stage.start(["scripts/bench/stream-server.ts", address], /listens on (\d+)/);
+}
+
+const portOf = (server: Child) => Number(server.found[1]);
+
+const TOKENS_PER_SECOND = 20;
+
+/** Each token is the time at which the driver let it go; the reader compares. */
+async function deltas(
+  stage: Stage,
+  { db, address }: BenchDatabase,
+  server: Child,
+  { sessions, tokens }: { sessions: number; tokens: number },
+): Promise<void> {
+  const engine = await startEngine(address, {
+    concurrency: sessions,
+    driver: madeUpDriver(async function* (_request, signal) {
+      // Models do not speak in step.
+      await Bun.sleep(stage.random() * 1_000);
+      for (let n = 0; n < tokens && !signal.aborted; n += 1) {
+        yield { kind: "text", text: `<${performance.now().toFixed(2)}>` };
+        await Bun.sleep(1_000 / TOKENS_PER_SECOND);
+      }
+    }),
+  });
+  const lags: number[] = [];
+  let completed = 0;
+  const readers: RawStream[] = [];
+  const ids = await newSessions(db, sessions);
+  for (const id of ids)
+    readers.push(
+      await openRawStream(
+        portOf(server),
+        `/v1/sessions/${id}/sse`,
+        readDeltas(lags, () => (completed += 1)),
+      ),
+    );
+  const cpu = watchCpu({
+    "bench with worker and readers": process.pid,
+    server: server.pid,
+    PostgreSQL: stage.postgres.pid,
+  });
+  const start = performance.now();
+  await Promise.all(ids.map((id) => send(db, id, "go")));
+  engine.hints.publish({ isQueued: true });
+  await until("every turn ended", () => completed === sessions, 60_000).catch(() => {});
+  const seconds = (performance.now() - start) / 1000;
+  const cpuText = cpu.text();
+  for (const reader of readers) reader.close();
+  await engine.stop();
+  const isCrowd = sessions >= 1_000;
+  const p50 = quantile(lags, 0.5);
+  const p99 = quantile(lags, 0.99);
+  stage.report.add({
+    what: `delta from driver to reader, ${count(sessions)} sessions at ${TOKENS_PER_SECOND} tokens/s each in one worker`,
+    measured: latencyText(lags),
+    goal: isCrowd ? "1,000 sessions at 20 tokens/s each, all of them in time" : "p50 ≤ 60 ms, p99 ≤ 150 ms",
+    isMet: isCrowd
+      ? completed === sessions && seconds <= 1.2 * (1 + tokens / TOKENS_PER_SECOND)
+      : p50 <= 60 && p99 <= 150,
+    note: `${count(lags.length)} of ${count(sessions * tokens)} tokens came as deltas, ${count(completed)} turns ended in ${seconds.toFixed(1)} s of at least ${(tokens / TOKENS_PER_SECOND).toFixed(1)} s; deltas go out every 50 ms at most; ${cpuText}`,
+  });
+}
+
+function readDeltas(lags: number[], onCompleted: () => void): (text: string) => void {
+  let rest = "";
+  return (text) => {
+    const now = performance.now();
+    rest += text;
+    const end = rest.lastIndexOf("\n\n");
+    if (end < 0) return;
+    const frames = rest.slice(0, end).split("\n\n");
+    rest = rest.slice(end + 2);
+    for (const frame of frames) {
+      if (frame.includes("event: output.message.delta")) {
+        const delta = /"delta":"([^"]*)"/.exec(frame)?.[1] ?? "";
+        for (const [, at] of delta.matchAll(/<([\d.]+)>/g)) lags.push(now - Number(at));
+      } else if (frame.includes("event: turn.completed")) onCompleted();
+    }
+  };
+}
+
+const READERS = 1_000;
+const EVENTS_PER_SECOND = 100;
+const FAN_OUT_SECONDS = 5;
+/** Readers that look into the events; the others count bytes, or the readers would be what is measured. */
+const LOOKING = 20;
+
+async function fanOut(stage: Stage, { db }: BenchDatabase, server: Child): Promise<void> {
+  const [session = ""] = await newSessions(db, 1);
+  const hints = createHints({ db, log: silentLog });
+  await hints.start();
+  const lags: number[] = [];
+  let looked = 0;
+  let bytes = 0;
+  const readers: RawStream[] = [];
+  for (let n = 0; n < READERS; n += 1) {
+    const isLooking = n % (READERS / LOOKING) === 0;
+    const onText = (text: string) => {
+      bytes += text.length;
+      if (!isLooking) return;
+      for (const [, at] of text.matchAll(/"message":"at ([\d.]+)/g)) {
+        looked += 1;
+        lags.push(performance.now() - Number(at));
+      }
+    };
+    readers.push(await openRawStream(portOf(server), `/v1/sessions/${session}/sse`, onText));
+  }
+  const total = EVENTS_PER_SECOND * FAN_OUT_SECONDS;
+  const cpu = watchCpu({
+    "bench with readers": process.pid,
+    server: server.pid,
+    PostgreSQL: stage.postgres.pid,
+  });
+  const bytesBefore = bytes;
+  const start = performance.now();
+  for (let n = 0; n < total; n += 1) {
+    const due = start + (n * 1_000) / EVENTS_PER_SECOND;
+    const left = due - performance.now();
+    if (left > 0) await Bun.sleep(left);
+    await append(db, session);
+    hints.publish({ sessions: [session] });
+  }
+  await until("the lookers have seen everything", () => looked >= total * LOOKING, 30_000);
+  // The others' last bytes are on their way: the figure is taken when no more come.
+  let last = bytes;
+  do {
+    last = bytes;
+    await Bun.sleep(20);
+  } while (bytes !== last);
+  const seconds = (performance.now() - start) / 1000;
+  const cpuText = cpu.text();
+  for (const reader of readers) reader.close();
+  await hints.stop();
+  const perSecond = (total * READERS) / seconds;
+  stage.report.add({
+    what: `fan-out: ${count(READERS)} streams of one session, ${EVENTS_PER_SECOND} events/s`,
+    measured: `${count(perSecond)} events/s delivered, ${latencyText(lags)}`,
+    goal: "within 20 % of bare Elysia: ≥ 80,000 events/s, p50 ≤ 8.3 ms",
+    isMet: perSecond >= 80_000 && quantile(lags, 0.5) <= 8.3,
+    note: `${count(total)} events, each its own commit and hint, measured from before the commit; ${((bytes - bytesBefore) / 2 ** 20 / seconds).toFixed(0)} MiB/s; ${cpuText}`,
+  });
+}
+
+/** One event as the writer writes it, carrying the time. */
+async function append({ sql }: Db, session: string): Promise<void> {
+  await sql`
+    with grown as (
+      update sessions set last_sequence = last_sequence + 1 where id = ${session} returning last_sequence as n
+    )
+    insert into events (session_id, sequence, id, type, data)
+    select ${session}, n, 'event_' || substr(replace(gen_random_uuid()::text, '-', ''), 1, 22) || lpad(to_hex(n), 10, '0'), 'tool.progress',
+           jsonb_build_object('tool_call_id', 'call_1', 'tool_name', 'noop', 'message', ${`at ${performance.now().toFixed(2)}`}::text)
+      from grown`;
+}
+
+/** A fresh process, so that its memory is that of the streams. */
+async function idle(stage: Stage): Promise<void> {
+  const database = await stage.database();
+  const server = await startServer(stage, database);
+  const readers: RawStream[] = [];
+  try {
+    const open = async (sessions: readonly string[]) => {
+      for (let at = 0; at < sessions.length; at += 200) {
+        const opened = sessions
+          .slice(at, at + 200)
+          .map((id) => openRawStream(portOf(server), `/v1/sessions/${id}/sse`, () => {}));
+        readers.push(...(await Promise.all(opened)));
+      }
+      // Until its memory has settled: within half a second it has not grown.
+      for (
+        let before = -1, now = memoryOf(server.pid);
+        now !== null && now > before;
+        now = memoryOf(server.pid)
+      ) {
+        before = now;
+        await Bun.sleep(500);
+      }
+      return memoryOf(server.pid);
+    };
+    // What the first streams cost is code, not streams.
+    const empty = await open(await newSessions(database.db, 100));
+    for (const streams of [1_000, 10_000]) {
+      const start = performance.now();
+      const used = await open(await newSessions(database.db, 100 + streams - readers.length));
+      const each = empty === null || used === null ? null : (used - empty) / streams / 1024;
+      stage.report.add({
+        what: `${count(streams)} idle streams, each of its own session`,
+        measured: each === null ? "not measured" : `${ms(each)} KiB each`,
+        goal: "≤ 10 KiB each",
+        isMet: each === null ? null : each <= 10,
+        note:
+          each === null
+            ? "no /proc"
+            : `resident memory of the server's process, ${ms((used ?? 0) / 2 ** 20)} MiB in all; opened in ${((performance.now() - start) / 1000).toFixed(1)} s with settling; the goal of 20,000 needs more open files than this machine allows (20,000)`,
+      });
+    }
+  } finally {
+    for (const reader of readers) reader.close();
+    await server.stop();
+    await database.drop();
+  }
+}
