@@ -66,9 +66,13 @@ export interface CapabilityOptions {
   webFetch?: WebFetchOptions;
 }
 
+/** Lists of references whose tools are kept: turns come with few different ones, and schemas take long to make. */
+const RESOLVED_MAX = 256;
+
 export function createCapabilities(options: CapabilityOptions = {}): Capabilities {
   const all: readonly Capability[] = [currentTime, sessionFiles, webFetchCapability(options.webFetch ?? {})];
   const byId = new Map(all.map((capability) => [capability.id, capability]));
+  const resolved = new Map<string, ResolvedCapabilities>();
   return {
     list: () => all.map(toEntry),
     find(id) {
@@ -76,7 +80,15 @@ export function createCapabilities(options: CapabilityOptions = {}): Capabilitie
       return capability ? toEntry(capability) : null;
     },
     validate: (ref, config) => validate(byId, ref, config),
-    resolve: (refs) => resolve(byId, refs),
+    resolve(refs) {
+      const key = JSON.stringify(refs.map(({ ref, config }) => [ref, config]));
+      const known = resolved.get(key);
+      if (known) return known;
+      const fresh = resolve(byId, refs);
+      if (resolved.size >= RESOLVED_MAX) resolved.clear();
+      resolved.set(key, fresh);
+      return fresh;
+    },
   };
 }
 

@@ -7,6 +7,7 @@
  * the transactions that wrote the rows, and what comes meanwhile joins the next. Listeners of the same process
  * are told at once, without the database.
  */
+import { systemClock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import type { Service } from "../base/service.ts";
 import { type Db, openPool, type Sql } from "./pool.ts";
@@ -29,6 +30,8 @@ export interface Hints extends Service {
 }
 
 const CHANNEL = "everruns";
+/** Other processes hear of us at most once in this time; our own listeners hear at once. */
+const TICK_MS = 5;
 /** A notification's payload is limited to 8,000 bytes; an id with its quotes takes at most 50. */
 const IDS_PER_NOTIFICATION = 140;
 
@@ -57,6 +60,8 @@ export function createHints(deps: { db: Db; log: Log }): Hints {
       } catch (error) {
         deps.log.debug("hints could not be sent; the poll will find the rows", { error });
       }
+      // The first goes out at once; what comes within the tick after it goes together.
+      await systemClock.sleep(TICK_MS);
     }
   };
 

@@ -74,6 +74,9 @@ export function openPool(
     connection: {
       application_name: options.applicationName ?? "everruns",
       TimeZone: "UTC",
+      // The statements of the hot path are long and their arrays' lengths change nothing about the best plan. Left
+      // to itself PostgreSQL plans each execution anew: 2.8 ms of its CPU a turn instead of 0.9 (2026-11-22).
+      plan_cache_mode: "force_generic_plan",
       // A statement of ours takes milliseconds; one that takes a minute holds locks that others wait for.
       statement_timeout: options.statementTimeoutMs ?? 60_000,
     },
