@@ -1,9 +1,10 @@
 import { UserError } from "../base/errors.ts";
+import type { CapabilityEntry } from "../capabilities/registry.ts";
 import { CapabilityInfoWithUrls } from "../contract/capability.ts";
 import { limits } from "../contract/limits.ts";
 import { List, Type } from "../contract/schema.ts";
 import { type CapabilityUse, capabilityUse } from "../db/capability-use.ts";
-import type { ApiDeps, CapabilityEntry } from "./deps.ts";
+import type { ApiDeps } from "./deps.ts";
 import { PageQuery, page, present, reply, sliceOf, urlsOf } from "./respond.ts";
 import { defineRoute, type Route } from "./route.ts";
 

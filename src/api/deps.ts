@@ -1,5 +1,6 @@
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
+import type { Capabilities } from "../capabilities/registry.ts";
 import type { Hints } from "../db/hints.ts";
 import type { Db } from "../db/pool.ts";
 import type { Feed } from "./feed.ts";
@@ -25,27 +26,5 @@ export interface ApiDeps {
   isReady(): Promise<string | null>;
 }
 
-/** A capability as the API shows it. */
-export interface CapabilityEntry {
-  id: string;
-  name: string;
-  description: string;
-  category: string;
-  icon: string;
-  risk_level: "low" | "medium" | "high";
-  features: readonly string[];
-  dependencies: readonly string[];
-  /** JSON Schema of `config`; null when the capability takes none. */
-  config_schema: Record<string, unknown> | null;
-  /** What it adds to the system prompt without any configuration; null adds nothing. */
-  system_prompt: string | null;
-  tool_definitions: readonly Record<string, unknown>[];
-}
-
-/** The capabilities that this program has. */
-export interface CapabilityCatalog {
-  list(): readonly CapabilityEntry[];
-  find(id: string): CapabilityEntry | null;
-  /** null when `ref` exists and takes this configuration; otherwise what is wrong, in words for people. */
-  validate(ref: string, config: unknown): string | null;
-}
+/** The capabilities that this program has, as far as the API needs them: it runs none of their tools. */
+export type CapabilityCatalog = Pick<Capabilities, "list" | "find" | "validate">;
