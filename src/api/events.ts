@@ -19,7 +19,7 @@ import { EventsQuery, eventFilter, eventTypes, integer, StreamQuery, text } from
 import type { Feed } from "./feed.ts";
 import { operationOf } from "./operation.ts";
 import { pathId } from "./path-id.ts";
-import { streamEvents } from "./sse.ts";
+import { createFrameEncoder, streamEvents } from "./sse.ts";
 import type { StreamLimits } from "./stream-limits.ts";
 
 export interface EventsDeps {
@@ -39,6 +39,7 @@ const WINDOW_DEFAULT = 50;
 const WINDOW_MAX = 500;
 
 export function eventsRoutes(deps: EventsDeps) {
+  const frames = createFrameEncoder();
   return new Elysia()
     .get(
       "/sessions/:session_id/events",
@@ -87,7 +88,7 @@ export function eventsRoutes(deps: EventsDeps) {
         return streamEvents(
           deps.feed.subscribe(sessionId, cursor),
           query.get("deltas") === "plain" ? null : createAccumulator(deps.db, sessionId),
-          { ...filter, shutdown: deps.shutdown, clock: deps.clock, onClose: release },
+          { ...filter, frames, shutdown: deps.shutdown, clock: deps.clock, onClose: release },
         );
       },
       {

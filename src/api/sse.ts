@@ -20,6 +20,8 @@ export interface StreamOptions {
   /** Fires when the server goes down: the stream says so and closes. */
   shutdown: AbortSignal;
   clock: Clock;
+  /** One for all streams of a process: what many read is encoded once. */
+  frames: FrameEncoder;
   random?: () => number;
   onClose(): void;
 }
@@ -64,7 +66,7 @@ export function streamEvents(
       const shown = accumulator === null ? events : await accumulator.add(events);
       const text = shown
         .filter((event) => passes(event, options))
-        .map(frameOf)
+        .map(options.frames)
         .join("");
       if (text !== "") return text;
     }
@@ -117,6 +119,24 @@ function passes(event: Event, options: StreamOptions): boolean {
   return !options.exclude.includes(event.type);
 }
 
-function frameOf(event: Event): string {
-  return encodeSseFrame({ event: event.type, id: event.id, retry: RETRY_MS, data: JSON.stringify(event) });
+export type FrameEncoder = (event: Event) => string;
+
+/**
+ * Encodes an event as a frame, once for all readers: the feed hands the same object to each of them, and with a
+ * thousand readers encoding it for each took a whole processor. A frame is kept no longer than its event.
+ */
+export function createFrameEncoder(): FrameEncoder {
+  const frames = new WeakMap<Event, string>();
+  return (event) => {
+    const known = frames.get(event);
+    if (known !== undefined) return known;
+    const frame = encodeSseFrame({
+      event: event.type,
+      id: event.id,
+      retry: RETRY_MS,
+      data: JSON.stringify(event),
+    });
+    frames.set(event, frame);
+    return frame;
+  };
 }
