@@ -4,11 +4,11 @@ import { silentLog } from "../../src/base/log.ts";
 import { createHints } from "../../src/db/hints.ts";
 import { type Db, openDb } from "../../src/db/pool.ts";
 import { ms } from "./report.ts";
-import { ended, queueRuns } from "./rows.ts";
+import { ended, queueRuns, seedModel } from "./rows.ts";
 import { type Stage, until } from "./stage.ts";
 
 const RUNS = 200;
-const ANSWERS = 6;
+const ANSWERS = 4;
 /** Of the simulated model, before each answer. */
 const LATENCY_MS = 50;
 
@@ -29,7 +29,7 @@ export async function measureKill(stage: Stage): Promise<void> {
       isMet: seconds <= 1,
       note:
         `${ANSWERS} answers and ${ANSWERS - 1} tool calls a run, ${LATENCY_MS} ms before each answer; at the kill ${killed.settledAtKill} of ${RUNS * (2 * ANSWERS - 1)} steps were settled; ` +
-        `the first run was taken over after ${ms(killed.firstTakenMs)} ms, the last after ${ms(killed.lastTakenMs)} ms; ` +
+        `${killed.taken} runs were taken over, the first after ${ms(killed.firstTakenMs)} ms, the last after ${ms(killed.lastTakenMs)} ms; ` +
         `undisturbed, from the same point, one worker needs ${(undisturbed.afterKillMs / 1000).toFixed(2)} s`,
     });
     stage.report.add({
@@ -54,20 +54,30 @@ async function trial(stage: Stage, db: Db, hints: ReturnType<typeof createHints>
   // Stopped for a moment, so that the other one gets all the runs; it keeps its connections and its lock.
   survivor.signal("SIGSTOP");
   const victim = await startWorker();
+  const [model] = await db.sql`select from organizations where default_model_id is not null`;
+  if (!model) await seedModel(db);
   const before = await ended(db);
   const runs = await queueRuns(db, RUNS, script());
   hints.publish({ isQueued: true });
-  await until("every run has a settled step", async () => {
-    const rows = await db.sql<{ count: number }[]>`
-      select count(distinct run_id) as count from steps where run_id = any (${runs}::text[]) and status = 'settled'`;
-    return rows[0]?.count === RUNS;
+  await until("every run has its first answer and its first call settled", async () => {
+    const rows = await db.sql<{ runs: number }[]>`
+      select count(*) as runs from (
+        select from steps where run_id = any (${runs}::text[]) and status = 'settled' group by run_id having count(*) > 1
+      ) begun`;
+    return rows[0]?.runs === RUNS;
   });
   survivor.signal("SIGCONT");
   if (kills) await victim.stop("SIGKILL");
   const killedAt = performance.now();
-  const [clock] = await db.sql<{ now: Date }[]>`select clock_timestamp() as now`;
   const settled = await settledSteps(db, runs);
-  await until("all runs ended", async () => (await ended(db)) >= before + RUNS);
+  const takenMs: number[] = [];
+  await until("all runs ended", async () => {
+    const rows = await db.sql<{ taken: number }[]>`
+      select count(*) as taken from runs where id = any (${runs}::text[]) and attempt > 1`;
+    for (let n = takenMs.length; n < (rows[0]?.taken ?? 0); n += 1)
+      takenMs.push(performance.now() - killedAt);
+    return (await ended(db)) >= before + RUNS;
+  });
   const afterKillMs = performance.now() - killedAt;
   await Promise.all([survivor.stop(), victim.stop()]);
 
@@ -76,10 +86,6 @@ async function trial(stage: Stage, db: Db, hints: ReturnType<typeof createHints>
     select context ->> 'turn_id' || ' reason:' || (data ->> 'iteration') as key, count(*) as times from events
      where session_id in (select session_id from runs where id = any (${runs}::text[])) and type = 'output.message.started'
      group by 1`;
-  const taken = await db.sql<{ at: Date }[]>`
-    select min(e.ts) as at from events e join runs r on r.session_id = e.session_id
-     where r.id = any (${runs}::text[]) and r.attempt > 1 and e.ts > ${clock?.now ?? new Date()} group by r.id`;
-  const takenMs = taken.map(({ at }) => at.getTime() - (clock?.now.getTime() ?? 0));
   const [ok] = await db.sql<{ completed: number }[]>`
     select count(*) as completed from runs where id = any (${runs}::text[]) and state = 'completed'`;
   return {
@@ -91,8 +97,9 @@ async function trial(stage: Stage, db: Db, hints: ReturnType<typeof createHints>
       asked.filter(({ key, times }) => settled.has(key) && times > 1).length,
     startedAgain: asked.filter(({ key, times }) => !settled.has(key) && times > 1).length,
     lost: RUNS - (ok?.completed ?? 0),
-    firstTakenMs: takenMs.length === 0 ? 0 : Math.min(...takenMs),
-    lastTakenMs: takenMs.length === 0 ? 0 : Math.max(...takenMs),
+    taken: takenMs.length,
+    firstTakenMs: takenMs.at(0) ?? 0,
+    lastTakenMs: takenMs.at(-1) ?? 0,
   };
 }
 

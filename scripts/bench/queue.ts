@@ -11,7 +11,7 @@ import type { Ceiling } from "./pgbench.ts";
 import { count, latencyText, ms, quantile } from "./report.ts";
 import { newSessions, ORGANIZATION, queueRuns, seedModel, send } from "./rows.ts";
 import { type BenchDatabase, type Stage, until } from "./stage.ts";
-import { eachClaimed } from "./steps.ts";
+import { analyze, eachClaimed } from "./steps.ts";
 
 const SLOTS = 50;
 const NOOP_RUNS = 10_000;
@@ -43,6 +43,7 @@ async function drainNoops(stage: Stage, ceiling: Ceiling): Promise<void> {
       return runs / ((performance.now() - start) / 1000);
     };
     await drain(1_000, SLOTS);
+    await analyze(database);
     for (const slots of [SLOTS, 500]) {
       const cpu = watchCpu({ bench: process.pid, PostgreSQL: stage.postgres.pid });
       const perSecond = await drain(NOOP_RUNS, slots);
@@ -147,14 +148,14 @@ export async function measureFullTable(stage: Stage): Promise<void> {
   try {
     await queueRuns(database.db, CLAIMS * SLOTS * 2, "go");
     await claimTimes(database);
-    await database.db.sql.unsafe("vacuum analyze runs");
+    await analyze(database);
     const empty = await claimTimes(database);
     const start = performance.now();
     await fill(database);
     const fillSeconds = (performance.now() - start) / 1000;
     await queueRuns(database.db, CLAIMS * SLOTS * 2, "go");
     await claimTimes(database);
-    await database.db.sql.unsafe("vacuum analyze runs");
+    await analyze(database);
     const full = await claimTimes(database);
     const ratio = quantile(full, 0.5) / quantile(empty, 0.5);
     stage.report.add({

@@ -110,7 +110,11 @@ async function startChild(
     stdio: ["ignore", "pipe", "pipe"],
   });
   const stop = async (name: NodeJS.Signals = "SIGTERM") => {
-    if (child.exitCode === null && child.signalCode === null) child.kill(name);
+    if (child.exitCode === null && child.signalCode === null) {
+      child.kill(name);
+      // One that is stopped (SIGSTOP) would not hear it.
+      child.kill("SIGCONT");
+    }
     await child.exited;
   };
   closers.push(() => stop());

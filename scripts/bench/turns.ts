@@ -39,6 +39,7 @@ export async function measureTurns(stage: Stage): Promise<void> {
   try {
     const port = Number(server.found[1]);
     await turns(db, port, { clients: 1, turnsEach: 100 });
+    await db.sql.unsafe("vacuum analyze");
     const alone = await turns(db, port, { clients: 1, turnsEach: 300 });
     stage.report.add({
       what: "1 client",
