@@ -124,7 +124,8 @@ function resultsText(
 Written by \`./everruns bench\`; made again by it, never by hand. Load generator, servers and PostgreSQL share the
 cores of one machine, so every figure includes what it costs to ask for it. "Processors used" says which of them was
 busy: where the sum comes near the number of cores, the machine is the bound; where one process comes near 1.0, that
-process is; where neither, waiting is (a commit's disk sync, a round trip).
+process is; where neither, waiting is (a commit's disk sync, a round trip). "Anything else" was not the bench's: other programs,
+and what a hypervisor took away. Where it is high, the figure is too low.
 
 \`\`\`
 ${lines.join("\n")}

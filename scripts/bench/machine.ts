@@ -63,6 +63,7 @@ export interface CpuUse {
  */
 export function watchCpu(watched: Readonly<Record<string, number>>): CpuUse {
   const start = performance.now();
+  const busyBefore = busyTicks();
   const before = Object.fromEntries(Object.entries(watched).map(([name, pid]) => [name, ticksOf(pid)]));
   const of = (name: string) => {
     const seconds = (performance.now() - start) / 1000;
@@ -70,11 +71,31 @@ export function watchCpu(watched: Readonly<Record<string, number>>): CpuUse {
   };
   return {
     of,
-    text: () =>
-      `processors used: ${Object.keys(watched)
-        .map((name) => `${name} ${of(name).toFixed(2)}`)
-        .join(", ")}`,
+    text() {
+      const names = Object.keys(watched);
+      const seconds = (performance.now() - start) / 1000;
+      const busy = (busyTicks() - busyBefore) / TICKS / seconds;
+      const others = Math.max(0, busy - names.reduce((sum, name) => sum + of(name), 0));
+      const each = names.map((name) => `${name} ${of(name).toFixed(2)}`);
+      return `processors used: ${[...each, `anything else ${others.toFixed(2)}`].join(", ")}`;
+    },
   };
+}
+
+/** Ticks of all processors that were not idle, those that a hypervisor took away included; 0 without /proc. */
+function busyTicks(): number {
+  try {
+    const fields = readFileSync("/proc/stat", "utf8")
+      .split("\n")[0]
+      ?.trim()
+      .split(/\s+/)
+      .slice(1, 9)
+      .map(Number);
+    const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = fields ?? [];
+    return user + nice + system + irq + softirq + steal;
+  } catch {
+    return 0;
+  }
 }
 
 /** Ticks of a process, its living children and its ended ones; 0 where there is no /proc. */

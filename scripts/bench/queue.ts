@@ -116,7 +116,7 @@ async function startLatency(stage: Stage): Promise<void> {
     }
     await hints.stop();
     await engine.stop();
-    const note = `${LATENCY_RUNS} messages one at a time at random moments; two commits and a notification, each a round trip with a disk sync`;
+    const note = `${LATENCY_RUNS} messages one at a time at random moments; two commits, message and claim, each with its disk sync, and the notification between them`;
     stage.report.add({
       what: "from sending a message to the worker holding the run, idle worker",
       measured: latencyText(claimed),

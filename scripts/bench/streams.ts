@@ -225,7 +225,7 @@ async function idle(stage: Stage): Promise<void> {
         note:
           each === null
             ? "no /proc"
-            : `resident memory of the server's process, ${ms((used ?? 0) / 2 ** 20)} MiB in all; opened in ${((performance.now() - start) / 1000).toFixed(1)} s with settling; the goal of 20,000 needs more open files than this machine allows (20,000)`,
+            : `resident memory of the server's process, ${ms((used ?? 0) / 2 ** 20)} MiB in all; opened in ${((performance.now() - start) / 1000).toFixed(1)} s with settling; 20,000 are not tried, each side would need as many open files`,
       });
     }
   } finally {

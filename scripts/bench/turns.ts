@@ -46,7 +46,7 @@ export async function measureTurns(stage: Stage): Promise<void> {
       measured: latencyText(alone.latencies),
       goal: "p50 ≤ 8 ms, p99 ≤ 25 ms",
       isMet: quantile(alone.latencies, 0.5) <= 8 && quantile(alone.latencies, 0.99) <= 25,
-      note: `300 turns, a fresh session every ${TURNS_PER_SESSION}; four commits one after the other: message, announcement, first delta and answer`,
+      note: `300 turns, a fresh session every ${TURNS_PER_SESSION}; five commits one after the other: message, claim, announcement, first delta, answer`,
     });
     for (const { clients, seconds } of LOADS) await underLoad(stage, db, server, { port, clients, seconds });
     await countStatements(stage, db, port);
