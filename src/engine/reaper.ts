@@ -31,8 +31,9 @@ export function createReaper(deps: {
     suspects = new Set(missing);
     if (dead.length === 0) return;
     const freed = await buryWorkers(deps.db, dead);
+    if (freed === 0) return;
     deps.log.warn("workers are gone; their runs are taken over", { workers: dead, runs: freed });
-    if (freed > 0) deps.onFreed();
+    deps.onFreed();
   };
 
   return {

@@ -23,6 +23,8 @@ import { type DoneReason, nextStep } from "./turn.ts";
 /** What became of a claimed run. */
 export type RunOutcome = "completed" | "failed" | "rescheduled" | "handed_back" | "lost";
 
+/** How often a run whose write was refused under a lease that stands looks at what is stored, and goes on. */
+const REFUSALS_MAX = 3;
 /** How long a run waits for a database that is out of reach before it looks again. */
 const DATABASE_RETRY_MS = 250;
 
@@ -37,12 +39,18 @@ export async function driveRun(
   drain: AbortSignal,
 ): Promise<RunOutcome> {
   const log = deps.log.with({ run_id: run.id, session_id: run.session_id, attempt: run.attempt });
+  let refusals = 0;
   for (let isFresh = run.lease_epoch === 1; ; isFresh = false) {
     try {
       await deps.failpoint("claim:after");
       return await drive({ ...deps, log }, run, lease, drain, isFresh);
     } catch (error) {
       if (lease.signal.reason === "drained") return await handBack(deps, lease);
+      if (error instanceof LeaseLostError && !lease.signal.aborted && refusals < REFUSALS_MAX) {
+        refusals += 1;
+        // A write is refused also when its step is stored already, by ourselves. Then what is stored tells where we are.
+        if (await isLeaseHeld(deps.db, lease).catch(() => false)) continue;
+      }
       if (lease.signal.aborted || error instanceof LeaseLostError) {
         log.debug("the run belongs to someone else now", { reason: lease.signal.reason });
         return "lost";

@@ -84,3 +84,33 @@ describe("a tool call whose worker dies", () => {
     }
   });
 });
+
+test("a write that is refused because its step is stored already does not cost the lease: the run goes on", async () => {
+  const database = await testDatabase();
+  await seedModel(database.db);
+  const session = await newSession(database.db);
+  const script = JSON.stringify({ rate: 0, steps: [{ tool_calls: [{ name: "note" }] }, { text: "Done." }] });
+  const ran: string[] = [];
+  const tool = defineTool({
+    name: "note",
+    displayName: "Note",
+    description: "Notes.",
+    effect: "idempotent",
+    input: z.object({}),
+    async run(_input, { turnId, toolCallId }) {
+      ran.push(toolCallId);
+      // The answer to our own earlier write was lost: the step is stored, and we do not know it.
+      await database.db.sql`
+        insert into steps (run_id, name, kind, status, attempt, result, started_at, finished_at)
+        values (${turnId}, ${`tool:${toolCallId}`}, 'tool', 'settled', 1, '{"ok": true}', now(), now())`;
+      return "noted";
+    },
+  });
+  await send(database.db, session, `Note it.\n\`\`\`llmsim\n${script}\n\`\`\``);
+  const engine = await startEngine(database, { tools: [tool], leaseMs: 600_000 });
+  const events = await logOnce(database.db, session, isIdle);
+  expect(events.filter((event) => event.type === "turn.completed")).toHaveLength(1);
+  expect(ran).toHaveLength(1);
+  await engine.stop();
+  await database.drop();
+});
