@@ -2,7 +2,7 @@
  * The feed: from hints to subscribers.
  *
  * A hint wakes a session's feed, which reads the log once from its own cursor and hands the rows to every live
- * subscriber: one read a session and wake-up, however many watch it. A subscriber starts by catching up with
+ * subscriber: one read a session and wake-up, however many watch it, and the reads of many sessions go out together. A subscriber starts by catching up with
  * reads of its own; when it finds nothing newer and no hint came meanwhile, it joins the live ones. Who reads too
  * slowly loses its buffer, not its place: it goes back to catching up from the database. So memory is bounded,
  * and an event is missed by nobody: the cursor decides, the hint only hurries.
@@ -14,7 +14,8 @@ import type { Log } from "../base/log.ts";
 import type { Service } from "../base/service.ts";
 import type { Event } from "../contract/event.ts";
 import { limits } from "../contract/limits.ts";
-import { newestSequences, readEventsAfter } from "../db/events.ts";
+import { newestSequences } from "../db/events.ts";
+import { createGroupedReader } from "../db/grouped-reader.ts";
 import type { Hints } from "../db/hints.ts";
 import type { Db } from "../db/pool.ts";
 
@@ -59,6 +60,7 @@ interface SessionFeed {
 
 export function createFeed(deps: { db: Db; hints: Hints; log: Log; clock: Clock }): Feed {
   const feeds = new Map<string, SessionFeed>();
+  const reader = createGroupedReader(deps.db, limits.feedBatchEvents);
   const stopped = new AbortController();
   let unsubscribe: (() => void) | null = null;
   let polling: Promise<void> | null = null;
@@ -76,7 +78,7 @@ export function createFeed(deps: { db: Db; hints: Hints; log: Log; clock: Clock 
     try {
       while (hasLive(feed) && !stopped.signal.aborted) {
         const seen = feed.hints;
-        const events = await readEventsAfter(deps.db, feed.id, feed.cursor, limits.feedBatchEvents);
+        const events = await reader.read(feed.id, feed.cursor);
         const last = events.at(-1);
         if (last) {
           feed.cursor = Math.max(feed.cursor, last.sequence);
@@ -165,7 +167,7 @@ export function createFeed(deps: { db: Db; hints: Hints; log: Log; clock: Clock 
         const seen = feed.hints;
         // What the feed has read is visible to us: an empty answer means that the rest up to there is pruned.
         const visible = feed.cursor;
-        const events = await readEventsAfter(deps.db, sessionId, subscriber.cursor, limits.feedBatchEvents);
+        const events = await reader.read(sessionId, subscriber.cursor);
         subscriber.cursor = events.at(-1)?.sequence ?? Math.max(subscriber.cursor, visible);
         if (events.length === 0 && feed.hints === seen) joinLive(feed, subscriber);
         return events;

@@ -3,7 +3,8 @@ import { isId, sequenceOfEventId } from "../base/id.ts";
 import { DELTA_TYPES, type Event, type EventType } from "../contract/event.ts";
 import type { Db } from "./pool.ts";
 
-interface EventRow {
+/** A row of the log, as it is stored. */
+export interface EventRow {
   id: string;
   type: EventType;
   ts: Date;
