@@ -21,7 +21,8 @@ export interface Lease extends LeaseRef {
 export interface LeaseKeeper extends Service {
   /** @param claimedAtMs  monotonic time before the claim was sent */
   hold(run: ClaimedRun, claimedAtMs: number): Lease;
-  drop(runId: string): void;
+  /** Lets go of this claim; a later claim of the same run stays held. */
+  drop(lease: Lease): void;
   lose(runId: string, reason: LossReason): void;
   held(): LeaseRef[];
   /** Asks the database now which leases stand, instead of at the next heartbeat. Contract: never rejects. */
@@ -101,6 +102,8 @@ export function createLeaseKeeper(deps: { db: Db; clock: Clock; log: Log; leaseM
       await loops;
     },
     hold(run, claimedAtMs) {
+      // We may claim a run again that we lost and are still busy with: the older claim is over.
+      lose(run.id, "lost");
       const abort = new AbortController();
       const lease: Lease = {
         runId: run.id,
@@ -111,8 +114,8 @@ export function createLeaseKeeper(deps: { db: Db; clock: Clock; log: Log; leaseM
       held.set(run.id, { lease, abort, confirmedAtMs: claimedAtMs });
       return lease;
     },
-    drop: (runId) => {
-      held.delete(runId);
+    drop(lease) {
+      if (held.get(lease.runId)?.lease === lease) held.delete(lease.runId);
     },
     lose,
     held: () => [...held.values()].map((entry) => entry.lease),

@@ -13,7 +13,7 @@ import { openPool, type Sql } from "../db/pool.ts";
 import { type ClaimedRun, claimRuns } from "../db/runs.ts";
 import { heartbeatWorker, holdLivenessLock, registerWorker } from "../db/workers.ts";
 import { createJanitor } from "./janitor.ts";
-import { createLeaseKeeper, type LeaseKeeper } from "./lease.ts";
+import { createLeaseKeeper, type Lease, type LeaseKeeper } from "./lease.ts";
 import { createReaper } from "./reaper.ts";
 import { driveRun, type RunOutcome } from "./run.ts";
 import type { EngineDeps } from "./scope.ts";
@@ -41,7 +41,8 @@ export function createWorker(deps: EngineDeps & { hints: Hints }, options: Worke
   const log = deps.log.with({ worker_id: id });
   const leases: LeaseKeeper = createLeaseKeeper({ ...deps, log, leaseMs: options.leaseMs });
   const drain = new AbortController();
-  const running = new Map<string, Promise<void>>();
+  /** By claim, not by run: a run may be claimed again before its earlier claim has come to rest. */
+  const running = new Map<Lease, Promise<void>>();
   const tally = { completed: 0, failed: 0 };
   const lockKey = Math.floor(Math.random() * 0x7f_ff_ff_ff);
   const background: Promise<void>[] = [];
@@ -62,12 +63,12 @@ export function createWorker(deps: EngineDeps & { hints: Hints }, options: Worke
     const driven = driveRun({ ...deps, log }, run, lease, drain.signal)
       .then((outcome) => count(outcome))
       .finally(() => {
-        leases.drop(run.id);
-        running.delete(run.id);
+        leases.drop(lease);
+        running.delete(lease);
         // With slots to spare the last claim left nothing behind; only a full house has reason to look again.
         if (isFull) look();
       });
-    running.set(run.id, driven);
+    running.set(lease, driven);
   };
 
   const count = (outcome: RunOutcome) => {

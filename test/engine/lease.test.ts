@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { type ManualClock, manualClock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { Db } from "../../src/db/pool.ts";
-import { claimRuns } from "../../src/db/runs.ts";
+import { type ClaimedRun, claimRuns } from "../../src/db/runs.ts";
 import { createLeaseKeeper, type LeaseKeeper } from "../../src/engine/lease.ts";
 import { until } from "../support/live.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
@@ -109,9 +109,24 @@ describe("the leases of a worker", () => {
     }
   });
 
+  test("a later claim of the same run ends the earlier one, and outlives its letting go", async () => {
+    const { keeper, lease } = await holding();
+    const again = {
+      id: lease.runId,
+      session_id: lease.sessionId,
+      lease_epoch: lease.epoch + 1,
+    } as ClaimedRun;
+    const later = keeper.hold(again, 0);
+    expect(lease.signal.reason).toBe("lost");
+    keeper.drop(lease);
+    expect(keeper.held()).toEqual([later]);
+    keeper.drop(later);
+    expect(keeper.held()).toEqual([]);
+  });
+
   test("end silently when the run is done", async () => {
     const { clock, state, keeper, lease } = await holding();
-    keeper.drop(lease.runId);
+    keeper.drop(lease);
     await pass(clock, 2 * LEASE_MS);
     expect(lease.signal.aborted).toBe(false);
     expect(state.beats).toBe(0);
