@@ -28,7 +28,7 @@ export interface TestEngine {
 
 /** Starts one worker with connections of its own, as another process would have. */
 export async function startEngine(
-  database: TestDatabase,
+  database: Pick<TestDatabase, "address">,
   options: {
     failpoint?: ReachFailpoint;
     concurrency?: number;
