@@ -6,12 +6,14 @@ import { createStreamLimits } from "../src/api/stream-limits.ts";
 import { systemClock } from "../src/base/clock.ts";
 import { describeError, UserError } from "../src/base/errors.ts";
 import type { Sealer } from "../src/base/seal.ts";
+import type { Capability } from "../src/capabilities/capability.ts";
 import { createCapabilities } from "../src/capabilities/registry.ts";
 import type { Config } from "../src/config/config.ts";
 import { limits } from "../src/contract/limits.ts";
 import { createHints } from "../src/db/hints.ts";
 import type { Db } from "../src/db/pool.ts";
 import { defaultModel, seedProviders } from "../src/db/seed.ts";
+import { asRetryable } from "../src/db/sqlstate.ts";
 import type { CommandContext } from "./action.ts";
 import { startWorkers } from "./engine.ts";
 import { ensureSchema, openLog, openPlatform, openSealer, type Platform, readConfig } from "./platform.ts";
@@ -22,7 +24,12 @@ import { versionText } from "./version.ts";
 /** How long open requests may take when the server goes down. */
 const CLOSE_MS = 2_000;
 
-export async function serveCommand(flags: Record<string, unknown>, context: CommandContext): Promise<number> {
+/** @param more  capabilities beside those of the house */
+export async function serveCommand(
+  flags: Record<string, unknown>,
+  context: CommandContext,
+  more: readonly Capability[] = [],
+): Promise<number> {
   const config = readConfig(flags, context);
   const log = openLog(config, context);
   const platform = await openPlatform(config, log, context);
@@ -32,19 +39,29 @@ export async function serveCommand(flags: Record<string, unknown>, context: Comm
     if (key.isNew)
       log.info(`made the encryption key ${key.source}; keep a copy: stored keys open with it alone`);
     await seed(platform, sealer);
-    await serve(platform, sealer, context);
+    await serve(platform, sealer, context, more);
     return 0;
+  } catch (error) {
+    throw asRetryable(error);
   } finally {
     await platform.close();
   }
 }
 
-async function serve(platform: Platform, sealer: Sealer, context: CommandContext): Promise<void> {
+async function serve(
+  platform: Platform,
+  sealer: Sealer,
+  context: CommandContext,
+  more: readonly Capability[],
+): Promise<void> {
   const { config, db, log } = platform;
   const shutdown = new AbortController();
   const hints = createHints({ db, log });
   const feed = createFeed({ db, hints, log, clock: systemClock });
-  const capabilities = createCapabilities({ webFetch: { allowPrivateHosts: config.allowPrivateHosts } });
+  const capabilities = createCapabilities({
+    webFetch: { allowPrivateHosts: config.allowPrivateHosts },
+    more,
+  });
   const app = buildApp({
     db,
     log,

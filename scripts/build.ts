@@ -19,16 +19,18 @@ export interface BuildOptions {
   /** Path of the executable. */
   output: string;
   level: PackLevel;
+  /** The program, below the root; that of the product when absent. */
+  entry?: string;
 }
 
 /** @throws Error with what the bundler says */
-export async function build({ output, level }: BuildOptions): Promise<void> {
+export async function build({ output, level, entry = "cli/everruns.ts" }: BuildOptions): Promise<void> {
   await packPostgres(level);
   mkdirSync(dirname(output), { recursive: true });
   // Written beside and renamed: a running executable cannot be written to, and nobody starts half a file.
   const temporary = `${output}.${process.pid}.new`;
   const result = await Bun.build({
-    entrypoints: [join(ROOT, "cli/everruns.ts")],
+    entrypoints: [join(ROOT, entry)],
     compile: {
       outfile: temporary,
       // Otherwise the executable would obey a stranger's .env and bunfig.toml in whatever directory it is started.

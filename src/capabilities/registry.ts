@@ -64,13 +64,20 @@ export interface Capabilities {
 /** Everything that the operator decides about capabilities. */
 export interface CapabilityOptions {
   webFetch?: WebFetchOptions;
+  /** Capabilities beside those of the house, behind them in the list. */
+  more?: readonly Capability[];
 }
 
 /** Lists of references whose tools are kept: turns come with few different ones, and schemas take long to make. */
 const RESOLVED_MAX = 256;
 
 export function createCapabilities(options: CapabilityOptions = {}): Capabilities {
-  const all: readonly Capability[] = [currentTime, sessionFiles, webFetchCapability(options.webFetch ?? {})];
+  const all: readonly Capability[] = [
+    currentTime,
+    sessionFiles,
+    webFetchCapability(options.webFetch ?? {}),
+    ...(options.more ?? []),
+  ];
   const byId = new Map(all.map((capability) => [capability.id, capability]));
   const resolved = new Map<string, ResolvedCapabilities>();
   return {

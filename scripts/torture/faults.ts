@@ -1,0 +1,87 @@
+/** What is done to the processes and the database, at random. */
+import type { Stop, TortureDatabase } from "./database.ts";
+import type { Member, Members } from "./members.ts";
+import type { Random } from "./random.ts";
+
+export interface FaultCounts {
+  kills: number;
+  stops: number;
+  drains: number;
+  databaseRestarts: number;
+  cuts: number;
+}
+
+export const noFaults: FaultCounts = { kills: 0, stops: 0, drains: 0, databaseRestarts: 0, cuts: 0 };
+
+/** Of all faults, in parts of one; the rest is a SIGSTOP. */
+const PARTS = { kill: 0.4, drain: 0.15, cut: 0.15, database: 0.06 };
+const GAP_MS = { min: 100, max: 1_200 };
+const STOPS: readonly [Stop, ...Stop[]] = ["fast", "immediate", "kill -9"];
+
+/**
+ * One fault after the other, some of them at the same time, until `isOver`; resolves when every trouble has passed.
+ * @param leaseMs  a process that is put to sleep sleeps longer
+ */
+export async function disturb(
+  { members, database }: { members: Members; database: TortureDatabase },
+  random: Random,
+  options: { leaseMs: number; isOver(): boolean; counts: FaultCounts },
+): Promise<void> {
+  const { counts } = options;
+  const passing = new Set<Promise<void>>();
+  const begin = (trouble: Promise<void>) => {
+    passing.add(trouble);
+    void trouble.finally(() => passing.delete(trouble));
+  };
+  const free = (): Member | null => {
+    const candidates = members.all.filter((member) => member.isFree());
+    return candidates.length === 0 ? null : random.pick(candidates as [Member, ...Member[]]);
+  };
+  /** One of each kind first: the shortest of runs has all of them. */
+  const order = shuffled(["kill", "stop", "drain", "cut", "database"] as const, random);
+
+  while (!options.isOver()) {
+    await Bun.sleep(random.between(GAP_MS.min, GAP_MS.max));
+    const fault = order.pop() ?? drawn(random);
+    if (fault === "database") {
+      counts.databaseRestarts += 1;
+      const how = random.pick(STOPS);
+      database.stop(how);
+      await database.ready();
+      continue;
+    }
+    if (fault === "cut") {
+      if (database.cut(random) > 0) counts.cuts += 1;
+      continue;
+    }
+    const member = free();
+    if (member === null) continue;
+    if (fault === "kill") {
+      counts.kills += 1;
+      begin(member.kill(random.between(0, 1_500)));
+    } else if (fault === "drain") {
+      counts.drains += 1;
+      begin(member.drain());
+    } else {
+      counts.stops += 1;
+      begin(member.sleep(Math.round(options.leaseMs * (1.1 + random.next()))));
+    }
+  }
+  await Promise.all(passing);
+}
+
+function drawn(random: Random): "kill" | "stop" | "drain" | "cut" | "database" {
+  let left = random.next();
+  for (const [name, part] of Object.entries(PARTS) as [keyof typeof PARTS, number][]) {
+    if (left < part) return name;
+    left -= part;
+  }
+  return "stop";
+}
+
+function shuffled<T>(list: readonly T[], random: Random): T[] {
+  return list
+    .map((item) => ({ item, at: random.next() }))
+    .sort((a, b) => a.at - b.at)
+    .map(({ item }) => item);
+}
