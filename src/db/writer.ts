@@ -189,20 +189,21 @@ interface WrittenRow {
 }
 
 async function writeGroup({ sql }: Db, group: readonly Pending[]): Promise<Map<string, Written>> {
-  const columns = toColumns(group);
-  const { runs, steps, events } = columns;
+  const { runs, steps } = toColumns(group);
   const rows = await sql<WrittenRow[]>`
     with input as materialized (
       select * from unnest(
-        ${runs.id}::text[], ${runs.sessionId}::text[], ${runs.epoch}::int[], ${runs.offset}::int[],
-        ${runs.events}::int[], ${runs.steps}::int[], ${runs.touches}::int[], ${runs.iterations}::int[],
+        ${runs.id}::text[], ${runs.sessionId}::text[], ${runs.epoch}::int[], ${runs.events}::int[],
+        ${runs.eventHead}::text[], ${runs.eventTypes}::text[], ${runs.eventContexts}::text[],
+        ${runs.eventData}::text[],
+        ${runs.steps}::int[], ${runs.touches}::int[], ${runs.iterations}::int[],
         ${runs.inputTokens}::bigint[], ${runs.outputTokens}::bigint[], ${runs.cacheRead}::bigint[],
         ${runs.cacheCreation}::bigint[], ${runs.cost}::float8[], ${runs.firstTokenMs}::int[],
         ${runs.hasDeltas}::int[], ${runs.endState}::text[], ${runs.endEvents}::int[], ${runs.seenInput}::bigint[],
         ${runs.errorCode}::text[], ${runs.error}::text[], ${runs.finalMessageId}::text[], ${runs.preview}::text[]
-      ) as i(run_id, session_id, epoch, first_event, event_count, step_count, touches, iterations,
-             input_tokens, output_tokens, cache_read_tokens, cache_creation_tokens, cost_usd, first_token_ms,
-             has_deltas, end_state, end_event_count, seen_input, error_code, error, final_message_id, preview)
+      ) as i(run_id, session_id, epoch, event_count, event_head, event_types, event_contexts, event_data,
+             step_count, touches, iterations, input_tokens, output_tokens, cache_read_tokens,
+             cache_creation_tokens, cost_usd, first_token_ms, has_deltas, end_state, end_event_count, seen_input, error_code, error, final_message_id, preview)
     ), session as materialized (
       select id, last_sequence, last_input_sequence
         from sessions
@@ -229,7 +230,7 @@ async function writeGroup({ sql }: Db, group: readonly Pending[]): Promise<Map<s
           ${steps.effect}::text[], ${steps.status}::text[], ${steps.attempt}::int[], ${steps.result}::text[],
           ${steps.usage}::text[], ${steps.error}::text[], ${steps.durationMs}::int[]
         ) as s(run_id, name, kind, tool_name, effect, status, attempt, result, usage, error, duration_ms)
-        join held on held.run_id = s.run_id
+       where (s.run_id in (select held.run_id from held)) is true
       on conflict (run_id, name) do update
          set status = excluded.status, attempt = excluded.attempt, result = excluded.result,
              usage = excluded.usage, error = excluded.error, finished_at = excluded.finished_at
@@ -238,7 +239,8 @@ async function writeGroup({ sql }: Db, group: readonly Pending[]): Promise<Map<s
     ), written as materialized (
       select held.*, held.event_count + case when held.ends then held.end_event_count else 0 end as total
         from held
-       where held.step_count = (select count(*) from stored where stored.run_id = held.run_id)
+       where held.step_count = 0
+          or (held.run_id, held.step_count) in (select stored.run_id, count(*) from stored group by stored.run_id)
     ), advanced as (
       update sessions s
          set last_sequence = s.last_sequence + w.total,
@@ -272,12 +274,12 @@ async function writeGroup({ sql }: Db, group: readonly Pending[]): Promise<Map<s
         from written w where r.id = w.run_id and w.touches = 1
     ), logged as (
       insert into events (session_id, sequence, id, type, context, data)
-      select w.session_id, w.last_sequence + k,
-             (${events.head}::text[])[w.first_event + k] || lpad(to_hex(w.last_sequence + k), 10, '0'),
-             (${events.type}::text[])[w.first_event + k],
-             ((${events.context}::text[])[w.first_event + k])::jsonb,
-             ((${events.data}::text[])[w.first_event + k])::jsonb
-        from written w, lateral generate_series(1, w.total) k
+      select w.session_id, w.last_sequence + e.k, w.event_head || lpad(to_hex(w.last_sequence + e.k), 10, '0'),
+             e.type, e.context::jsonb, e.data::jsonb
+        from written w,
+             lateral unnest(string_to_array(w.event_types, E'\\n'), string_to_array(w.event_contexts, E'\\n'),
+                            string_to_array(w.event_data, E'\\n')) with ordinality as e(type, context, data, k)
+       where e.k <= w.total
     )
     select run_id, ends as is_ended, last_sequence + total as last_sequence, last_input_sequence from written`;
   return new Map(
@@ -292,16 +294,20 @@ async function writeGroup({ sql }: Db, group: readonly Pending[]): Promise<Map<s
   );
 }
 
-/** Rows to columns: unnest of parallel arrays is the fastest way in (nested jsonb cost a fifth of the speed). */
+/**
+ * Rows to columns: unnest of parallel arrays is the fastest way in (nested jsonb cost a fifth of the speed). The
+ * events of a run are one text, a line each, because JSON text has no line break of its own: an element of a text
+ * array is found by walking over all before it, so that picking events one by one took time with the square of the
+ * group. For the same reason the statement joins no two lists of unknown length: the planner takes them for short
+ * and loops; `in (select …)` that it cannot turn into a join is looked up in a hash table.
+ */
 function toColumns(group: readonly Pending[]) {
-  const eventList: NewEvent[] = [];
+  const lists = group.map(({ write }) => [...write.events, ...(write.ending?.events ?? [])]);
   const stepList: { runId: string; step: StepWrite }[] = [];
-  const offsets: number[] = [];
   for (const { lease, write } of group) {
-    offsets.push(eventList.length);
-    eventList.push(...write.events, ...(write.ending?.events ?? []));
     for (const step of write.steps ?? []) stepList.push({ runId: lease.runId, step });
   }
+  const lines = (pick: (event: NewEvent) => string) => lists.map((list) => list.map(pick).join("\n"));
   const each = <T>(pick: (pending: Pending) => T) => group.map(pick);
   const eachStep = <T>(pick: (step: StepWrite) => T) => stepList.map(({ step }) => pick(step));
   return {
@@ -309,8 +315,12 @@ function toColumns(group: readonly Pending[]) {
       id: each((p) => p.lease.runId),
       sessionId: each((p) => p.lease.sessionId),
       epoch: each((p) => p.lease.epoch),
-      offset: offsets,
       events: each((p) => p.write.events.length),
+      // One for the whole write: the sequence at its end tells its events apart.
+      eventHead: group.map(() => newEventIdHead()),
+      eventTypes: lines((event) => event.type),
+      eventContexts: lines((event) => toJsonText(event.context ?? {})),
+      eventData: lines((event) => toJsonText(event.data)),
       steps: each((p) => p.write.steps?.length ?? 0),
       touches: each((p) => (touchesRun(p.write) ? 1 : 0)),
       iterations: each((p) => p.write.iterations ?? 0),
@@ -341,12 +351,6 @@ function toColumns(group: readonly Pending[]) {
       usage: eachStep((s) => (s.usage === null ? null : toJsonText(s.usage))),
       error: eachStep((s) => orNull(s.error)),
       durationMs: eachStep((s) => Math.round(s.durationMs)),
-    },
-    events: {
-      head: eventList.map(() => newEventIdHead()),
-      type: eventList.map((event) => event.type),
-      context: eventList.map((event) => toJsonText(event.context ?? {})),
-      data: eventList.map((event) => toJsonText(event.data)),
     },
   };
 }
