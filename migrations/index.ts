@@ -5,6 +5,7 @@ import providersModels from "./0003_providers_models.sql" with { type: "text" };
 import sessionsEvents from "./0004_sessions_events.sql" with { type: "text" };
 import runsStepsWorkers from "./0005_runs_steps_workers.sql" with { type: "text" };
 import files from "./0006_files.sql" with { type: "text" };
+import waits from "./0007_waits.sql" with { type: "text" };
 
 export interface Migration {
   version: number;
@@ -19,4 +20,5 @@ export const migrations: readonly Migration[] = [
   { version: 4, name: "0004_sessions_events", sql: sessionsEvents },
   { version: 5, name: "0005_runs_steps_workers", sql: runsStepsWorkers },
   { version: 6, name: "0006_files", sql: files },
+  { version: 7, name: "0007_waits", sql: waits },
 ];

@@ -16,6 +16,7 @@
 import { Elysia } from "elysia";
 import { UserError } from "../base/errors.ts";
 import { agentRoutes } from "./agents.ts";
+import { approvalRoutes } from "./approvals.ts";
 import { capabilityRoutes } from "./capabilities.ts";
 import type { ApiDeps } from "./deps.ts";
 import { eventsRoutes } from "./events.ts";
@@ -29,6 +30,7 @@ import { providerRoutes } from "./providers.ts";
 import { mountRoutes } from "./route.ts";
 import { runRoutes } from "./runs.ts";
 import { sessionRoutes } from "./sessions.ts";
+import { toolResultRoutes } from "./tool-results.ts";
 
 /** Where the versioned routes stand. */
 const PREFIXES = ["/v1", "/api/v1"] as const;
@@ -89,6 +91,8 @@ export function buildApp(deps: ApiDeps) {
         .use(mountRoutes(agentRoutes(deps), deps))
         .use(mountRoutes(sessionRoutes(deps), deps))
         .use(messagesRoutes(deps))
+        .use(mountRoutes(toolResultRoutes(deps), deps))
+        .use(mountRoutes(approvalRoutes(deps), deps))
         .use(eventsRoutes(deps))
         .use(mountRoutes(runRoutes(deps), deps))
         .use(mountRoutes(harnessRoutes(deps), deps))

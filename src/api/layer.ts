@@ -87,9 +87,12 @@ function readCapabilities(
 function readTools(input: readonly ToolDefinition[]): ToolDefinition[] {
   const tools = input.filter((tool) => tool.type === "client_side");
   const names = new Set<string>();
-  for (const { name } of tools) {
+  for (const { name, parameters } of tools) {
     if (names.has(name)) throw new UserError("invalid_request", `tools: there are two of the name ${name}`);
     names.add(name);
+    if (typeof parameters !== "object" || parameters === null || Array.isArray(parameters)) {
+      throw new UserError("invalid_request", `tools: parameters of ${name} must be a JSON Schema object`);
+    }
   }
   return tools;
 }

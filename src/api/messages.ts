@@ -91,7 +91,7 @@ function createMessage(deps: MessagesDeps): Route {
         );
       }
       if (accepted.outcome !== "duplicate") {
-        deps.hints.publish({ sessions: [sessionId], isQueued: accepted.outcome === "started" });
+        deps.hints.publish({ sessions: [sessionId], isQueued: accepted.outcome !== "steered" });
       }
       const stored =
         accepted.outcome === "duplicate"

@@ -5,6 +5,14 @@
 import type { z } from "zod";
 import type { Tool } from "./tool.ts";
 
+/** Which calls wait for a person, and how long. */
+export interface ApprovalPolicy {
+  /** How long a call waits for a decision, in milliseconds. */
+  timeoutMs: number;
+  /** Why a person must allow calls of this tool; null when they run by themselves. */
+  reasonFor(tool: Tool): string | null;
+}
+
 export interface Capability {
   /** The name that agents refer to: `web_fetch`. */
   id: string;
@@ -22,6 +30,8 @@ export interface Capability {
   prompt(config: unknown): string | null;
   /** The tools under this configuration. */
   tools(config: unknown): readonly Tool[];
+  /** Which calls, of all tools of the turn, wait for a person; null has no say. */
+  approval(config: unknown): ApprovalPolicy | null;
 }
 
 /** Ties `prompt` and `tools` to the configuration's type. A capability without `config` gets undefined. */
@@ -37,6 +47,7 @@ export function defineCapability<S extends z.ZodType = z.ZodUndefined>(definitio
   config?: S;
   prompt?(config: z.output<S>): string | null;
   tools(config: z.output<S>): readonly Tool[];
+  approval?(config: z.output<S>): ApprovalPolicy | null;
 }): Capability {
   const parse = (config: unknown): z.output<S> =>
     (definition.config ? definition.config.parse(config ?? {}) : undefined) as z.output<S>;
@@ -52,5 +63,6 @@ export function defineCapability<S extends z.ZodType = z.ZodUndefined>(definitio
     config: definition.config ?? null,
     prompt: (config) => definition.prompt?.(parse(config)) ?? null,
     tools: (config) => definition.tools(parse(config)),
+    approval: (config) => definition.approval?.(parse(config)) ?? null,
   };
 }

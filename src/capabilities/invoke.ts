@@ -7,11 +7,14 @@
 import { z } from "zod";
 import { LeaseLostError, RetryableError, TerminalError, UserError } from "../base/errors.ts";
 import { findJsonFault } from "../base/json.ts";
-import { type Tool, type ToolContext, ToolError } from "./tool.ts";
+import { isToolWait, type Tool, type ToolContext, ToolError, type ToolWait } from "./tool.ts";
 
 export type Invoked =
-  /** `content` is what the model reads; `truncated` says that some of it was left out. */
-  | { ok: true; content: string; truncated: boolean }
+  /**
+   * `content` is what the model reads; `truncated` says that some of it was left out. With `wait` there is no result
+   * yet: it comes from outside, later.
+   */
+  | { ok: true; content: string; truncated: boolean; wait?: ToolWait }
   | {
       ok: false;
       status: "error" | "timeout" | "cancelled";
@@ -51,6 +54,7 @@ export async function invokeTool(
     const { signal } = end;
     const progress = (message: string) => context.progress(clean(message));
     const answer = await orAborted(signal, tool.run(input.value as never, { ...context, signal, progress }));
+    if (isToolWait(answer)) return { ok: true, content: "", truncated: false, wait: answer };
     const { text, isCut } = cut(asText(answer), limits);
     return { ok: true, content: text, truncated: isCut };
   } catch (error) {
@@ -85,9 +89,21 @@ function failure(tool: Tool, error: unknown, limits: InvokeLimits): Invoked {
   };
 }
 
-type Parsed = { ok: true; value: unknown } | { ok: false; complaint: string };
+/** An answer as the model reads it: text as it is, anything else as JSON, cut at the cap. */
+export function resultText(answer: unknown, limits: Pick<InvokeLimits, "outputBytesMax">): string {
+  return cut(asText(answer), limits).text;
+}
 
-function parseArguments(tool: Tool, json: string): Parsed {
+/** null when a call of this tool could run with these arguments; otherwise what is wrong, for the model. */
+export function argumentsComplaint(tool: Tool, argumentsJson: string): string | null {
+  const parsed = parseArguments(tool, argumentsJson);
+  return parsed.ok ? null : parsed.complaint;
+}
+
+type Parsed<T = unknown> = { ok: true; value: T } | { ok: false; complaint: string };
+
+/** The text of a call's arguments as the object that it should be. */
+export function readArguments(toolName: string, json: string): Parsed<Record<string, unknown>> {
   let value: unknown;
   try {
     value = json.trim() === "" ? {} : JSON.parse(json);
@@ -96,12 +112,19 @@ function parseArguments(tool: Tool, json: string): Parsed {
     const place = fault
       ? `line ${fault.line}, column ${fault.column}: ${fault.message}\n  ${fault.excerpt}`
       : "nested too deeply";
-    return rewrite(tool, `The arguments of ${tool.name} are not valid JSON. ${place}`);
+    return rewrite(toolName, `The arguments of ${toolName} are not valid JSON. ${place}`);
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     const found = value === null ? "null" : Array.isArray(value) ? "an array" : `a ${typeof value}`;
-    return rewrite(tool, `The arguments of ${tool.name} must be one JSON object, found ${found}.`);
+    return rewrite(toolName, `The arguments of ${toolName} must be one JSON object, found ${found}.`);
   }
+  return { ok: true, value: value as Record<string, unknown> };
+}
+
+function parseArguments(tool: Tool, json: string): Parsed {
+  const read = readArguments(tool.name, json);
+  if (!read.ok) return read;
+  const { value } = read;
   const parsed = tool.input.safeParse(value);
   if (parsed.success) return { ok: true, value: parsed.data };
   // Some models write null for a parameter that they mean to leave out.
@@ -109,13 +132,13 @@ function parseArguments(tool: Tool, json: string): Parsed {
     Object.fromEntries(Object.entries(value).filter(([, member]) => member !== null)),
   );
   if (withoutNulls.success) return { ok: true, value: withoutNulls.data };
-  return rewrite(tool, `The arguments of ${tool.name} do not fit.\n${z.prettifyError(parsed.error)}`);
+  return rewrite(tool.name, `The arguments of ${tool.name} do not fit.\n${z.prettifyError(parsed.error)}`);
 }
 
-function rewrite(tool: Tool, complaint: string): Parsed {
+function rewrite(toolName: string, complaint: string): { ok: false; complaint: string } {
   return {
     ok: false,
-    complaint: `${complaint}\nThe tool did not run. Write the call to ${tool.name} again with corrected arguments.`,
+    complaint: `${complaint}\nThe tool did not run. Write the call to ${toolName} again with corrected arguments.`,
   };
 }
 
@@ -135,7 +158,10 @@ function asText(answer: unknown): string {
 }
 
 /** Cuts at a character, and says how much is missing. */
-function cut(raw: string, { outputBytesMax }: InvokeLimits): { text: string; isCut: boolean } {
+function cut(
+  raw: string,
+  { outputBytesMax }: Pick<InvokeLimits, "outputBytesMax">,
+): { text: string; isCut: boolean } {
   const text = clean(raw);
   const bytes = Buffer.from(text, "utf8");
   if (bytes.length <= outputBytesMax) return { text, isCut: false };

@@ -2,10 +2,12 @@
  * The list of capabilities, and what an agent's references to them amount to: one prompt and a list of tools.
  */
 import { z } from "zod";
-import type { Capability } from "./capability.ts";
+import type { ApprovalPolicy, Capability } from "./capability.ts";
 import { currentTime } from "./current-time.ts";
 import { sessionFiles } from "./session-files.ts";
+import { timer } from "./timer.ts";
 import type { Tool } from "./tool.ts";
+import { toolApproval } from "./tool-approval.ts";
 import { type WebFetchOptions, webFetchCapability } from "./web-fetch.ts";
 
 /** `{ref, config}` as agents, harnesses and sessions carry it. */
@@ -24,6 +26,8 @@ export interface ResolvedCapabilities {
   /** The prompt texts in order, parted by an empty line; empty when there are none. */
   prompt: string;
   tools: ResolvedTool[];
+  /** Which calls wait for a person; null: none. */
+  approval: ApprovalPolicy | null;
   /** References that name nothing here. A stored agent may outlive a capability; its other ones still work. */
   unknown: string[];
 }
@@ -74,8 +78,10 @@ const RESOLVED_MAX = 256;
 export function createCapabilities(options: CapabilityOptions = {}): Capabilities {
   const all: readonly Capability[] = [
     currentTime,
+    timer,
     sessionFiles,
     webFetchCapability(options.webFetch ?? {}),
+    toolApproval,
     ...(options.more ?? []),
   ];
   const byId = new Map(all.map((capability) => [capability.id, capability]));
@@ -123,17 +129,19 @@ function resolve(
 
   const prompts: string[] = [];
   const tools = new Map<string, ResolvedTool>();
+  let approval: ApprovalPolicy | null = null;
   for (const capability of ordered.values()) {
     const config = fittingConfig(capability, configs.get(capability.id));
     const prompt = capability.prompt(config);
     if (prompt) prompts.push(prompt.trim());
+    approval = capability.approval(config) ?? approval;
     for (const tool of capability.tools(config)) {
       // Two tools of one name: the first stands, as the model can call only one of them.
       if (tools.has(tool.name)) continue;
       tools.set(tool.name, { tool, capabilityId: capability.id, capabilityName: capability.name });
     }
   }
-  return { prompt: prompts.join("\n\n"), tools: [...tools.values()], unknown: [...unknown] };
+  return { prompt: prompts.join("\n\n"), tools: [...tools.values()], approval, unknown: [...unknown] };
 }
 
 function fittingConfig(capability: Capability, config: unknown): unknown {

@@ -39,6 +39,27 @@ export interface ToolContext {
   fileWritten(change: { path: string; operation: string; sizeBytes: number; created: boolean }): void;
 }
 
+/**
+ * What a tool answers instead of a result when the result is not there yet: the run gives its worker back and the
+ * call is settled from outside. A call may be made again before it is settled, so such a tool is pure or idempotent.
+ */
+export interface ToolWait {
+  readonly [WAIT]: true;
+  kind: "timer" | "subagent";
+  /** When the wait is over at the latest; null has no end. */
+  seconds: number | null;
+}
+
+const WAIT = Symbol("wait");
+
+export function waitFor(wait: { kind: ToolWait["kind"]; seconds: number | null }): ToolWait {
+  return { [WAIT]: true, ...wait };
+}
+
+export function isToolWait(answer: unknown): answer is ToolWait {
+  return typeof answer === "object" && answer !== null && WAIT in answer;
+}
+
 export interface Tool {
   name: string;
   displayName: string;
@@ -47,9 +68,15 @@ export interface Tool {
   input: z.ZodType;
   /** The input as JSON Schema for the model; made once, it takes longer than a statement. */
   parameters(): Record<string, unknown>;
-  /** Runs with parsed input. The answer is what the model reads: text, or a value shown as JSON. */
+  /** Runs with parsed input. The answer is what the model reads (text, or a value shown as JSON), or `waitFor(…)`. */
   run(input: never, context: ToolContext): Promise<unknown>;
-  hints?: { readonly?: boolean; destructive?: boolean; idempotent?: boolean; open_world?: boolean };
+  hints?: {
+    readonly?: boolean;
+    destructive?: boolean;
+    idempotent?: boolean;
+    open_world?: boolean;
+    long_running?: boolean;
+  };
 }
 
 /** Ties the type of `run`'s input to the schema, then forgets it: a list of tools has one type. */

@@ -12,9 +12,10 @@
 import { assertNever } from "../base/assert.ts";
 import type { Event, EventOf } from "../contract/event.ts";
 import { isEventType } from "../contract/event.ts";
-import type { ContentPart, Message } from "../contract/message.ts";
+import type { Message } from "../contract/message.ts";
 import { textOf } from "../contract/message.ts";
 import { addUsage, NO_USAGE, type TokenUsage } from "../contract/usage.ts";
+import { outputOf } from "./tool-output.ts";
 
 interface EntryBase {
   /** Id of the event that opened the entry; unique in the transcript and stable. */
@@ -45,8 +46,11 @@ export interface ToolEntry extends EntryBase {
   callId: string;
   name: string;
   arguments: unknown;
-  /** `pending`: asked for by the model, not begun. `interrupted`: its turn ended before it did. */
-  status: "pending" | "running" | "success" | "error" | "timeout" | "cancelled" | "interrupted";
+  /**
+   * `pending`: asked for by the model, not begun. `waiting`: somebody outside must answer or allow it. `interrupted`:
+   * its turn ended before it did.
+   */
+  status: "pending" | "running" | "waiting" | "success" | "error" | "timeout" | "cancelled" | "interrupted";
   /** What the running tool said last; empty when nothing. */
   progress: string;
   output: string;
@@ -192,9 +196,13 @@ function apply(draft: Draft, event: Event): void {
       return completeAnswer(draft, event);
     case "tool.started":
       return beginTool(draft, event);
+    case "tool.call_requested":
+      return awaitTools(draft, event);
     case "tool.progress":
-      return changeTool(draft, turnOf(event), event.data.tool_call_id, () => ({
+      return changeTool(draft, turnOf(event), event.data.tool_call_id, ({ status }) => ({
         progress: event.data.message,
+        // A call that waited and now has something to say was allowed, and runs.
+        status: status === "waiting" ? "running" : status,
       }));
     case "tool.completed":
       return completeTool(draft, event);
@@ -413,6 +421,15 @@ function beginTool(draft: Draft, event: EventOf<"tool.started">): void {
   changeTool(draft, turnId, call.id, () => ({ status: "running", startedAt: event.ts, progress: "" }));
 }
 
+/** An approval is asked for by a call of its own, `tool_approval_<call id>`: what waits is the call that it is about. */
+function awaitTools(draft: Draft, event: EventOf<"tool.call_requested">): void {
+  for (const call of event.data.tool_calls) {
+    const callId = call.id.replace(/^tool_approval_/, "");
+    const progress = callId === call.id ? "waits for the client" : "waits for approval";
+    changeTool(draft, turnOf(event), callId, () => ({ status: "waiting", progress }));
+  }
+}
+
 function completeTool(draft: Draft, event: EventOf<"tool.completed">): void {
   const { tool_call_id: callId, tool_name: name, status, result, error, duration_ms } = event.data;
   const turnId = turnOf(event);
@@ -426,15 +443,4 @@ function completeTool(draft: Draft, event: EventOf<"tool.completed">): void {
     durationMs: duration_ms ?? null,
     isSettled: true,
   }));
-}
-
-/** The readable part of a tool's result: its text, or what else it holds as JSON. */
-function outputOf(parts: readonly ContentPart[]): string {
-  return parts
-    .map((part) => {
-      if (part.type === "text") return part.text;
-      if (part.type === "image" || part.type === "image_file") return "[image]";
-      return JSON.stringify(part);
-    })
-    .join("\n");
 }

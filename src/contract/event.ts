@@ -242,6 +242,15 @@ export const events = {
       display_name: Type.Optional(Type.String()),
     }),
   ),
+  toolCallRequested: define(
+    "tool.call_requested",
+    "Calls that somebody outside must answer: client-side tools, or `approve_tool_call` for an approval.",
+    Type.Object({
+      tool_calls: Type.Array(ToolCall),
+      tool_summaries: Type.Optional(Type.Array(ToolCallSummary)),
+      headline: Type.Optional(Type.String()),
+    }),
+  ),
   toolCompleted: define(
     "tool.completed",
     "A tool call has its result.",

@@ -39,6 +39,11 @@ export const limits = {
   /** Tool results are cut before they are stored. */
   toolResultBytesMax: 64 * 1024,
   toolTimeoutMs: 300_000,
+  /** How long a call of a client-side tool waits for its result. */
+  clientToolTimeoutMs: 300_000,
+  /** Decisions of one request. */
+  approvalsPerRequestMax: 64,
+  approvalCommentCharsMax: 4_000,
   /** Tool calls that one answer may make. */
   toolCallsPerAnswerMax: 128,
   iterationsDefault: 500,

@@ -108,7 +108,7 @@ export const CreateMessageResponse = Type.Intersect([
     session_id: Id("session"),
     sequence: Type.Integer(),
     turn_id: Id("turn"),
-    delivery: OneOf(["started", "steered", "duplicate"]),
+    delivery: OneOf(["started", "steered", "resumed", "duplicate"]),
   }),
 ]);
 export type CreateMessageResponse = Static<typeof CreateMessageResponse>;

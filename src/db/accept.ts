@@ -9,8 +9,10 @@
 import { newEventIdHead, newId } from "../base/id.ts";
 import { toJsonText, wellFormed } from "../base/json.ts";
 import type { Controls, Message } from "../contract/message.ts";
-import type { Db } from "./pool.ts";
+import type { Db, Sql, TransactionSql } from "./pool.ts";
 import { asRetryable, isUniqueViolation } from "./sqlstate.ts";
+import { transaction } from "./tx.ts";
+import { cancelWaits } from "./waits.ts";
 
 export interface AcceptInput {
   organizationId: string;
@@ -29,12 +31,19 @@ export interface AcceptInput {
 export type Accepted =
   | { outcome: "not_found" }
   | { outcome: "busy"; turnId: string }
-  | { outcome: "started" | "steered" | "duplicate"; turnId: string; messageId: string; sequence: number };
+  /** resumed: the turn waited for somebody; its pending calls were cancelled, and it goes on with the message. */
+  | {
+      outcome: "started" | "steered" | "resumed" | "duplicate";
+      turnId: string;
+      messageId: string;
+      sequence: number;
+    };
 
 interface AcceptRow {
   is_duplicate: boolean;
   is_accepted: boolean;
   starts: boolean;
+  is_parked: boolean;
   turn_id: string;
   message_id: string;
   sequence: number;
@@ -43,15 +52,40 @@ interface AcceptRow {
 /** @throws RetryableError the database could not be reached: the message may or may not have been accepted */
 export async function acceptMessage(db: Db, input: AcceptInput): Promise<Accepted> {
   try {
-    return await acceptOnce(db, input);
+    return await acceptAnywhere(db, input);
   } catch (error) {
     // Two sends of one client_message_id met: the other has committed now, so the next look finds it.
-    if (input.clientMessageId !== null && isUniqueViolation(error)) return await acceptOnce(db, input);
+    if (input.clientMessageId !== null && isUniqueViolation(error)) return await acceptAnywhere(db, input);
     throw asRetryable(error);
   }
 }
 
-async function acceptOnce({ sql }: Db, input: AcceptInput): Promise<Accepted> {
+async function acceptAnywhere(db: Db, input: AcceptInput): Promise<Accepted> {
+  return (await acceptOnce(db.sql, input, { isParkedTaken: false })) ?? (await acceptParked(db, input));
+}
+
+/**
+ * For a session whose run is parked. What the run waits for stands in rows of its own, which the statement that waited
+ * for the session's lock may not see: a second one, under the same lock, does.
+ */
+function acceptParked(db: Db, input: AcceptInput): Promise<Accepted> {
+  const { organizationId, sessionId } = input;
+  return transaction(db, async (sql) => {
+    await sql`select from sessions where id = ${sessionId} and organization_id = ${organizationId} for no key update`;
+    const accepted = await acceptOnce(sql, input, { isParkedTaken: true });
+    if (accepted === null) throw new Error(`${sessionId}: a parked run was not taken`);
+    if (accepted.outcome !== "steered") return accepted;
+    const woken = await cancelWaits(sql, { organizationId, sessionId });
+    return woken === null ? accepted : { ...accepted, outcome: "resumed" };
+  });
+}
+
+/** @returns null when the session's run is parked, or may be, and `isParkedTaken` is false: nothing was written */
+async function acceptOnce(
+  sql: Sql | TransactionSql,
+  input: AcceptInput,
+  { isParkedTaken }: { isParkedTaken: boolean },
+): Promise<Accepted | null> {
   const turnId = newId("turn");
   const rows = await sql<AcceptRow[]>`
     with session as materialized (
@@ -59,6 +93,13 @@ async function acceptOnce({ sql }: Db, input: AcceptInput): Promise<Accepted> {
         from sessions
        where id = ${input.sessionId} and organization_id = ${input.organizationId} and deleted_at is null
          for no key update
+    ), active as materialized (
+      select r.state from session join runs r on r.id = session.active_run_id for no key update of r
+    ), parked as materialized (
+      -- A run that was made after this statement began cannot be seen, so it is not known how it stands.
+      select from session
+       where session.active_run_id is not null
+         and not exists (select from active where state in ('queued', 'running'))
     ), earlier as materialized (
       select a.message_id, a.turn_id, a.sequence
         from accepted_messages a join session on a.session_id = session.id
@@ -69,6 +110,7 @@ async function acceptOnce({ sql }: Db, input: AcceptInput): Promise<Accepted> {
         from session
        where not exists (select from earlier)
          and (session.active_run_id is null or ${input.delivery === "steer"})
+         and (${isParkedTaken} or not exists (select from parked))
     ), remembered as (
       insert into accepted_messages (session_id, client_message_id, message_id, turn_id, sequence)
       select id, ${input.clientMessageId}, ${input.message.id}, turn_id, sequence
@@ -106,6 +148,7 @@ async function acceptOnce({ sql }: Db, input: AcceptInput): Promise<Accepted> {
     select earlier.message_id is not null as is_duplicate,
            accepted.id is not null as is_accepted,
            coalesce(accepted.starts, false) as starts,
+           exists (select from parked) as is_parked,
            coalesce(earlier.turn_id, accepted.turn_id, session.active_run_id) as turn_id,
            coalesce(earlier.message_id, ${input.message.id}) as message_id,
            coalesce(earlier.sequence, accepted.sequence) as sequence
@@ -113,7 +156,9 @@ async function acceptOnce({ sql }: Db, input: AcceptInput): Promise<Accepted> {
 
   const row = rows[0];
   if (!row) return { outcome: "not_found" };
-  if (!row.is_duplicate && !row.is_accepted) return { outcome: "busy", turnId: row.turn_id };
+  if (!row.is_duplicate && !row.is_accepted) {
+    return row.is_parked && input.delivery === "steer" ? null : { outcome: "busy", turnId: row.turn_id };
+  }
   const outcome = row.is_duplicate ? "duplicate" : row.starts ? "started" : "steered";
   return { outcome, turnId: row.turn_id, messageId: row.message_id, sequence: row.sequence };
 }

@@ -35,6 +35,9 @@ export async function cancelTurn(
         from session
        where runs.id = session.active_run_id
       returning runs.id, runs.input_message_id, session.id as session_id, session.last_sequence
+    ), unparked as (
+      update waits set status = 'cancelled', decided_at = now()
+        from run where waits.run_id = run.id and waits.status = 'pending'
     ), idled as (
       update sessions
          set status = 'idle', active_run_id = null, last_sequence = sessions.last_sequence + ${events.length},

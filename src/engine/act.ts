@@ -9,7 +9,10 @@ import { type Invoked, invokeTool } from "../capabilities/invoke.ts";
 import type { NewEvent } from "../contract/event.ts";
 import { limits } from "../contract/limits.ts";
 import type { StoredStep } from "../db/runs.ts";
+import { type ApprovalDecision, alwaysDecisions } from "../db/waits.ts";
 import type { ReasonResult } from "./answer.ts";
+import { pendingSteps } from "./answer.ts";
+import { approvalReason, type Gate, gateOf, type Hold } from "./gate.ts";
 import { contextOf, type OfferedTool, type RunScope, write } from "./scope.ts";
 
 export interface OpenCall {
@@ -31,6 +34,61 @@ export interface Act {
   settled: Map<string, boolean>;
   /** Steps that an earlier attempt announced as "about to run" (at_most_once), by step name. */
   pending: ReadonlyMap<string, StoredStep>;
+  /** Whether each open call may run, by call id. */
+  gates: ReadonlyMap<string, Gate>;
+  /** Open calls that are settled from outside. Grows when a tool asks to wait. */
+  held: Map<string, Hold>;
+  /** Monotonic time. */
+  startedAtMs: number;
+}
+
+/**
+ * Looks at the open calls of an answer before anything is run: which may run, which are refused, which wait.
+ *
+ * @param input.given  approvals of this run, by call id
+ */
+export async function openAct(
+  scope: RunScope,
+  input: Pick<Act, "settled" | "pending"> & {
+    result: ReasonResult;
+    given: ReadonlyMap<string, ApprovalDecision>;
+  },
+): Promise<Act> {
+  const { deps, run } = scope;
+  const calls = callsOf(input.result);
+  const about = (call: OpenCall) => ({
+    offered: scope.tools.get(call.name) ?? null,
+    clientTool: scope.clientTools.get(call.name) ?? null,
+    policy: scope.approval,
+  });
+  // A call over the cap is refused, and one that may have run already is settled as unknown: neither waits.
+  const open = calls.filter(
+    (call) =>
+      !input.settled.has(call.id) &&
+      call.index < limits.toolCallsPerAnswerMax &&
+      !isRepeat(scope, input, call),
+  );
+  const risky = open.filter((call) => approvalReason(about(call)) !== null).map((call) => call.name);
+  const always = risky.length === 0 ? null : await alwaysDecisions(deps.db, run.session_id, risky);
+  const gates = new Map(
+    open.map((call) => [
+      call.id,
+      gateOf({
+        call,
+        ...about(call),
+        given: input.given.get(call.id) ?? null,
+        always: always?.get(call.name) ?? null,
+      }),
+    ]),
+  );
+  const held = new Map([...gates].flatMap(([id, gate]) => (gate.kind === "hold" ? [[id, gate.hold]] : [])));
+  const { settled, pending } = input;
+  return { calls, settled, pending, gates, held, startedAtMs: deps.clock.monotonicMs() };
+}
+
+/** True for a call that an earlier attempt was about to run: it may have taken effect. */
+function isRepeat({ announcedHere }: RunScope, { pending }: Pick<Act, "pending">, call: OpenCall): boolean {
+  return pending.has(`tool:${call.id}`) && !announcedHere.has(call.id);
 }
 
 export function callsOf(result: ReasonResult): OpenCall[] {
@@ -43,7 +101,8 @@ export function callsOf(result: ReasonResult): OpenCall[] {
 }
 
 /**
- * Runs the calls that have no result yet and commits each. Returns when all are settled.
+ * Runs the calls that have no result yet and are not held, and commits each. Returns when all of these are settled,
+ * or held because their tool asked to wait.
  *
  * `act.completed` travels with the result that settles the last call: a worker that dies in between leaves either
  * a call to settle or a completed act, never an act that nobody completes.
@@ -51,14 +110,30 @@ export function callsOf(result: ReasonResult): OpenCall[] {
  * @throws LeaseLostError, RetryableError
  */
 export async function act(scope: RunScope, step: Act): Promise<void> {
-  const startedAtMs = scope.deps.clock.monotonicMs();
-  const open = step.calls.filter((call) => !step.settled.has(call.id));
-  const one = (call: OpenCall) => settleCall(scope, step, call, startedAtMs);
+  const open = step.calls.filter((call) => !step.settled.has(call.id) && !step.held.has(call.id));
+  await announce(scope, step, open);
+  const one = (call: OpenCall) => settleCall(scope, step, call);
   if (scope.plan.parallelToolCalls === false) for (const call of open) await one(call);
   else await allSettledOrThrow(open.map(one));
 }
 
-function actCompleted(scope: RunScope, { calls, settled }: Act, startedAtMs: number): NewEvent {
+/** "About to run" of at_most_once calls that their answer could not announce: they waited for a person first. */
+async function announce(scope: RunScope, step: Act, open: readonly OpenCall[]): Promise<void> {
+  const steps = pendingSteps(
+    scope,
+    open.filter(
+      (call) =>
+        step.gates.get(call.id)?.kind === "run" &&
+        !step.pending.has(`tool:${call.id}`) &&
+        !scope.announcedHere.has(call.id),
+    ),
+  );
+  if (steps.length === 0) return;
+  await write(scope, { events: [], steps });
+  for (const { name } of steps) scope.announcedHere.add(name.slice("tool:".length));
+}
+
+export function actCompleted(scope: RunScope, { calls, settled, startedAtMs }: Act): NewEvent {
   const successes = calls.filter((call) => settled.get(call.id)).length;
   return {
     type: "act.completed",
@@ -79,27 +154,36 @@ async function allSettledOrThrow(promises: readonly Promise<void>[]): Promise<vo
   if (failed) throw failed.reason;
 }
 
-async function settleCall(scope: RunScope, step: Act, call: OpenCall, actStartedAtMs: number): Promise<void> {
+async function settleCall(scope: RunScope, step: Act, call: OpenCall): Promise<void> {
   const { deps, run, lease } = scope;
   const offered = scope.tools.get(call.name) ?? null;
-  const isRepeat = step.pending.has(`tool:${call.id}`) && !scope.announcedHere.has(call.id);
+  const gate = step.gates.get(call.id);
+  const isLost = isRepeat(scope, step, call);
   const startedAtMs = deps.clock.monotonicMs();
   const execId = newId("exec");
   const fileEvents: NewEvent[] = [];
   let outcome: Invoked;
-  if (isRepeat) outcome = { ok: false, status: "error", error: UNKNOWN_OUTCOME };
+  if (isLost) outcome = { ok: false, status: "error", error: UNKNOWN_OUTCOME };
   else if (call.index >= limits.toolCallsPerAnswerMax) {
     outcome = {
       ok: false,
       status: "error",
       error: `At most ${limits.toolCallsPerAnswerMax} calls in one answer.`,
     };
-  } else if (offered === null) outcome = { ok: false, status: "error", error: noSuchTool(scope, call.name) };
+  } else if (gate?.kind === "refuse") outcome = { ok: false, status: "error", error: gate.error };
+  else if (offered === null) outcome = { ok: false, status: "error", error: noSuchTool(scope, call.name) };
   else {
     await deps.failpoint("tool:before-run");
-    outcome = await runTool(scope, call, offered, execId, fileEvents);
+    const argumentsJson = gate?.kind === "run" ? gate.argumentsJson : call.argumentsJson;
+    outcome = await runTool(scope, { ...call, argumentsJson }, offered, execId, fileEvents);
   }
   if (lease.signal.aborted) throw new LeaseLostError(run.id);
+  if (outcome.ok && outcome.wait !== undefined) {
+    const { kind, seconds } = outcome.wait;
+    const timeoutMs = seconds === null ? null : seconds * 1000;
+    step.held.set(call.id, { kind, reason: null, timeoutMs, argumentsJson: call.argumentsJson });
+    return;
+  }
   if (!outcome.ok && outcome.fault !== undefined) {
     deps.log.error("a tool broke in a way that it did not foresee", {
       tool: call.name,
@@ -114,8 +198,8 @@ async function settleCall(scope: RunScope, step: Act, call: OpenCall, actStarted
   await write(scope, {
     events: [
       ...fileEvents,
-      toolCompleted(scope, call, offered, outcome, execId, durationMs),
-      ...(isLast ? [actCompleted(scope, step, actStartedAtMs)] : []),
+      toolCompleted(scope, call, outcome, execId, durationMs),
+      ...(isLast ? [actCompleted(scope, step)] : []),
     ],
     steps: [
       {
@@ -123,7 +207,7 @@ async function settleCall(scope: RunScope, step: Act, call: OpenCall, actStarted
         kind: "tool",
         toolName: call.name,
         effect: offered?.tool.effect ?? null,
-        status: isRepeat ? "unknown" : "settled",
+        status: isLost ? "unknown" : "settled",
         attempt: run.attempt,
         result: { ok: outcome.ok },
         usage: null,
@@ -137,7 +221,7 @@ async function settleCall(scope: RunScope, step: Act, call: OpenCall, actStarted
 }
 
 function noSuchTool(scope: RunScope, name: string): string {
-  const known = [...scope.tools.keys()];
+  const known = [...scope.tools.keys(), ...scope.clientTools.keys()];
   return `There is no tool named "${name}". ${
     known.length === 0 ? "No tools are available." : `Available: ${known.join(", ")}.`
   }`;
@@ -193,7 +277,6 @@ function runTool(
 function toolCompleted(
   scope: RunScope,
   call: OpenCall,
-  offered: OfferedTool | null,
   outcome: Invoked,
   execId: string,
   durationMs: number,
@@ -208,13 +291,21 @@ function toolCompleted(
       status: outcome.ok ? "success" : outcome.status,
       ...(outcome.ok ? { result: [{ type: "text", text: outcome.content }] } : { error: outcome.error }),
       duration_ms: Math.round(durationMs),
-      ...(offered === null
-        ? {}
-        : {
-            capability_id: offered.capabilityId,
-            capability_name: offered.capabilityName,
-            display_name: offered.tool.displayName,
-          }),
+      ...toolFields(scope, call.name),
     },
   };
+}
+
+/** What `tool.completed` says of the tool itself. */
+export function toolFields({ tools, clientTools }: RunScope, name: string) {
+  const offered = tools.get(name);
+  if (offered) {
+    return {
+      capability_id: offered.capabilityId,
+      capability_name: offered.capabilityName,
+      display_name: offered.tool.displayName,
+    };
+  }
+  const shown = clientTools.get(name)?.display_name;
+  return shown ? { display_name: shown } : {};
 }

@@ -9,6 +9,7 @@ import { costOf, modelProfile } from "../contract/model-profile.ts";
 import type { TokenUsage } from "../contract/usage.ts";
 import type { StepWrite } from "../db/writer.ts";
 import type { Collected } from "../llm/collect.ts";
+import type { ToolSpec } from "../llm/driver.ts";
 import { usedCallIds } from "./history.ts";
 import { contextOf, type OfferedTool, type RunScope } from "./scope.ts";
 
@@ -178,7 +179,7 @@ export function answerEvents(
       context,
       data: {
         messages: newMessages(scope),
-        ...(scope.tools.size === 0 ? {} : { tools: [...scope.tools.values()].map(toolSummary) }),
+        ...(scope.tools.size + scope.clientTools.size === 0 ? {} : { tools: toolSummaries(scope) }),
         output: {
           ...(answer.text === "" ? {} : { text: answer.text }),
           ...(toolCalls.length === 0 ? {} : { tool_calls: toolCalls }),
@@ -227,6 +228,34 @@ function newMessages({ history }: RunScope): Message[] {
   return history.slice(last + 1).flatMap((event) => messageOfEvent(event) ?? []);
 }
 
+/** What the model may call: tools of the server and of the client. */
+export function toolSpecs({ tools, clientTools }: RunScope): ToolSpec[] {
+  return [
+    ...[...tools.values()].map(({ tool }) => ({
+      name: tool.name,
+      description: tool.description,
+      parameters: tool.parameters(),
+    })),
+    ...[...clientTools.values()].map(({ name, description, parameters }) => ({
+      name,
+      description,
+      // The vendors refuse a schema that does not say that it is an object's.
+      parameters: { type: "object", ...(typeof parameters === "object" ? parameters : {}) },
+    })),
+  ];
+}
+
+function toolSummaries({ tools, clientTools }: RunScope) {
+  return [
+    ...[...tools.values()].map(toolSummary),
+    ...[...clientTools.values()].map(({ name, description, display_name }) => ({
+      name,
+      description,
+      ...(display_name ? { display_name } : {}),
+    })),
+  ];
+}
+
 function toolSummary({ tool, capabilityId, capabilityName }: OfferedTool) {
   return {
     name: tool.name,
@@ -237,10 +266,13 @@ function toolSummary({ tool, capabilityId, capabilityName }: OfferedTool) {
   };
 }
 
-export function actAnnouncement({ run, tools }: RunScope, calls: readonly UniqueCall[]): NewEvent[] {
+export function actAnnouncement(
+  { run, tools, clientTools }: RunScope,
+  calls: readonly UniqueCall[],
+): NewEvent[] {
   const displayName = (name: string) => {
-    const offered = tools.get(name);
-    return offered ? { display_name: offered.tool.displayName } : {};
+    const shown = tools.get(name)?.tool.displayName ?? clientTools.get(name)?.display_name;
+    return shown ? { display_name: shown } : {};
   };
   return [
     {

@@ -12,6 +12,8 @@ export const FAILPOINTS = [
   "tool:before-run",
   "tool:before-commit",
   "tool:after-commit",
+  "park:before-commit",
+  "park:after-commit",
   "finish:before-commit",
   "finish:after-commit",
 ] as const;

@@ -3,13 +3,15 @@
  * Prompt texts are joined in that order; of two configurations of one capability the later layer's stands; of
  * network rules the allowed lists intersect and the blocked ones add up; of single values the nearest wins.
  */
-import type { CapabilityConfig, NetworkAccessList } from "../contract/common.ts";
+import type { CapabilityConfig, NetworkAccessList, ToolDefinition } from "../contract/common.ts";
 import { limits } from "../contract/limits.ts";
 import type { ConfigLayer, TurnConfig } from "../db/sessions.ts";
 
 export interface TurnPlan {
   systemPrompt: string;
   capabilities: CapabilityConfig[];
+  /** Tools that the client runs; of two of one name the session's stands. */
+  clientTools: ToolDefinition[];
   /** `allowed` empty: every host. */
   network: { allowed: string[]; blocked: string[] };
   iterationsMax: number;
@@ -33,6 +35,7 @@ export function planTurn(config: TurnConfig): TurnPlan {
       .filter((text) => text !== "")
       .join("\n\n"),
     capabilities: mergeCapabilities(layers.map((layer) => layer.capabilities)),
+    clientTools: mergeClientTools([config.agent?.tools ?? [], config.session.tools]),
     network: mergeNetwork(layers.map((layer) => layer.network_access)),
     iterationsMax: config.session.max_iterations ?? config.agent?.max_iterations ?? limits.iterationsDefault,
     parallelToolCalls:
@@ -47,6 +50,11 @@ export function mergeCapabilities(layers: readonly (readonly CapabilityConfig[])
     merged.set(capability.ref, capability.config === undefined && before ? before : capability);
   }
   return [...merged.values()];
+}
+
+export function mergeClientTools(layers: readonly (readonly ToolDefinition[])[]): ToolDefinition[] {
+  const tools = layers.flat().filter((tool) => tool.type === "client_side");
+  return [...new Map(tools.map((tool) => [tool.name, tool])).values()];
 }
 
 export function mergeNetwork(layers: readonly (NetworkAccessList | null)[]): TurnPlan["network"] {

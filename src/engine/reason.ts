@@ -24,10 +24,12 @@ import {
   pricedUsage,
   type ReasonResult,
   reasonStep,
+  toolSpecs,
   uniqueCalls,
 } from "./answer.ts";
 import { createDeltaStream } from "./deltas.ts";
 import { completedEnding } from "./ending.ts";
+import { needsApproval } from "./gate.ts";
 import { modelMessages } from "./history.ts";
 import { contextOf, type RunScope, write } from "./scope.ts";
 import type { DoneReason } from "./turn.ts";
@@ -100,11 +102,7 @@ function modelRequest(scope: RunScope, iteration: number, upTo: number): ModelRe
     model: scope.model.model.model_id,
     system: scope.systemPrompt,
     messages: modelMessages(scope.history, upTo),
-    tools: [...scope.tools.values()].map(({ tool }) => ({
-      name: tool.name,
-      description: tool.description,
-      parameters: tool.parameters(),
-    })),
+    tools: toolSpecs(scope),
     reasoningEffort: scope.run.controls?.reasoning?.effort ?? null,
     maxOutputTokens: null,
     parallelToolCalls: scope.plan.parallelToolCalls,
@@ -179,10 +177,15 @@ async function commitAnswer(scope: RunScope, answer: Answer): Promise<Reasoned> 
   };
   const answered: NewEvent[] = answerEvents(scope, answer, message, calls, usage);
   const isFinal = calls.length === 0;
+  // A call that waits for a person is announced when it was allowed, not before.
+  const announced = pendingSteps(
+    scope,
+    calls.filter((one) => !needsApproval(scope, one.name)),
+  );
   const written = await write(scope, {
     events: [...call.unsentDeltas, ...answered, ...(isFinal ? [] : actAnnouncement(scope, calls))],
     hasDeltas: call.unsentDeltas.length > 0,
-    steps: [reasonStep(scope, answer, result, usage), ...(isFinal ? [] : pendingSteps(scope, calls))],
+    steps: [reasonStep(scope, answer, result, usage), ...announced],
     usage,
     iterations: 1,
     timeToFirstTokenMs: call.turnFirstTokenMs,
@@ -201,7 +204,7 @@ async function commitAnswer(scope: RunScope, answer: Answer): Promise<Reasoned> 
   await deps.failpoint("reason:after-commit");
   run.iterations = iteration;
   scope.usage = addUsage(scope.usage, usage);
-  for (const one of calls) scope.announcedHere.add(one.id);
+  for (const { name } of announced) scope.announcedHere.add(name.slice("tool:".length));
   return {
     result,
     done: { iteration, callIds: calls.map((one) => one.id), seenInputSequence: answer.seen },

@@ -10,10 +10,12 @@ import { hasTurnEvent, readHistory } from "../db/events.ts";
 import { type ClaimedRun, isLeaseHeld, loadSteps, releaseRun, type StoredStep } from "../db/runs.ts";
 import { loadTurnConfig, type TurnConfig } from "../db/sessions.ts";
 import { isTransientDatabaseError } from "../db/sqlstate.ts";
-import { act, callsOf } from "./act.ts";
+import { givenApprovals } from "../db/waits.ts";
+import { type Act, act, openAct } from "./act.ts";
 import type { ReasonResult } from "./answer.ts";
 import { completedEnding, failedEnding, sealedEnding } from "./ending.ts";
 import type { Lease } from "./lease.ts";
+import { park } from "./park.ts";
 import { planTurn } from "./plan.ts";
 import { reason } from "./reason.ts";
 import { verdictOn } from "./retry.ts";
@@ -21,7 +23,7 @@ import { contextOf, type EngineDeps, type RunScope, write } from "./scope.ts";
 import { type DoneReason, nextStep } from "./turn.ts";
 
 /** What became of a claimed run. */
-export type RunOutcome = "completed" | "failed" | "rescheduled" | "handed_back" | "lost";
+export type RunOutcome = "completed" | "failed" | "parked" | "rescheduled" | "handed_back" | "lost";
 
 /** How often a run whose write was refused under a lease that stands looks at what is stored, and goes on. */
 const REFUSALS_MAX = 3;
@@ -85,7 +87,7 @@ async function drive(
   isFresh: boolean,
 ): Promise<RunOutcome> {
   if (run.attempt > limits.attemptsMax) return await seal(deps, run, lease);
-  const [config, steps, history] = await Promise.all([
+  const [config, steps, history, approvals] = await Promise.all([
     loadTurnConfig(deps.db, {
       sessionId: run.session_id,
       organizationId: run.organization_id,
@@ -93,6 +95,7 @@ async function drive(
     }),
     isFresh ? [] : loadSteps(deps.db, run.id),
     readHistory(deps.db, run.session_id, 0),
+    isFresh ? [] : givenApprovals(deps.db, run.id),
   ]);
   const scope = openScope(deps, run, lease, config, steps, history);
   await announceTurn(scope, isFresh);
@@ -115,28 +118,44 @@ async function drive(
       ]),
   );
   const pending = new Map(steps.filter((step) => step.status === "pending").map((step) => [step.name, step]));
+  const given = new Map(approvals.map((approval) => [approval.toolCallId, approval]));
+  /** The calls of the last answer. */
+  let open: Act | null = null;
 
   for (;;) {
     if (lease.signal.aborted) throw new LeaseLostError(run.id);
+    const last = reasons.at(-1);
+    if (open === null && last?.tool_calls.some((call) => !settled.has(call.id))) {
+      open = await openAct(scope, { result: last, settled, pending, given });
+    }
     const next = nextStep(
-      { reasons: dones, settledCalls: settled, lastInputSequence: scope.lastInputSequence },
+      {
+        reasons: dones,
+        settledCalls: settled,
+        heldCalls: open?.held ?? new Map(),
+        lastInputSequence: scope.lastInputSequence,
+      },
       { iterationsMax: scope.plan.iterationsMax },
     );
     if (next.kind === "finish") {
       if (await finish(scope, dones, next.why)) return "completed";
       continue;
     }
+    if (next.kind === "park" && open) {
+      if (await park(scope, open, dones.at(-1)?.seenInputSequence ?? 0)) return "parked";
+      continue;
+    }
     if (drain.aborted) return await handBack(deps, lease);
     if (next.kind === "reason") {
+      open = null;
       const reasoned = await reason(scope, next.iteration);
       if (reasoned.isEnded) return "completed";
       dones.push(reasoned.done);
       reasons.push(reasoned.result);
       continue;
     }
-    const result = reasons.at(-1);
-    if (!result) throw new Error(`${run.id}: an act step without a reason step`);
-    await act(scope, { calls: callsOf(result), settled, pending });
+    if (!open) throw new Error(`${run.id}: an act step without a reason step`);
+    await act(scope, open);
   }
 }
 
@@ -157,6 +176,7 @@ function openScope(
       unknown: capabilities.unknown,
     });
   }
+  const clientTools = new Map(plan.clientTools.map((tool) => [tool.name, tool]));
   const toolCount = steps.filter((step) => step.kind === "tool" && step.status !== "pending").length;
   return {
     deps,
@@ -166,7 +186,13 @@ function openScope(
     plan,
     model: config.model,
     driver: deps.driverFor(config.model, run.organization_id),
-    tools: new Map(capabilities.tools.map((offered) => [offered.tool.name, offered])),
+    tools: new Map(
+      capabilities.tools
+        .filter((offered) => !clientTools.has(offered.tool.name))
+        .map((offered) => [offered.tool.name, offered]),
+    ),
+    clientTools,
+    approval: capabilities.approval,
     systemPrompt: [plan.systemPrompt, capabilities.prompt].filter((text) => text !== "").join("\n\n"),
     history,
     carry: [],

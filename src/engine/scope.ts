@@ -10,11 +10,13 @@
  */
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
+import type { ApprovalPolicy } from "../capabilities/capability.ts";
 import type { Tool } from "../capabilities/tool.ts";
-import type { CapabilityConfig } from "../contract/common.ts";
+import type { CapabilityConfig, ToolDefinition } from "../contract/common.ts";
 import type { Event, EventContext, NewEvent } from "../contract/event.ts";
 import type { FileStore } from "../contract/file-store.ts";
 import type { TokenUsage } from "../contract/usage.ts";
+import type { Hints } from "../db/hints.ts";
 import type { Db } from "../db/pool.ts";
 import type { ClaimedRun } from "../db/runs.ts";
 import type { ResolvedModel, TurnConfig } from "../db/sessions.ts";
@@ -34,14 +36,17 @@ export interface OfferedTool {
 export interface EngineDeps {
   db: Db;
   writer: Writer;
+  hints: Hints;
   clock: Clock;
   log: Log;
   /** The driver for a model's provider. @throws UserError provider_misconfigured */
   driverFor(model: ResolvedModel, organizationId: string): Driver;
-  /** Prompt and tools of a list of capabilities; `unknown` names those that this program does not have. */
+  /** Prompt, tools and approval policy of a list of capabilities; `unknown` names those that this program does not have. */
   resolveCapabilities(refs: readonly CapabilityConfig[]): {
     prompt: string;
     tools: readonly OfferedTool[];
+    /** Which calls wait for a person; null: none. */
+    approval: ApprovalPolicy | null;
     unknown: readonly string[];
   };
   filesOf(session: { organizationId: string; workspaceId: string }): FileStore;
@@ -58,7 +63,10 @@ export interface RunScope {
   plan: TurnPlan;
   model: ResolvedModel;
   driver: Driver;
+  /** Server tools by name; none that a client-side tool stands in for. */
   tools: ReadonlyMap<string, OfferedTool>;
+  clientTools: ReadonlyMap<string, ToolDefinition>;
+  approval: ApprovalPolicy | null;
   systemPrompt: string;
   /** The history events of the session as far as they have been read. */
   history: Event[];

@@ -8,10 +8,10 @@
 import { hostname } from "node:os";
 import { describeError } from "../base/errors.ts";
 import type { Service } from "../base/service.ts";
-import type { Hints } from "../db/hints.ts";
 import { openPool, type Sql } from "../db/pool.ts";
 import { type ClaimedRun, claimRuns } from "../db/runs.ts";
 import { heartbeatWorker, holdLivenessLock, registerWorker } from "../db/workers.ts";
+import { createAlarm } from "./alarm.ts";
 import { createJanitor } from "./janitor.ts";
 import { createLeaseKeeper, type Lease, type LeaseKeeper } from "./lease.ts";
 import { createReaper } from "./reaper.ts";
@@ -36,7 +36,7 @@ export interface Worker extends Service {
 const POLL_MS = 1_000;
 const WORKER_HEARTBEAT_MS = 5_000;
 
-export function createWorker(deps: EngineDeps & { hints: Hints }, options: WorkerOptions): Worker {
+export function createWorker(deps: EngineDeps, options: WorkerOptions): Worker {
   const id = `worker-${crypto.randomUUID()}`;
   const log = deps.log.with({ worker_id: id });
   const leases: LeaseKeeper = createLeaseKeeper({ ...deps, log, leaseMs: options.leaseMs });
@@ -180,6 +180,7 @@ export function createWorker(deps: EngineDeps & { hints: Hints }, options: Worke
           holdOwnLock: () => holdLivenessLock(connection, lockKey),
           onFreed: look,
         }).run(drain.signal),
+        createAlarm({ ...deps, log }).run(drain.signal),
         createJanitor({ ...deps, log }).run(drain.signal),
       );
       log.debug("worker started", { concurrency: options.concurrency });

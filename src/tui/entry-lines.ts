@@ -116,6 +116,8 @@ function statusMark(entry: ToolEntry, paint: Paint): string {
       return paint.dim(marks.pending);
     case "running":
       return paint.yellow("running");
+    case "waiting":
+      return paint.yellow("waiting");
     case "success":
       return paint.green(marks.success);
     case "cancelled":

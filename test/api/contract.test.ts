@@ -9,6 +9,8 @@ import addFormats from "ajv-formats";
 import { newId } from "../../src/base/id.ts";
 import contract from "../golden/contract-openapi.json";
 import { type TestApp, testApp } from "../support/app.ts";
+import { newSession } from "../support/sessions.ts";
+import { parkDirectly } from "../support/waiting.ts";
 
 interface Document {
   paths: Record<string, Record<string, Operation>>;
@@ -36,6 +38,9 @@ const OURS: Record<string, string> = {
   "GET /v1/runs": "ours: runs",
   "GET /v1/runs/{}": "ours: runs",
   "GET /v1/sessions/{}/runs": "ours: runs",
+  "POST /v1/sessions/{}/tool-approvals": "named in the contract's text, not in its OpenAPI",
+  "GET /v1/approvals": "ours: approvals over all sessions",
+  "POST /v1/approvals/{}": "ours: approvals over all sessions",
   "POST /v1/agents 200": "an upsert that replaces; the contract's text says so, its OpenAPI lists 201 only",
 };
 
@@ -162,6 +167,24 @@ beforeAll(async () => {
   await step("GET", "/v1/agents/{}/stats", [agent.id], 200);
   await step("GET", "/v1/agents/{}", [agent.id], 200);
   await step("DELETE", "/v1/sessions/{}", [session.id], 204);
+
+  const parked = await newSession(app.db);
+  await parkDirectly(app.db, parked, [
+    { kind: "client_tool", toolCallId: "call_1" },
+    { kind: "approval", toolCallId: "call_2" },
+    { kind: "approval", toolCallId: "call_3" },
+  ]);
+  const approvals = await step("GET", "/v1/approvals", [], 200, undefined, "?status=pending&limit=1");
+  const result = { tool_call_id: "call_1", result: { a: [1] } };
+  await step("POST", "/v1/sessions/{}/tool-results", [parked], 200, { tool_results: [result] });
+  await step("POST", "/v1/approvals/{}", [approvals.data[0].id], 200, {
+    decision: "allow",
+    arguments: { n: 1 },
+    comment: "Only one.",
+  });
+  await step("POST", "/v1/sessions/{}/tool-approvals", [parked], 200, {
+    decisions: [{ tool_call_id: "tool_approval_call_2", decision: "allow_always" }],
+  });
 
   await step("GET", "/v1/harnesses", [], 200);
   await step("GET", "/v1/harnesses/config", [], 200);

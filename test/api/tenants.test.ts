@@ -10,6 +10,7 @@ const provider = newId("prov");
 const model = newId("model");
 const turn = newId("turn");
 const harness = newId("harness");
+const approval = newId("approval");
 
 beforeAll(async () => {
   app = await testApp();
@@ -30,6 +31,11 @@ beforeAll(async () => {
             values (${session}, 1, ${newId("event")}, 'session.started', '{}')`;
   await sql`insert into runs (id, organization_id, session_id, agent_id, input_message_id, input_sequence)
             values (${turn}, ${OTHER_ORGANIZATION}, ${session}, ${agent}, ${newId("message")}, 1)`;
+  await sql`update runs set state = 'waiting', waiting_on = 'approval' where id = ${turn}`;
+  await sql`insert into waits (run_id, kind, tool_call_id, id, organization_id, session_id, tool_name, arguments,
+                               arguments_hash, reason, expires_at)
+            values (${turn}, 'approval', 'call_1', ${approval}, ${OTHER_ORGANIZATION}, ${session}, 'foreign_tool', '{}',
+                    'hash', 'secret reason', now() + interval '1 hour')`;
 });
 afterAll(() => app.close());
 
@@ -38,11 +44,15 @@ const VALUES: Record<string, string> = {
   session_id: session,
   turn_id: turn,
   harness_id: harness,
+  approval_id: approval,
 };
 /** Bodies that would be taken if the row were ours. */
 const BODIES: Record<string, unknown> = {
   upsert_agent: { name: "stolen", system_prompt: "x" },
   create_message: { message: { content: [{ type: "text", text: "x" }] } },
+  submit_tool_results: { tool_results: [{ tool_call_id: "call_1", result: 1 }] },
+  submit_tool_approvals: { decisions: [{ tool_call_id: "call_1", decision: "allow" }] },
+  decide_approval: { decision: "allow" },
   create_model: { model_id: "m", display_name: "M" },
 };
 
@@ -55,6 +65,7 @@ const rows = async () => {
     await sql`select * from models where organization_id = ${OTHER_ORGANIZATION}`,
     await sql`select * from runs where organization_id = ${OTHER_ORGANIZATION}`,
     await sql`select * from events where session_id = ${session}`,
+    await sql`select * from waits where session_id = ${session}`,
   ].map((list) => JSON.stringify(list));
 };
 
@@ -84,6 +95,7 @@ describe("another organization's rows", () => {
       "/agents?include_archived=true",
       "/sessions",
       "/runs",
+      "/approvals",
       "/providers",
       "/harnesses",
       "/models?include_stale=true",

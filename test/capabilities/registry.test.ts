@@ -15,8 +15,10 @@ function timezoneHint(resolved: ResolvedTool | undefined): unknown {
 test("the list: ids, tools, and JSON Schemas that a model's vendor accepts", () => {
   expect(capabilities.list().map((entry) => entry.id)).toEqual([
     "current_time",
+    "timer",
     "session_file_system",
     "web_fetch",
+    "tool_approval",
   ]);
   for (const entry of capabilities.list()) {
     expect(capabilities.find(entry.id)).toEqual(entry);
@@ -75,7 +77,7 @@ test("the later configuration stands", () => {
 });
 
 test("no references, no prompt, no tools", () => {
-  expect(capabilities.resolve([])).toEqual({ prompt: "", tools: [], unknown: [] });
+  expect(capabilities.resolve([])).toEqual({ prompt: "", tools: [], approval: null, unknown: [] });
 });
 
 test("a stored configuration that no longer fits gives way to the defaults", () => {

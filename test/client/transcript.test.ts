@@ -7,7 +7,7 @@ import {
   type Transcript,
   tokensOf,
 } from "../../src/client/transcript.ts";
-import { DELTA_TYPES, type Event, eventDefinitions } from "../../src/contract/event.ts";
+import { DELTA_TYPES, type Event, eventDefinitions, type NewEvent } from "../../src/contract/event.ts";
 import { type ReasonScript, sessionIdOf, stamp, turnEvents, turnIdOf } from "./support/events.ts";
 
 const SESSION = sessionIdOf(1);
@@ -146,6 +146,7 @@ const ANY_EVENT = {
     message: { content: [] },
     metadata: { model: "m" },
     tool_call: { id: "c", name: "t", arguments: {} },
+    tool_calls: [{ id: "tool_approval_c", name: "approve_tool_call", arguments: {} }],
     tool_call_id: "c",
     tool_name: "t",
     status: "success",
@@ -156,6 +157,32 @@ const ANY_EVENT = {
     error: "",
   },
 };
+
+describe("a call that waits for somebody", () => {
+  const turn = turnIdOf(1);
+  const call = { id: "c1", name: "click", arguments: { x: 1 } };
+  const asked = (id: string): NewEvent => ({
+    type: "tool.call_requested",
+    context: { turn_id: turn },
+    data: { tool_calls: [{ ...call, id }] },
+  });
+  const started: NewEvent = { type: "tool.started", context: { turn_id: turn }, data: { tool_call: call } };
+  const shown = (...events: NewEvent[]) => {
+    const [entry] = fold(stamp([started, ...events], SESSION)).entries;
+    return entry?.kind === "tool" ? [entry.status, entry.progress] : entry;
+  };
+
+  test("says for whom, and runs again when it was allowed", () => {
+    expect(shown(asked("c1"))).toEqual(["waiting", "waits for the client"]);
+    expect(shown(asked("tool_approval_c1"))).toEqual(["waiting", "waits for approval"]);
+    const allowed: NewEvent = {
+      type: "tool.progress",
+      context: { turn_id: turn },
+      data: { tool_call_id: "c1", tool_name: "click", message: "allowed" },
+    };
+    expect(shown(asked("tool_approval_c1"), allowed)).toEqual(["running", "allowed"]);
+  });
+});
 
 describe("a turn with tools", () => {
   const events = eventsOf([

@@ -2,9 +2,10 @@ import { afterAll, beforeAll, describe, test } from "bun:test";
 import { seedModel, startEngine, type TestEngine } from "../support/engine.ts";
 import { expectGolden } from "../support/golden.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
-import { GOLDEN_SCRIPTS } from "../support/scripts.ts";
-import { isIdle, logOnce, newSession, send } from "../support/sessions.ts";
+import { CLIENT_SCRIPT, clientToolsOf, GOLDEN_SCRIPTS } from "../support/scripts.ts";
+import { newSession, send } from "../support/sessions.ts";
 import { transcript } from "../support/transcript.ts";
+import { answeredLog } from "../support/waiting.ts";
 
 describe("golden transcripts", () => {
   let database: TestDatabase;
@@ -19,12 +20,12 @@ describe("golden transcripts", () => {
     await database.drop();
   });
 
-  for (const script of GOLDEN_SCRIPTS) {
+  for (const script of [...GOLDEN_SCRIPTS, CLIENT_SCRIPT]) {
     test(script.name, async () => {
-      const session = await newSession(database.db);
+      const session = await newSession(database.db, null, { tools: clientToolsOf(script) });
       await send(database.db, session, script.message);
       engine.hint();
-      const events = await logOnce(database.db, session, isIdle);
+      const events = await answeredLog(database.db, session, () => engine.hint());
       // Deltas are cut by time; everything else is the same each time.
       const steady = events.filter((event) => !event.type.endsWith(".delta"));
       expectGolden(`${script.name}.txt`, transcript(steady, { withoutSequence: true }));

@@ -13,6 +13,7 @@ const layer = (overrides: object) => ({
   parallel_tool_calls: null,
   default_model_id: null,
   max_iterations: null,
+  tools: [],
   ...overrides,
 });
 

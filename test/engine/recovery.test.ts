@@ -7,9 +7,12 @@ import type { Event } from "../../src/contract/event.ts";
 import { FAILPOINTS, type Failpoint } from "../../src/engine/failpoint.ts";
 import { seedModel, startEngine } from "../support/engine.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
-import { GOLDEN_SCRIPTS } from "../support/scripts.ts";
-import { isIdle, logOnce, newSession, readLog, send } from "../support/sessions.ts";
+import { CLIENT_SCRIPT, clientToolsOf, GOLDEN_SCRIPTS } from "../support/scripts.ts";
+import { newSession, readLog, send } from "../support/sessions.ts";
 import { transcript } from "../support/transcript.ts";
+import { answeredLog } from "../support/waiting.ts";
+
+const SCRIPTS = [...GOLDEN_SCRIPTS, CLIENT_SCRIPT];
 
 describe("a worker that stops dead", () => {
   let database: TestDatabase;
@@ -19,20 +22,23 @@ describe("a worker that stops dead", () => {
     database = await testDatabase();
     await seedModel(database.db);
     const engine = await startEngine(database);
-    for (const script of GOLDEN_SCRIPTS) {
-      const session = await newSession(database.db);
+    for (const script of SCRIPTS) {
+      const session = await newSession(database.db, null, { tools: clientToolsOf(script) });
       await send(database.db, session, script.message);
       engine.hint();
-      quiet.set(script.name, transcript(await logOnce(database.db, session, isIdle), { durable: true }));
+      quiet.set(
+        script.name,
+        transcript(await answeredLog(database.db, session, () => engine.hint()), { durable: true }),
+      );
     }
     await engine.stop();
   });
   afterAll(() => database.drop());
 
   for (const failpoint of FAILPOINTS) {
-    for (const script of GOLDEN_SCRIPTS) {
+    for (const script of SCRIPTS) {
       test(`at ${failpoint} in "${script.name}" is replaced without a trace`, async () => {
-        const session = await newSession(database.db);
+        const session = await newSession(database.db, null, { tools: clientToolsOf(script) });
         await send(database.db, session, script.message);
         const reached = Promise.withResolvers<"reached">();
         const release = Promise.withResolvers<void>();
@@ -45,14 +51,16 @@ describe("a worker that stops dead", () => {
             return release.promise;
           },
         });
-        const done = logOnce(database.db, session, isIdle).then(() => "done" as const);
+        let hint = () => sleeper.hint();
+        const done = answeredLog(database.db, session, () => hint());
         // A failpoint behind the end is reached with the turn already done; one that a script never meets is not.
         await Promise.race([reached.promise, done]);
 
         const rescuer = await startEngine(database);
+        hint = () => rescuer.hint();
         await database.db
           .sql`update runs set lease_expires_at = now() where session_id = ${session} and state = 'running'`;
-        const events = await logOnce(database.db, session, isIdle);
+        const events = await done;
         expect(transcript(events, { durable: true })).toBe(quiet.get(script.name) ?? "");
         expectSound(events);
 

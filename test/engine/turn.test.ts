@@ -4,6 +4,7 @@ import { nextStep, type TurnState } from "../../src/engine/turn.ts";
 const state = (overrides: Partial<TurnState>): TurnState => ({
   reasons: [],
   settledCalls: new Set(),
+  heldCalls: new Set(),
   lastInputSequence: 1,
   ...overrides,
 });

@@ -46,6 +46,7 @@ export async function startEngine(
   const deps: EngineDeps = {
     db,
     writer,
+    hints,
     clock: systemClock,
     log: silentLog,
     driverFor: () => options.driver ?? sim,
@@ -63,15 +64,12 @@ export async function startEngine(
     random: () => 0,
   };
   await hints.start();
-  const worker = createWorker(
-    { ...deps, hints },
-    {
-      concurrency: options.concurrency ?? 8,
-      leaseMs: options.leaseMs ?? 30_000,
-      drainMs: options.drainMs ?? 5_000,
-      version: "test",
-    },
-  );
+  const worker = createWorker(deps, {
+    concurrency: options.concurrency ?? 8,
+    leaseMs: options.leaseMs ?? 30_000,
+    drainMs: options.drainMs ?? 5_000,
+    version: "test",
+  });
   await worker.start();
   let stopped: Promise<void> | null = null;
   return {

@@ -1,11 +1,13 @@
 /** Scripted conversations: each is one turn, with its transcript in test/golden. */
+import type { ToolDefinition } from "../../src/contract/common.ts";
+
 export interface GoldenScript {
   /** Also the name of the golden file. */
   name: string;
   message: string;
 }
 
-const script = (steps: object[], more: object = {}) =>
+export const script = (steps: object[], more: object = {}) =>
   `\`\`\`llmsim\n${JSON.stringify({ rate: 0, ...more, steps })}\n\`\`\``;
 
 export const GOLDEN_SCRIPTS: readonly GoldenScript[] = [
@@ -55,3 +57,31 @@ export const GOLDEN_SCRIPTS: readonly GoldenScript[] = [
     message: `Fail.\n${script([{ error: { code: "provider_misconfigured", message: "401: no" } }])}`,
   },
 ];
+
+/** Two calls for the client beside one of the server: the run is parked until the client has answered both. */
+export const CLIENT_SCRIPT: GoldenScript = {
+  name: "client-tool",
+  message: `Write a note and open two pages.\n${script([
+    {
+      tool_calls: [
+        { name: "open_page", arguments: { url: "/a" } },
+        { name: "write_file", arguments: { path: "/a.md", content: "a" } },
+        { name: "open_page", arguments: { url: "/b" } },
+      ],
+    },
+    { text: "Opened." },
+  ])}`,
+};
+
+/** The tools that a script wants its client to have. */
+export const clientToolsOf = ({ name }: GoldenScript): ToolDefinition[] =>
+  name === CLIENT_SCRIPT.name
+    ? [
+        {
+          type: "client_side",
+          name: "open_page",
+          description: "Opens a page.",
+          parameters: { type: "object" },
+        },
+      ]
+    : [];

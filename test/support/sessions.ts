@@ -1,5 +1,6 @@
 /** Rows for tests that work on the database alone: a session, a message, the log. */
 import { newId } from "../../src/base/id.ts";
+import type { CapabilityConfig, ToolDefinition } from "../../src/contract/common.ts";
 import type { Event } from "../../src/contract/event.ts";
 import { acceptMessage } from "../../src/db/accept.ts";
 import { readEventsAfter } from "../../src/db/events.ts";
@@ -8,10 +9,17 @@ import type { Db } from "../../src/db/pool.ts";
 export const ORGANIZATION = "org_00000000000000000000000000000001";
 const HARNESS = "harness_00000000000000000000000000000002";
 
-export async function newSession({ sql }: Db, systemPrompt: string | null = null): Promise<string> {
+export async function newSession(
+  { sql }: Db,
+  systemPrompt: string | null = null,
+  layer: { tools?: readonly ToolDefinition[]; capabilities?: readonly CapabilityConfig[] } = {},
+): Promise<string> {
   const id = newId("session");
-  await sql`insert into sessions (id, organization_id, harness_id, workspace_id, owner_principal_id, system_prompt)
-            values (${id}, ${ORGANIZATION}, ${HARNESS}, ${id.replace("session_", "wsp_")}, 'principal_0', ${systemPrompt})`;
+  await sql`insert into sessions (id, organization_id, harness_id, workspace_id, owner_principal_id, system_prompt,
+                                  tools, capabilities)
+            values (${id}, ${ORGANIZATION}, ${HARNESS}, ${id.replace("session_", "wsp_")}, 'principal_0', ${systemPrompt},
+                    ${JSON.stringify(layer.tools ?? [])}::text::jsonb,
+                    ${JSON.stringify(layer.capabilities ?? [])}::text::jsonb)`;
   return id;
 }
 

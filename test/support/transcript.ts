@@ -63,6 +63,8 @@ function detail(event: Event): string {
       return `${event.data.tool_call.name} ${JSON.stringify(event.data.tool_call.arguments)}`;
     case "tool.progress":
       return `${event.data.tool_name} ${event.data.message}`;
+    case "tool.call_requested":
+      return event.data.tool_calls.map((call) => `${call.name} ${JSON.stringify(call.arguments)}`).join(", ");
     case "tool.completed":
       return `${event.data.tool_name} ${event.data.status} ${content(event.data.result ?? [])}${event.data.error ?? ""}`;
     case "turn.completed":
