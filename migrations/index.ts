@@ -6,6 +6,7 @@ import sessionsEvents from "./0004_sessions_events.sql" with { type: "text" };
 import runsStepsWorkers from "./0005_runs_steps_workers.sql" with { type: "text" };
 import files from "./0006_files.sql" with { type: "text" };
 import waits from "./0007_waits.sql" with { type: "text" };
+import claims from "./0008_claims.sql" with { type: "text" };
 
 export interface Migration {
   version: number;
@@ -21,4 +22,5 @@ export const migrations: readonly Migration[] = [
   { version: 5, name: "0005_runs_steps_workers", sql: runsStepsWorkers },
   { version: 6, name: "0006_files", sql: files },
   { version: 7, name: "0007_waits", sql: waits },
+  { version: 8, name: "0008_claims", sql: claims },
 ];

@@ -47,8 +47,8 @@ export const limits = {
   /** Tool calls that one answer may make. */
   toolCallsPerAnswerMax: 128,
   iterationsDefault: 500,
-  /** Attempts of one run before it is sealed or failed. */
-  attemptsMax: 10,
+  /** A run whose worker was lost this often in a row, without a new checkpoint in between, is sealed. */
+  takeoversMax: 3,
 
   deltaIntervalMs: 50,
   deltaBytes: 1024,

@@ -11,6 +11,11 @@ export interface ClaimedRun {
   session_id: string;
   agent_id: string | null;
   attempt: number;
+  /** How often its worker was lost since the last checkpoint, and put back for a passing error. */
+  takeovers: number;
+  retries: number;
+  /** The worker that was lost, when this claim takes over from one. */
+  lost_worker: string | null;
   lease_epoch: number;
   input_message_id: string;
   input_sequence: number;
@@ -24,7 +29,8 @@ export interface ClaimedRun {
 
 /**
  * Takes up to `slots` runs: those whose lease ran out first (their users have waited longest), then queued ones
- * that are due, by priority and age. Skips rows that another worker is looking at. Adds 1 to epoch and attempt.
+ * that are due, by priority and age. Skips rows that another worker is looking at. Adds 1 to epoch and attempt, and
+ * to `takeovers` where a worker was lost.
  *
  * @param now  moves the database's clock in tests; null in production
  */
@@ -35,13 +41,13 @@ export async function claimRuns(
   const now = claim.now ?? null;
   return sql<ClaimedRun[]>`
     with expired as materialized (
-      select id from runs
+      select id, lease_owner as lost_worker from runs
        where state = 'running' and lease_expires_at <= coalesce(${now}, now())
        order by lease_expires_at
        limit ${claim.slots}
          for no key update skip locked
     ), due as materialized (
-      select id from runs
+      select id, null as lost_worker from runs
        where state = 'queued' and available_at <= coalesce(${now}, now())
        order by priority desc, available_at, id
        limit greatest(0, ${claim.slots}::int - (select count(*)::int from expired))
@@ -51,12 +57,14 @@ export async function claimRuns(
        set state = 'running',
            lease_epoch = lease_epoch + 1,
            attempt = attempt + 1,
+           takeovers = takeovers + (claimed.lost_worker is not null)::int,
            lease_owner = ${claim.workerId},
            lease_expires_at = coalesce(${now}, now()) + ${claim.leaseMs} * interval '1 millisecond',
            started_at = coalesce(started_at, now())
-     where id in (select id from expired union all select id from due)
-    returning id, organization_id, session_id, agent_id, attempt, lease_epoch, input_message_id, input_sequence,
-              controls, iterations, has_deltas, queued_at, started_at`;
+      from (select * from expired union all select * from due) claimed
+     where runs.id = claimed.id
+    returning runs.id, organization_id, session_id, agent_id, attempt, takeovers, retries, claimed.lost_worker,
+              lease_epoch, input_message_id, input_sequence, controls, iterations, has_deltas, queued_at, started_at`;
 }
 
 /**
@@ -88,18 +96,19 @@ export async function heartbeat(
  * Puts a held run back into the queue, to be taken up from its last checkpoint.
  *
  * @param delayMs     when it may be claimed again; 0 is at once
- * @param countsAsAttempt  false for a drain: nothing went wrong
+ * @param isRetry     true after a passing error: counted; false for a drain, where nothing went wrong and the
+ *                    attempt is given back
  * @returns false when the lease was already gone
  */
 export async function releaseRun(
   { sql }: Db,
   lease: LeaseRef,
-  release: { delayMs: number; countsAsAttempt: boolean },
+  release: { delayMs: number; isRetry: boolean },
 ): Promise<boolean> {
   const rows = await sql`
     update runs
        set state = 'queued', lease_owner = null, lease_expires_at = null,
-           attempt = attempt - ${release.countsAsAttempt ? 0 : 1},
+           attempt = attempt - ${release.isRetry ? 0 : 1}, retries = retries + ${release.isRetry ? 1 : 0},
            available_at = now() + ${release.delayMs} * interval '1 millisecond'
      where id = ${lease.runId} and lease_epoch = ${lease.epoch} and state = 'running'
     returning id`;

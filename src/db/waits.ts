@@ -181,6 +181,7 @@ export async function settleWaits(
          set state = case when woken.is_resumed then 'queued' else r.state end,
              waiting_on = case when woken.is_resumed then null else woken.waiting_on end,
              available_at = case when woken.is_resumed then now() else r.available_at end,
+             takeovers = 0, retries = 0,
              parked = case when woken.is_resumed or woken.parked is null then null
                            else woken.parked || jsonb_build_object('succeeded', woken.succeeded,
                                                                    'failed', woken.failed, 'open', woken.open) end

@@ -270,8 +270,11 @@ async function writeGroup({ sql }: Db, group: readonly Pending[]): Promise<Map<s
              cache_creation_tokens = r.cache_creation_tokens + w.cache_creation_tokens,
              cost_usd = r.cost_usd + w.cost_usd,
              time_to_first_token_ms = coalesce(r.time_to_first_token_ms, w.first_token_ms),
-             has_deltas = r.has_deltas or w.has_deltas = 1
-        from written w where r.id = w.run_id and w.touches = 1
+             has_deltas = r.has_deltas or w.has_deltas = 1,
+             takeovers = case when w.step_count > 0 then 0 else r.takeovers end,
+             retries = case when w.step_count > 0 then 0 else r.retries end
+        from written w
+       where r.id = w.run_id and (w.touches = 1 or (w.step_count > 0 and r.takeovers + r.retries > 0))
     ), logged as (
       insert into events (session_id, sequence, id, type, context, data)
       select w.session_id, w.last_sequence + e.k, w.event_head || lpad(to_hex(w.last_sequence + e.k), 10, '0'),

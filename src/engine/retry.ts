@@ -9,13 +9,13 @@ export type Verdict =
   /** Someone else owns the run now: write nothing. */
   | { kind: "stop" };
 
-/** Attempts of a run on passing errors. The driver has retried each call by itself before. */
+/** Attempts of a run on passing errors without a new checkpoint. The driver has retried each call by itself before. */
 export const RUN_ATTEMPTS_MAX = 5;
 const RUN_BACKOFF: Backoff = { baseMs: 1_000, capMs: 30_000 };
 /** A provider that asks for a longer wait than this gets a failed turn: nobody watches a chat for an hour. */
 const RETRY_AFTER_MAX_MS = 120_000;
 
-/** @param attempt  the attempt that failed, from 1 */
+/** @param attempt  the attempt since the last checkpoint that failed, from 1; lost workers do not count */
 export function verdictOn(error: unknown, attempt: number, random: () => number = Math.random): Verdict {
   if (error instanceof LeaseLostError) return { kind: "stop" };
   if (error instanceof UserError || error instanceof TerminalError) {

@@ -86,7 +86,7 @@ async function drive(
   drain: AbortSignal,
   isFresh: boolean,
 ): Promise<RunOutcome> {
-  if (run.attempt > limits.attemptsMax) return await seal(deps, run, lease);
+  if (run.takeovers >= limits.takeoversMax) return await seal(deps, run, lease);
   const [config, steps, history, approvals] = await Promise.all([
     loadTurnConfig(deps.db, {
       sessionId: run.session_id,
@@ -264,12 +264,12 @@ async function settleFailure(
   lease: Lease,
   error: unknown,
 ): Promise<RunOutcome> {
-  const verdict = verdictOn(error, run.attempt, deps.random);
+  const verdict = verdictOn(error, run.retries + 1, deps.random);
   try {
     if (verdict.kind === "stop") return "lost";
     if (verdict.kind === "reschedule") {
       deps.log.warn("the run will be tried again", { delay_ms: verdict.delayMs, error });
-      const isHeld = await releaseRun(deps.db, lease, { delayMs: verdict.delayMs, countsAsAttempt: true });
+      const isHeld = await releaseRun(deps.db, lease, { delayMs: verdict.delayMs, isRetry: true });
       return isHeld ? "rescheduled" : "lost";
     }
     deps.log[verdict.code === "processing_error" ? "error" : "info"]("the turn failed", {
@@ -287,7 +287,12 @@ async function settleFailure(
 }
 
 async function seal(deps: EngineDeps, run: ClaimedRun, lease: Lease): Promise<RunOutcome> {
-  const detail = `taken up ${run.attempt - 1} times without coming to an end`;
+  const last = (await loadSteps(deps.db, run.id)).at(-1);
+  const detail =
+    `its worker was lost ${run.takeovers} times in a row without a new checkpoint; attempt ${run.attempt}, ` +
+    `last worker ${run.lost_worker ?? "unknown"}, ` +
+    (last === undefined ? "no step is stored" : `last stored step ${last.name} (${last.status})`);
+  deps.log.warn("the run is sealed", { detail });
   await deps.writer.write(lease, { events: [], ending: sealedEnding(run, detail) });
   return "failed";
 }
@@ -295,7 +300,7 @@ async function seal(deps: EngineDeps, run: ClaimedRun, lease: Lease): Promise<Ru
 /** Contract: never rejects. What cannot be handed back is taken over when its lease runs out. */
 async function handBack(deps: EngineDeps, lease: Lease): Promise<RunOutcome> {
   try {
-    const isHeld = await releaseRun(deps.db, lease, { delayMs: 0, countsAsAttempt: false });
+    const isHeld = await releaseRun(deps.db, lease, { delayMs: 0, isRetry: false });
     return isHeld ? "handed_back" : "lost";
   } catch (error) {
     deps.log.warn("the run could not be handed back; its lease runs out", { cause: describeError(error) });

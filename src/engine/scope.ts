@@ -99,5 +99,8 @@ export async function write(scope: RunScope, what: RunWrite): Promise<Written> {
   scope.carry = [];
   const written = await scope.deps.writer.write(scope.lease, { ...what, events });
   scope.lastInputSequence = written.lastInputSequence;
+  // The write has set both back on the run's row: failures are counted since the last checkpoint.
+  if (what.steps !== undefined && what.steps.length > 0)
+    Object.assign(scope.run, { takeovers: 0, retries: 0 });
   return written;
 }

@@ -123,10 +123,7 @@ describe("the grouped writer", () => {
       "the lease ran out",
       (lease) => database.db.sql`update runs set lease_expires_at = now() where id = ${lease.runId}`,
     ],
-    [
-      "the run was handed back",
-      (lease) => releaseRun(database.db, lease, { delayMs: 0, countsAsAttempt: true }),
-    ],
+    ["the run was handed back", (lease) => releaseRun(database.db, lease, { delayMs: 0, isRetry: true })],
     [
       "the turn was cancelled",
       (lease) =>
@@ -163,7 +160,7 @@ describe("the grouped writer", () => {
 
   test("a stale write does not take the others of its group with it", async () => {
     const [stale, fresh] = [await leased(), await leased()];
-    await releaseRun(database.db, stale, { delayMs: 60_000, countsAsAttempt: true });
+    await releaseRun(database.db, stale, { delayMs: 60_000, isRetry: true });
     const results = await Promise.allSettled([
       writer.write(stale, { events: [note("stale")] }),
       writer.write(fresh, { events: [note("fresh")] }),
@@ -320,11 +317,11 @@ describe("claiming", () => {
       return { run, lease: { runId: run.id, sessionId: session, epoch: run.lease_epoch } };
     };
     const one = await claim();
-    expect(await releaseRun(database.db, one.lease, { delayMs: 0, countsAsAttempt: false })).toBe(true);
-    expect(await releaseRun(database.db, one.lease, { delayMs: 0, countsAsAttempt: false })).toBe(false);
+    expect(await releaseRun(database.db, one.lease, { delayMs: 0, isRetry: false })).toBe(true);
+    expect(await releaseRun(database.db, one.lease, { delayMs: 0, isRetry: false })).toBe(false);
     const two = await claim();
     expect(two.run).toMatchObject({ attempt: 1, lease_epoch: 2 });
-    await releaseRun(database.db, two.lease, { delayMs: 60_000, countsAsAttempt: true });
+    await releaseRun(database.db, two.lease, { delayMs: 60_000, isRetry: true });
     const [row] = await database.db.sql`select state, attempt from runs where id = ${two.run.id}`;
     expect(row).toEqual({ state: "queued", attempt: 1 });
   });

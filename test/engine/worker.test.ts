@@ -46,6 +46,9 @@ describe("a worker", () => {
     if (!run) throw new Error("the session has no run");
     return run;
   };
+  const loseLease = (session: string) =>
+    database.db
+      .sql`update runs set lease_expires_at = now() where session_id = ${session} and state = 'running'`;
   const types = (events: readonly Event[]) => events.map((event) => event.type);
   const ended = (events: readonly Event[]) => turnsEnded(events) > 0 && isIdle(events);
   const expectWhole = (events: readonly Event[]) => {
@@ -384,16 +387,63 @@ describe("a worker", () => {
       expect(model.calls()).toBe(3);
     });
 
-    test("seals it when it was taken up too often", async () => {
+    test("seals it at the third worker in a row that is lost with it", async () => {
       const session = await newSession(database.db);
       await send(database.db, session, "go");
-      await database.db.sql`update runs set attempt = ${limits.attemptsMax} where session_id = ${session}`;
+      const release = Promise.withResolvers<void>();
+      const lost: string[] = [];
+      for (let n = 1; n <= limits.takeoversMax; n += 1) {
+        const reached = Promise.withResolvers<void>();
+        const engine = await start({
+          // It reaches the call and never comes back. One slot: it cannot take over from itself.
+          concurrency: 1,
+          failpoint: (name) => {
+            if (name !== "reason:before-call") return;
+            reached.resolve();
+            return release.promise;
+          },
+        });
+        await reached.promise;
+        lost.push(engine.worker.id);
+        await loseLease(session);
+      }
       await start();
       const events = await logOnce(database.db, session, ended);
+      release.resolve();
       expectWhole(events);
-      expect(events.at(-2)).toMatchObject({ type: "turn.sealed", data: { reason: "no_progress" } });
+      expect(events.at(-2)).toMatchObject({
+        type: "turn.sealed",
+        data: {
+          reason: "no_progress",
+          detail:
+            "its worker was lost 3 times in a row without a new checkpoint; attempt 4, " +
+            `last worker ${lost.at(-1)}, no step is stored`,
+        },
+      });
       expect(model.calls()).toBe(0);
       expect((await runOf(session)).state).toBe("sealed");
+    });
+
+    test("never seals one that stores a step between two losses", async () => {
+      const session = await newSession(database.db);
+      await send(database.db, session, "go");
+      for (let n = 0; n < limits.takeoversMax + 2; n += 1) {
+        await start({ concurrency: 1 });
+        const call = await model.nextCall();
+        call.callTool("no_such_tool", { n });
+        call.finish();
+        // The step is stored once the next call is made; that one is lost with its worker.
+        await model.nextCall();
+        await loseLease(session);
+      }
+      await start();
+      const call = await model.nextCall();
+      call.say("done");
+      call.finish();
+      const events = await logOnce(database.db, session, ended);
+      expect(answers(events).at(-1)).toBe("done");
+      expect(turnsEnded(events)).toBe(1);
+      expect(await runOf(session)).toMatchObject({ state: "completed", attempt: limits.takeoversMax + 3 });
     });
   });
 
