@@ -7,6 +7,7 @@ import runsStepsWorkers from "./0005_runs_steps_workers.sql" with { type: "text"
 import files from "./0006_files.sql" with { type: "text" };
 import waits from "./0007_waits.sql" with { type: "text" };
 import claims from "./0008_claims.sql" with { type: "text" };
+import forks from "./0009_forks.sql" with { type: "text" };
 
 export interface Migration {
   version: number;
@@ -23,4 +24,5 @@ export const migrations: readonly Migration[] = [
   { version: 6, name: "0006_files", sql: files },
   { version: 7, name: "0007_waits", sql: waits },
   { version: 8, name: "0008_claims", sql: claims },
+  { version: 9, name: "0009_forks", sql: forks },
 ];

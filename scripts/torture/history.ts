@@ -1,6 +1,7 @@
 /** What is left in the database when the storm is over, read as rows and nothing else. */
 import type { Event } from "../../src/contract/event.ts";
 import { readEventsAfter } from "../../src/db/events.ts";
+import { ownLog } from "../../src/db/lineage.ts";
 import type { Db } from "../../src/db/pool.ts";
 
 export interface SessionRecord {
@@ -53,7 +54,7 @@ export async function readStored(db: Db): Promise<Stored> {
       from steps order by run_id, name`;
   const whole: SessionRecord[] = [];
   for (const session of sessions) {
-    whole.push({ ...session, events: await readEventsAfter(db, session.id, 0, EVENTS_MAX) });
+    whole.push({ ...session, events: await readEventsAfter(db, ownLog(session.id), 0, EVENTS_MAX) });
   }
   return { sessions: whole, runs: [...runs], steps: [...steps] };
 }

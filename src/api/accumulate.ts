@@ -4,6 +4,7 @@
  */
 import type { Event, EventOf } from "../contract/event.ts";
 import { deltasOfAnswers, openDeltas } from "../db/events.ts";
+import type { SessionLog } from "../db/lineage.ts";
 import type { Db } from "../db/pool.ts";
 
 type DeltaEvent = EventOf<"output.message.delta"> | EventOf<"reason.thinking.delta">;
@@ -13,13 +14,13 @@ export interface Accumulator {
   add(events: readonly Event[]): Promise<Event[]>;
 }
 
-export function createAccumulator(db: Db, sessionId: string): Accumulator {
+export function createAccumulator(db: Db, log: SessionLog): Accumulator {
   const texts = new Map<DeltaEvent["type"], string>();
   let isSeeded = false;
 
   const seed = async (before: number) => {
     isSeeded = true;
-    for (const event of await openDeltas(db, sessionId, before)) if (isDelta(event)) take(event);
+    for (const event of await openDeltas(db, log, before)) if (isDelta(event)) take(event);
   };
   const take = (event: DeltaEvent) => {
     const text = (texts.get(event.type) ?? "") + event.data.delta;
@@ -51,7 +52,7 @@ export function createAccumulator(db: Db, sessionId: string): Accumulator {
  * The same for a page of the log, oldest first, which a filter may have picked from anywhere: what a delta continues
  * need not be on the page.
  */
-export async function accumulatePage(db: Db, sessionId: string, page: readonly Event[]): Promise<Event[]> {
+export async function accumulatePage(db: Db, log: SessionLog, page: readonly Event[]): Promise<Event[]> {
   const sequences = page.filter(isDelta).map((event) => event.sequence);
   const [first] = sequences;
   const last = sequences.at(-1);
@@ -59,7 +60,7 @@ export async function accumulatePage(db: Db, sessionId: string, page: readonly E
   const wanted = new Set(sequences);
   const texts = new Map<string, string>();
   const accumulated = new Map<number, string>();
-  for (const event of await deltasOfAnswers(db, sessionId, { first, last })) {
+  for (const event of await deltasOfAnswers(db, log, { first, last })) {
     if (!isDelta(event)) continue;
     // One model call has one execution id; a call that is tried again has another.
     const key = `${event.type} ${event.context.exec_id}`;

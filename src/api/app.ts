@@ -20,6 +20,7 @@ import { approvalRoutes } from "./approvals.ts";
 import { capabilityRoutes } from "./capabilities.ts";
 import type { ApiDeps } from "./deps.ts";
 import { eventsRoutes } from "./events.ts";
+import { forkRoutes } from "./fork.ts";
 import { harnessRoutes } from "./harnesses.ts";
 import { healthRoutes } from "./health.ts";
 import { messagesRoutes } from "./messages.ts";
@@ -90,6 +91,7 @@ export function buildApp(deps: ApiDeps) {
       group
         .use(mountRoutes(agentRoutes(deps), deps))
         .use(mountRoutes(sessionRoutes(deps), deps))
+        .use(mountRoutes(forkRoutes(deps), deps))
         .use(messagesRoutes(deps))
         .use(mountRoutes(toolResultRoutes(deps), deps))
         .use(mountRoutes(approvalRoutes(deps), deps))

@@ -13,6 +13,7 @@ import {
   sessionHead,
   turnStartAtOrBefore,
 } from "../db/events.ts";
+import type { SessionLog } from "../db/lineage.ts";
 import type { Db } from "../db/pool.ts";
 import { accumulatePage, createAccumulator } from "./accumulate.ts";
 import { EventsQuery, eventFilter, eventTypes, integer, StreamQuery, text } from "./event-query.ts";
@@ -46,13 +47,14 @@ export function eventsRoutes(deps: EventsDeps) {
       async ({ params, request, set }) => {
         const { organizationId } = deps.identify(request);
         const sessionId = pathId("session", params.session_id);
-        if (!(await sessionHead(deps.db, organizationId, sessionId))) throw noSession();
+        const head = await sessionHead(deps.db, organizationId, sessionId);
+        if (!head) throw noSession();
         const query = new URL(request.url).searchParams;
         const filter = eventFilter(query);
-        const page = await readPage(deps.db, sessionId, filter, query);
-        const events = await accumulatePage(deps.db, sessionId, page.events);
+        const page = await readPage(deps.db, head.log, filter, query);
+        const events = await accumulatePage(deps.db, head.log, page.events);
         if (page.limit !== null) {
-          set.headers["x-total-count"] = String(await countEvents(deps.db, sessionId, filter));
+          set.headers["x-total-count"] = String(await countEvents(deps.db, head.log, filter));
         }
         if (query.get("order_desc") === "true") events.reverse();
         return { data: events, total: events.length, offset: 0, limit: page.limit ?? events.length };
@@ -83,11 +85,11 @@ export function eventsRoutes(deps: EventsDeps) {
         const query = new URL(request.url).searchParams;
         const filter = { types: eventTypes(query, "types"), exclude: eventTypes(query, "exclude") ?? [] };
         const since = text(query, "since_id") ?? request.headers.get("last-event-id");
-        const cursor = await startCursor(deps.db, sessionId, since, head.lastSequence);
+        const cursor = await startCursor(deps.db, head.log, since, head.lastSequence);
         const release = deps.streams.take(organizationId, sessionId);
         return streamEvents(
-          deps.feed.subscribe(sessionId, cursor),
-          query.get("deltas") === "plain" ? null : createAccumulator(deps.db, sessionId),
+          deps.feed.subscribe(sessionId, cursor, head.log.lineage),
+          query.get("deltas") === "plain" ? null : createAccumulator(deps.db, head.log),
           { ...filter, frames, shutdown: deps.shutdown, clock: deps.clock, onClose: release },
         );
       },
@@ -111,17 +113,17 @@ export function eventsRoutes(deps: EventsDeps) {
 
 async function startCursor(
   db: Db,
-  sessionId: string,
+  log: SessionLog,
   since: string | null,
   lastSequence: number,
 ): Promise<number> {
   if (since === null || since === "") return 0;
   if (since === "latest") return lastSequence;
-  return cursorOf(db, sessionId, "since_id", since);
+  return cursorOf(db, log, "since_id", since);
 }
 
-async function cursorOf(db: Db, sessionId: string, name: string, eventId: string): Promise<number> {
-  const sequence = await resolveCursor(db, sessionId, pathId("event", eventId));
+async function cursorOf(db: Db, log: SessionLog, name: string, eventId: string): Promise<number> {
+  const sequence = await resolveCursor(db, log, pathId("event", eventId));
   if (sequence === null)
     throw new UserError("invalid_cursor", `${name}: ${eventId} is no event of this session`);
   return sequence;
@@ -129,7 +131,7 @@ async function cursorOf(db: Db, sessionId: string, name: string, eventId: string
 
 async function readPage(
   db: Db,
-  sessionId: string,
+  log: SessionLog,
   filter: EventFilter,
   query: URLSearchParams,
 ): Promise<{ events: Event[]; limit: number | null }> {
@@ -144,40 +146,40 @@ async function readPage(
       );
     }
     const size = integer(query, "window", 1, WINDOW_MAX) ?? WINDOW_DEFAULT;
-    return { events: await readAround(db, sessionId, filter, around, size), limit: null };
+    return { events: await readAround(db, log, filter, around, size), limit: null };
   }
   if (since !== null) {
-    const cursor = await cursorOf(db, sessionId, "since_id", since);
+    const cursor = await cursorOf(db, log, "since_id", since);
     filter.afterSequence = Math.max(filter.afterSequence ?? 0, cursor);
   }
   if (limit === null || filter.afterSequence !== null) {
-    return { events: await listEvents(db, sessionId, filter, { limit, from: "start" }), limit };
+    return { events: await listEvents(db, log, filter, { limit, from: "start" }), limit };
   }
-  const events = await listEvents(db, sessionId, filter, { limit, from: "end" });
-  return { events: [...(await headOfTurn(db, sessionId, filter, events)), ...events], limit };
+  const events = await listEvents(db, log, filter, { limit, from: "end" });
+  return { events: [...(await headOfTurn(db, log, filter, events)), ...events], limit };
 }
 
 /** What lies between the start of the turn that the page begins in and the page itself. */
-async function headOfTurn(db: Db, sessionId: string, filter: EventFilter, page: Event[]): Promise<Event[]> {
+async function headOfTurn(db: Db, log: SessionLog, filter: EventFilter, page: Event[]): Promise<Event[]> {
   const first = page[0]?.sequence;
   if (first === undefined) return [];
-  const start = await turnStartAtOrBefore(db, sessionId, first);
+  const start = await turnStartAtOrBefore(db, log, first);
   if (start === null || start === first) return [];
   const between = { ...filter, afterSequence: start - 1, beforeSequence: first };
-  return listEvents(db, sessionId, between, { limit: limits.eventsPageMax, from: "end" });
+  return listEvents(db, log, between, { limit: limits.eventsPageMax, from: "end" });
 }
 
 async function readAround(
   db: Db,
-  sessionId: string,
+  log: SessionLog,
   filter: EventFilter,
   eventId: string,
   size: number,
 ): Promise<Event[]> {
-  const at = await cursorOf(db, sessionId, "around", eventId);
+  const at = await cursorOf(db, log, "around", eventId);
   const [before, after] = await Promise.all([
-    listEvents(db, sessionId, { ...filter, beforeSequence: at }, { limit: size, from: "end" }),
-    listEvents(db, sessionId, { ...filter, afterSequence: at - 1 }, { limit: size + 1, from: "start" }),
+    listEvents(db, log, { ...filter, beforeSequence: at }, { limit: size, from: "end" }),
+    listEvents(db, log, { ...filter, afterSequence: at - 1 }, { limit: size + 1, from: "start" }),
   ]);
   return [...before, ...after];
 }

@@ -17,6 +17,7 @@ import { limits } from "../contract/limits.ts";
 import { newestSequences } from "../db/events.ts";
 import { createGroupedReader } from "../db/grouped-reader.ts";
 import type { Hints } from "../db/hints.ts";
+import type { Lineage } from "../db/lineage.ts";
 import type { Db } from "../db/pool.ts";
 
 export interface Subscription {
@@ -30,8 +31,12 @@ export interface Subscription {
 }
 
 export interface Feed extends Service {
-  /** Everything after `cursor` (a sequence; 0 is the beginning). The caller has checked the organization. */
-  subscribe(sessionId: string, cursor: number): Subscription;
+  /**
+   * Everything after `cursor` (a sequence; 0 is the beginning). The caller has checked the organization.
+   *
+   * @param lineage  of a fork, when the cursor may lie in what it inherited
+   */
+  subscribe(sessionId: string, cursor: number, lineage?: Lineage): Subscription;
   subscribers(): number;
 }
 
@@ -148,7 +153,7 @@ export function createFeed(deps: { db: Db; hints: Hints; log: Log; clock: Clock 
 
     subscribers: () => count,
 
-    subscribe(sessionId, cursor) {
+    subscribe(sessionId, cursor, lineage = []) {
       const feed = feeds.get(sessionId) ?? newFeed(sessionId, deps.clock.monotonicMs());
       feeds.set(sessionId, feed);
       const subscriber: Subscriber = { cursor, isLive: false, isClosed: false, buffer: [], wake: null };
@@ -167,7 +172,7 @@ export function createFeed(deps: { db: Db; hints: Hints; log: Log; clock: Clock 
         const seen = feed.hints;
         // What the feed has read is visible to us: an empty answer means that the rest up to there is pruned.
         const visible = feed.cursor;
-        const events = await reader.read(sessionId, subscriber.cursor);
+        const events = await reader.read(sessionId, subscriber.cursor, lineage);
         subscriber.cursor = events.at(-1)?.sequence ?? Math.max(subscriber.cursor, visible);
         if (events.length === 0 && feed.hints === seen) joinLive(feed, subscriber);
         return events;

@@ -17,6 +17,7 @@ import { acceptMessage } from "../db/accept.ts";
 import { cancelTurn } from "../db/cancel.ts";
 import { readMessages, sessionHead } from "../db/events.ts";
 import type { Hints } from "../db/hints.ts";
+import { ownLog } from "../db/lineage.ts";
 import { modelExists } from "../db/model-exists.ts";
 import type { Db } from "../db/pool.ts";
 import type { Identify } from "./identify.ts";
@@ -119,9 +120,9 @@ function listMessages(deps: MessagesDeps): Route {
     problems: ["invalid_id", "not_found"],
     async run({ params, caller: { organizationId } }) {
       const sessionId = pathId("session", params.session_id);
-      if (!(await sessionHead(deps.db, organizationId, sessionId)))
-        throw new UserError("not_found", "Session not found");
-      const messages = (await readMessages(deps.db, sessionId)).flatMap((event) => {
+      const head = await sessionHead(deps.db, organizationId, sessionId);
+      if (!head) throw new UserError("not_found", "Session not found");
+      const messages = (await readMessages(deps.db, head.log)).flatMap((event) => {
         const message = messageOfEvent(event);
         return message === null ? [] : [{ ...message, session_id: sessionId, sequence: event.sequence }];
       });
@@ -158,7 +159,7 @@ function cancelTurnRoute(deps: MessagesDeps): Route {
 }
 
 async function acceptedMessage(db: Db, sessionId: string, sequence: number): Promise<Message> {
-  const [event] = await readMessages(db, sessionId, sequence);
+  const [event] = await readMessages(db, ownLog(sessionId), sequence);
   if (event?.type !== "input.message") throw new Error(`no input.message at ${sessionId} ${sequence}`);
   return event.data.message;
 }

@@ -61,10 +61,10 @@ export async function startSession(
   });
 }
 
-async function findSessionAgent(
+export async function findSessionAgent(
   db: ApiDeps["db"],
   organizationId: string,
-  body: CreateSessionRequest,
+  body: Pick<CreateSessionRequest, "agent_id" | "agent_name">,
 ): Promise<AgentRow | null> {
   const ref = body.agent_id ?? body.agent_name;
   if (ref == null) return null;

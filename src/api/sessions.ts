@@ -212,13 +212,16 @@ async function endSession(
 
 const noSession = () => new UserError("not_found", "Session not found");
 
-async function sessionToWire(deps: Deps, row: SessionRow): Promise<SessionWithUrls> {
+export async function sessionToWire(
+  deps: Pick<ApiDeps, "db" | "capabilities">,
+  row: SessionRow,
+): Promise<SessionWithUrls> {
   const [session] = await sessionsToWire(deps, row.organization_id, [row]);
   return session as SessionWithUrls;
 }
 
 async function sessionsToWire(
-  { db, capabilities }: Deps,
+  { db, capabilities }: Pick<ApiDeps, "db" | "capabilities">,
   organizationId: string,
   rows: readonly SessionRow[],
 ): Promise<SessionWithUrls[]> {
@@ -266,6 +269,7 @@ function actionsOf({ id, status, is_pinned }: SessionRow): AllowedAction[] {
     action("delete", "DELETE", path),
     is_pinned ? action("unpin", "DELETE", `${path}/pin`) : action("pin", "PUT", `${path}/pin`),
     action("events", "GET", `${path}/events`),
+    ...(isBusy ? [] : [action("fork", "POST", `${path}/fork`)]),
     ...(isBusy ? [action("cancel", "POST", `${path}/cancel`)] : []),
   ];
 }
@@ -295,6 +299,8 @@ function toWire(row: SessionRow, features: string[]): Session {
     max_iterations: row.max_iterations,
     tags: row.tags,
     features,
+    forked_from_session_id: row.forked_from_session_id,
+    forked_from_sequence: row.forked_from_sequence,
     is_pinned: row.is_pinned,
     status: row.status,
     preview: row.preview,

@@ -49,6 +49,8 @@ export const limits = {
   iterationsDefault: 500,
   /** A run whose worker was lost this often in a row, without a new checkpoint in between, is sealed. */
   takeoversMax: 3,
+  /** Forks of forks: sessions that one log may be made of, the session itself aside. */
+  forkDepthMax: 100,
 
   deltaIntervalMs: 50,
   deltaBytes: 1024,

@@ -31,6 +31,7 @@ export const problems = {
     "The call does not wait any more: its turn went on or has ended.",
   ),
   approval_changed: code(409, "Conflict", "The decision was made for other arguments."),
+  unrelated_sessions: code(409, "Conflict", "The sessions have no event in common."),
   payload_too_large: code(413, "Payload Too Large", "The body is larger than allowed."),
   unsupported_media_type: code(415, "Unsupported Media Type", "The body must be application/json."),
   rate_limited: code(429, "Too Many Requests", "Too many requests or streams; try again later."),

@@ -7,8 +7,9 @@ import {
   ToolDefinition,
   WithUrls,
 } from "./common.ts";
+import { EventSchema } from "./event.ts";
 import { limits } from "./limits.ts";
-import { Id, JsonObject, Maybe, OneOf, type Static, Timestamp, Type } from "./schema.ts";
+import { Id, JsonObject, Maybe, OneOf, type Static, Timestamp, type TSchema, Type } from "./schema.ts";
 import { TokenUsage } from "./usage.ts";
 
 /** started: no turn yet; active: a turn is under way; idle: the last turn has ended. */
@@ -44,6 +45,9 @@ export const Session = Type.Object({
   tags: Type.Array(Type.String()),
   /** What a user interface should show for this session: `file_system` and the like. */
   features: Type.Array(Type.String()),
+  /** Whose events come before its own, and the last of them; absent when the session is no fork. */
+  forked_from_session_id: Type.Optional(Id("session")),
+  forked_from_sequence: Type.Optional(Type.Integer()),
   is_pinned: Type.Boolean(),
   status: OneOf(SESSION_STATUSES),
   preview: Type.Optional(Type.String()),
@@ -85,6 +89,40 @@ export const UpdateSessionRequest = Type.Object({
   tags: LayerRequest.tags,
 });
 export type UpdateSessionRequest = Static<typeof UpdateSessionRequest>;
+
+/** What is absent or null stays as the forked session has it. */
+export const ForkSessionRequest = Type.Object({
+  /** An agent brings its harness. */
+  agent_id: Maybe(Type.String()),
+  locale: Maybe(Locale),
+  model_id: Maybe(Type.String()),
+  system_prompt: Maybe(Type.String()),
+  tags: LayerRequest.tags,
+  title: Maybe(Title),
+  at_sequence: Maybe(
+    Type.Integer({
+      minimum: 1,
+      description: "The last event that both have in common; without it the newest, of a session at rest.",
+    }),
+  ),
+});
+export type ForkSessionRequest = Static<typeof ForkSessionRequest>;
+
+const Branches = <T extends TSchema>(schema: T) => Type.Object({ a: schema, b: schema });
+
+/** What two sessions of one descent did after the last event that they share. */
+export const SessionDiff = Type.Object({
+  /** Who wrote the last shared event, and its sequence. */
+  common_ancestor: Type.Object({ session_id: Id("session"), sequence: Type.Integer() }),
+  /** Events after it, oldest first, token deltas left out. */
+  a: Type.Array(EventSchema),
+  b: Type.Array(EventSchema),
+  /** True when a branch has more events than the limit; `/events?after_sequence=` goes on. */
+  has_more: Branches(Type.Boolean()),
+  /** Of every model call after the common ancestor. */
+  usage: Branches(TokenUsage),
+});
+export type SessionDiff = Static<typeof SessionDiff>;
 
 export const SessionStatsResponse = Type.Object({
   total: Type.Integer(),

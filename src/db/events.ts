@@ -1,7 +1,10 @@
 /** Reading the event log: pages for clients, the feed behind a cursor, and the history for the model. */
+import type { PendingQuery, Row } from "postgres";
 import { isId, sequenceOfEventId } from "../base/id.ts";
 import { DELTA_TYPES, type Event, type EventType } from "../contract/event.ts";
-import type { Db } from "./pool.ts";
+import { NO_USAGE, type TokenUsage } from "../contract/usage.ts";
+import { type LineageColumns, ownerOf, partsOf, type SessionLog, toLineage } from "./lineage.ts";
+import type { Db, Sql } from "./pool.ts";
 
 /** A row of the log, as it is stored. */
 export interface EventRow {
@@ -27,20 +30,86 @@ export function toEvent(row: EventRow): Event {
   } as Event;
 }
 
+/** Which part of a log, and how much of it. */
+interface Range {
+  /** Exclusive bounds; null is open. */
+  after?: number | null;
+  before?: number | null;
+  order: "asc" | "desc";
+  /** null: no limit. */
+  limit: number | null;
+}
+
+type Fragment = PendingQuery<Row[]>;
+
+const COLUMNS = (sql: Sql) => sql`id, type, ts, session_id, sequence, context, data, metadata, tags`;
+
+/**
+ * A select over a log, for a statement or within one: a session that is no fork reads its own rows, a fork those of
+ * each session that wrote a part of the range, in the same statement.
+ *
+ * @param condition  `` sql`and …` `` on columns of events, or empty
+ */
+function selectFrom(
+  sql: Sql,
+  log: SessionLog,
+  range: Range,
+  columns: Fragment,
+  condition: Fragment,
+): Fragment {
+  const order = range.order === "asc" ? sql`asc` : sql`desc`;
+  const limit = range.limit === null ? sql`` : sql`limit ${range.limit}`;
+  const after = range.after ?? null;
+  const before = range.before ?? null;
+  if (log.lineage.length === 0) {
+    return sql`
+      select ${columns}
+        from events
+       where session_id = ${log.id}
+         ${after === null ? sql`` : sql`and sequence > ${after}`}
+         ${before === null ? sql`` : sql`and sequence < ${before}`}
+         ${condition}
+       order by sequence ${order}
+       ${limit}`;
+  }
+  return sql`
+    select e.*
+      from ${partRows(sql, log, after, before)}, lateral (
+        select ${columns}
+          from events
+         where session_id = part.owner_id and sequence > part.after and sequence <= part.up_to ${condition}
+         order by sequence ${order}
+         ${limit}
+      ) e
+     order by e.sequence ${order}
+     ${limit}`;
+}
+
+function partRows(sql: Sql, log: SessionLog, after: number | null, before: number | null): Fragment {
+  const parts = partsOf(log, { after: after ?? 0, before: before ?? Number.MAX_SAFE_INTEGER });
+  return sql`
+    unnest(${parts.map((part) => part.ownerId)}::text[], ${parts.map((part) => part.after)}::bigint[],
+           ${parts.map((part) => part.upTo)}::bigint[]) as part(owner_id, after, up_to)`;
+}
+
+/** Rows as events of this very log, whoever wrote them. */
+function toEvents(log: SessionLog, rows: readonly EventRow[]): Event[] {
+  if (log.lineage.length === 0) return rows.map(toEvent);
+  return rows.map((row) => toEvent({ ...row, session_id: log.id }));
+}
+
+async function readRows({ sql }: Db, log: SessionLog, range: Range, condition: Fragment): Promise<Event[]> {
+  return toEvents(log, await sql<EventRow[]>`${selectFrom(sql, log, range, COLUMNS(sql), condition)}`);
+}
+
 /** Events after a cursor, oldest first. The organization was checked when the session was looked up. */
 export async function readEventsAfter(
-  { sql }: Db,
-  sessionId: string,
+  db: Db,
+  log: SessionLog,
   cursor: number,
   limit: number,
 ): Promise<Event[]> {
-  const rows = await sql<EventRow[]>`
-    select id, type, ts, session_id, sequence, context, data, metadata, tags
-      from events
-     where session_id = ${sessionId} and sequence > ${cursor}
-     order by sequence
-     limit ${limit}`;
-  return rows.map(toEvent);
+  return readRows(db, log, { after: cursor, order: "asc", limit }, db.sql``);
 }
 
 export interface EventFilter {
@@ -68,49 +137,64 @@ export interface EventFilter {
  * @param page.from   with a limit, from which end it is counted
  */
 export async function listEvents(
-  { sql }: Db,
-  sessionId: string,
+  db: Db,
+  log: SessionLog,
   filter: EventFilter,
   page: { limit: number | null; from: "start" | "end" },
 ): Promise<Event[]> {
-  const rows = await sql<EventRow[]>`
-    select id, type, ts, session_id, sequence, context, data, metadata, tags
-      from events
-     where session_id = ${sessionId} ${where(sql, filter)}
-     order by sequence ${page.from === "end" ? sql`desc` : sql`asc`}
-     ${page.limit === null ? sql`` : sql`limit ${page.limit}`}`;
-  const events = rows.map(toEvent);
+  const events = await readRows(
+    db,
+    log,
+    {
+      after: filter.afterSequence,
+      before: filter.beforeSequence,
+      order: page.from === "end" ? "desc" : "asc",
+      limit: page.limit,
+    },
+    where(db.sql, filter),
+  );
   return page.from === "end" ? events.reverse() : events;
 }
 
 /** How many events pass the filter, deltas left out. */
-export async function countEvents({ sql }: Db, sessionId: string, filter: EventFilter): Promise<number> {
-  const rows = await sql<{ count: number }[]>`
-    select count(*) as count from events
-     where session_id = ${sessionId} and type <> all (${[...DELTA_TYPES]}::text[]) ${where(sql, filter)}`;
+export async function countEvents({ sql }: Db, log: SessionLog, filter: EventFilter): Promise<number> {
+  const { afterSequence: after, beforeSequence: before } = filter;
+  const condition = sql`and type <> all (${[...DELTA_TYPES]}::text[]) ${where(sql, filter)}`;
+  const rows =
+    log.lineage.length === 0
+      ? await sql<{ count: number }[]>`
+          select count(*) as count from events
+           where session_id = ${log.id}
+             ${after === null ? sql`` : sql`and sequence > ${after}`}
+             ${before === null ? sql`` : sql`and sequence < ${before}`}
+             ${condition}`
+      : await sql<{ count: number }[]>`
+          select count(*) as count
+            from ${partRows(sql, log, after, before)}, lateral (
+              select from events
+               where session_id = part.owner_id and sequence > part.after and sequence <= part.up_to ${condition}
+            ) e`;
   return rows[0]?.count ?? 0;
 }
 
 /** The newest `turn.started` at or before a sequence; null when there is none. */
 export async function turnStartAtOrBefore(
   { sql }: Db,
-  sessionId: string,
+  log: SessionLog,
   sequence: number,
 ): Promise<number | null> {
+  const range: Range = { before: sequence + 1, order: "desc", limit: 1 };
   const rows = await sql<{ sequence: number }[]>`
-    select sequence from events
-     where session_id = ${sessionId} and sequence <= ${sequence} and type = 'turn.started'
-     order by sequence desc limit 1`;
+    ${selectFrom(sql, log, range, sql`sequence`, sql`and type = 'turn.started'`)}`;
   return rows[0]?.sequence ?? null;
 }
 
-function where(sql: Db["sql"], filter: EventFilter) {
+/** The filter without its bounds on the sequence. */
+function where(sql: Sql, filter: EventFilter): Fragment {
   const like = filter.q === null ? null : `%${filter.q.replace(/[\\%_]/g, "\\$&")}%`;
   return sql`
     ${filter.types === null ? sql`` : sql`and type = any (${[...filter.types]}::text[])`}
     ${filter.exclude.length === 0 ? sql`` : sql`and type <> all (${[...filter.exclude]}::text[])`}
-    ${filter.afterSequence === null ? sql`` : sql`and sequence > ${filter.afterSequence}`}
-    ${filter.beforeSequence === null ? sql`` : sql`and sequence < ${filter.beforeSequence}`}
     ${filter.since === null ? sql`` : sql`and ts >= ${filter.since}`}
     ${filter.until === null ? sql`` : sql`and ts <= ${filter.until}`}
     ${filter.turnId === null ? sql`` : sql`and context ->> 'turn_id' = ${filter.turnId}`}
@@ -127,63 +211,64 @@ function where(sql: Db["sql"], filter: EventFilter) {
  *
  * @returns null when the id is not one of this session's
  */
-export async function resolveCursor({ sql }: Db, sessionId: string, eventId: string): Promise<number | null> {
+export async function resolveCursor({ sql }: Db, log: SessionLog, eventId: string): Promise<number | null> {
   const sequence = isId("event", eventId) ? sequenceOfEventId(eventId) : null;
   if (sequence === null) return null;
   const rows = await sql<{ last_sequence: number; id: string | null }[]>`
     select s.last_sequence, e.id
-      from sessions s left join events e on e.session_id = s.id and e.sequence = ${sequence}
-     where s.id = ${sessionId}`;
+      from sessions s left join events e on e.session_id = ${ownerOf(log, sequence)} and e.sequence = ${sequence}
+     where s.id = ${log.id}`;
   const row = rows[0];
   if (!row || sequence > row.last_sequence) return null;
   return row.id === null || row.id === eventId ? sequence : null;
 }
 
-/** What a stream needs to know of its session before it starts; null when there is none for this caller. */
+/** What a reader needs to know of a session before it starts; null when there is none for this caller. */
 export async function sessionHead(
   { sql }: Db,
   organizationId: string,
   sessionId: string,
-): Promise<{ lastSequence: number; status: string } | null> {
-  const rows = await sql<{ last_sequence: number; status: string }[]>`
-    select last_sequence, status from sessions
+): Promise<{ log: SessionLog; lastSequence: number; status: string } | null> {
+  const rows = await sql<({ last_sequence: number; status: string } & LineageColumns)[]>`
+    select last_sequence, status, lineage_ids, lineage_up_to from sessions
      where id = ${sessionId} and organization_id = ${organizationId} and deleted_at is null`;
   const row = rows[0];
-  return row ? { lastSequence: row.last_sequence, status: row.status } : null;
+  if (!row) return null;
+  return {
+    log: { id: sessionId, lineage: toLineage(row) },
+    lastSequence: row.last_sequence,
+    status: row.status,
+  };
 }
 
 /**
  * The deltas of an answer that is under way at a cursor, oldest first: those after the last
  * `output.message.started` at or before it. Needed to show `accumulated` to a reader that joins mid-answer.
  */
-export async function openDeltas({ sql }: Db, sessionId: string, cursor: number): Promise<Event[]> {
-  const rows = await sql<EventRow[]>`
-    select id, type, ts, session_id, sequence, context, data, metadata, tags
-      from events
-     where session_id = ${sessionId} and sequence <= ${cursor} and type = any (${[...DELTA_TYPES]}::text[])
-       and sequence > coalesce((
-         select max(sequence) from events
-          where session_id = ${sessionId} and sequence <= ${cursor}
-            and type in ('output.message.started', 'output.message.completed')), 0)
-     order by sequence`;
-  return rows.map(toEvent);
+export function openDeltas(db: Db, log: SessionLog, cursor: number): Promise<Event[]> {
+  const { sql } = db;
+  const edges = sql`and type in ('output.message.started', 'output.message.completed')`;
+  return deltasSince(db, log, newest(sql, log, cursor + 1, edges), cursor);
 }
 
 /** The deltas from the beginning of the answer that `first` belongs to up to `last`, oldest first. */
-export async function deltasOfAnswers(
-  { sql }: Db,
-  sessionId: string,
+export function deltasOfAnswers(
+  db: Db,
+  log: SessionLog,
   { first, last }: { first: number; last: number },
 ): Promise<Event[]> {
-  const rows = await sql<EventRow[]>`
-    select id, type, ts, session_id, sequence, context, data, metadata, tags
-      from events
-     where session_id = ${sessionId} and sequence <= ${last} and type = any (${[...DELTA_TYPES]}::text[])
-       and sequence > coalesce((
-         select max(sequence) from events
-          where session_id = ${sessionId} and sequence < ${first} and type = 'output.message.started'), 0)
-     order by sequence`;
-  return rows.map(toEvent);
+  const start = newest(db.sql, log, first, db.sql`and type = 'output.message.started'`);
+  return deltasSince(db, log, start, last);
+}
+
+function newest(sql: Sql, log: SessionLog, before: number, condition: Fragment): Fragment {
+  return selectFrom(sql, log, { before, order: "desc", limit: 1 }, sql`sequence`, condition);
+}
+
+function deltasSince(db: Db, log: SessionLog, start: Fragment, last: number): Promise<Event[]> {
+  const { sql } = db;
+  const condition = sql`and type = any (${[...DELTA_TYPES]}::text[]) and sequence > coalesce((${start}), 0)`;
+  return readRows(db, log, { before: last + 1, order: "asc", limit: null }, condition);
 }
 
 /** The event types that the model's history is built from; `events_history` is the index on exactly these. */
@@ -194,16 +279,19 @@ export type HistoryType =
   | "reason.started"
   | "reason.item";
 
-/** What the model's history is built from, after a cursor, oldest first (index `events_history`). */
-export async function readHistory({ sql }: Db, sessionId: string, cursor: number): Promise<Event[]> {
-  const rows = await sql<EventRow[]>`
-    select id, type, ts, session_id, sequence, context, data, metadata, tags
-      from events
-     where session_id = ${sessionId} and sequence > ${cursor}
-       and type in ('input.message', 'output.message.completed', 'tool.completed', 'reason.started', 'reason.item')
-     order by sequence`;
-  return rows.map(toEvent);
+/** What the model's history is built from, between two sequences, oldest first (index `events_history`). */
+export function readHistory(
+  db: Db,
+  log: SessionLog,
+  range: { after: number; before?: number },
+): Promise<Event[]> {
+  const { sql } = db;
+  return readRows(db, log, { ...range, order: "asc", limit: null }, HISTORY(sql));
 }
+
+// Literals, not parameters: only so does PostgreSQL see that the partial index holds them all.
+const HISTORY = (sql: Sql) => sql`
+  and type in ('input.message', 'output.message.completed', 'tool.completed', 'reason.started', 'reason.item')`;
 
 /** True when the log has an event of this type for the turn. */
 export async function hasTurnEvent(
@@ -232,16 +320,55 @@ export async function newestSequences(
 }
 
 /** The events that messages are views of, oldest first; with a sequence, the one at that place. */
-export async function readMessages(
-  { sql }: Db,
-  sessionId: string,
-  sequence: number | null = null,
-): Promise<Event[]> {
-  const rows = await sql<EventRow[]>`
-    select id, type, ts, session_id, sequence, context, data, metadata, tags
-      from events
-     where session_id = ${sessionId} ${sequence === null ? sql`` : sql`and sequence = ${sequence}`}
-       and type in ('input.message', 'output.message.completed', 'tool.completed')
-     order by sequence`;
-  return rows.map(toEvent);
+export function readMessages(db: Db, log: SessionLog, sequence: number | null = null): Promise<Event[]> {
+  const { sql } = db;
+  return readRows(
+    db,
+    log,
+    {
+      ...(sequence === null ? {} : { after: sequence - 1, before: sequence + 1 }),
+      order: "asc",
+      limit: null,
+    },
+    sql`and type in ('input.message', 'output.message.completed', 'tool.completed')`,
+  );
+}
+
+export interface Branch {
+  /** The first ones, deltas left out. */
+  events: Event[];
+  hasMore: boolean;
+  /** Of every model call of the branch, also of those past the limit. */
+  usage: TokenUsage;
+}
+
+/** What a session did after a sequence. */
+export async function readBranch(
+  db: Db,
+  log: SessionLog,
+  branch: { after: number; upTo: number; limit: number },
+): Promise<Branch> {
+  const { sql } = db;
+  const range = { after: branch.after, before: branch.upTo + 1, order: "asc" as const };
+  const sum = (name: keyof TokenUsage) => sql`
+    coalesce(sum((data #>> array['metadata', 'usage', ${name}])::numeric), 0)::float8`;
+  const [events, totals] = await Promise.all([
+    readRows(
+      db,
+      log,
+      { ...range, limit: branch.limit + 1 },
+      sql`and type <> all (${[...DELTA_TYPES]}::text[])`,
+    ),
+    sql<TokenUsage[]>`
+      select ${sum("input_tokens")} as input_tokens, ${sum("output_tokens")} as output_tokens,
+             ${sum("cache_read_tokens")} as cache_read_tokens,
+             ${sum("cache_creation_tokens")} as cache_creation_tokens,
+             ${sum("estimated_cost_usd")} as estimated_cost_usd
+        from (${selectFrom(sql, log, { ...range, limit: null }, sql`sequence, data`, sql`and type = 'llm.generation'`)}) g`,
+  ]);
+  return {
+    events: events.slice(0, branch.limit),
+    hasMore: events.length > branch.limit,
+    usage: totals[0] ?? NO_USAGE,
+  };
 }

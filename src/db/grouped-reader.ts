@@ -4,11 +4,16 @@
  */
 import type { Event } from "../contract/event.ts";
 import { type EventRow, toEvent } from "./events.ts";
+import { type Lineage, type LogPart, partsOf } from "./lineage.ts";
 import type { Db } from "./pool.ts";
 
 export interface GroupedReader {
-  /** Events of a session after a cursor, oldest first, at most `limit` of the reader. */
-  read(sessionId: string, cursor: number): Promise<Event[]>;
+  /**
+   * Events of a session after a cursor, oldest first, at most `limit` of the reader.
+   *
+   * @param lineage  of a fork; its cursor may lie in what it inherited
+   */
+  read(sessionId: string, cursor: number, lineage?: Lineage): Promise<Event[]>;
 }
 
 const GROUP_MAX = 100;
@@ -16,7 +21,8 @@ const FLIGHTS_MAX = 2;
 
 interface Wanted {
   sessionId: string;
-  cursor: number;
+  /** One, unless the session is a fork and the cursor lies in what it inherited. */
+  parts: LogPart[];
   resolve(events: Event[]): void;
   reject(error: unknown): void;
 }
@@ -28,21 +34,28 @@ export function createGroupedReader({ sql }: Db, limit: number): GroupedReader {
   let isScheduled = false;
 
   const fly = async (group: readonly Wanted[]) => {
+    const parts = group.flatMap((one, place) => one.parts.map((part) => ({ part, place })));
     try {
       const rows = await sql<(EventRow & { place: number })[]>`
-        select e.*, wanted.place::int as place
-          from unnest(${group.map((one) => one.sessionId)}::text[], ${group.map((one) => one.cursor)}::bigint[])
-                 with ordinality as wanted(session_id, cursor, place),
+        select e.*, wanted.place
+          from unnest(${parts.map(({ part }) => part.ownerId)}::text[], ${parts.map(({ part }) => part.after)}::bigint[],
+                      ${parts.map(({ part }) => part.upTo)}::bigint[], ${parts.map(({ place }) => place)}::int[])
+                 as wanted(session_id, cursor, up_to, place),
                lateral (
                  select id, type, ts, session_id, sequence, context, data, metadata, tags
                    from events
-                  where session_id = wanted.session_id and sequence > wanted.cursor
+                  where session_id = wanted.session_id and sequence > wanted.cursor and sequence <= wanted.up_to
                   order by sequence
                   limit ${limit}
                ) e
          order by wanted.place, e.sequence`;
       const found: Event[][] = group.map(() => []);
-      for (const { place, ...row } of rows) found[place - 1]?.push(toEvent(row));
+      for (const { place, ...row } of rows) {
+        const events = found[place];
+        // Each part of a fork's log brings up to the limit; the oldest come first.
+        if (!events || events.length >= limit) continue;
+        events.push(toEvent({ ...row, session_id: group[place]?.sessionId ?? row.session_id }));
+      }
       for (const [index, one] of group.entries()) one.resolve(found[index] ?? []);
     } catch (error) {
       for (const one of group) one.reject(error);
@@ -63,9 +76,10 @@ export function createGroupedReader({ sql }: Db, limit: number): GroupedReader {
   };
 
   return {
-    read(sessionId, cursor) {
+    read(sessionId, cursor, lineage = []) {
+      const parts = partsOf({ id: sessionId, lineage }, { after: cursor, before: Number.MAX_SAFE_INTEGER });
       return new Promise((resolve, reject) => {
-        queue.push({ sessionId, cursor, resolve, reject });
+        queue.push({ sessionId, parts, resolve, reject });
         if (isScheduled) return;
         isScheduled = true;
         setImmediate(flush);

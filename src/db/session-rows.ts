@@ -36,6 +36,9 @@ export interface SessionFields {
 export interface SessionRow extends SessionFields {
   id: string;
   organization_id: string;
+  /** Both null when the session is no fork. */
+  forked_from_session_id: string | null;
+  forked_from_sequence: number | null;
   is_pinned: boolean;
   status: "started" | "active" | "idle" | "waitingfortoolresults";
   preview: string | null;
@@ -50,7 +53,7 @@ export interface SessionRow extends SessionFields {
   updated_at: Date;
 }
 
-const COLUMNS = [
+export const SESSION_COLUMNS = [
   "id",
   "organization_id",
   "harness_id",
@@ -70,6 +73,8 @@ const COLUMNS = [
   "parallel_tool_calls",
   "max_iterations",
   "tags",
+  "forked_from_session_id",
+  "forked_from_sequence",
   "is_pinned",
   "status",
   "preview",
@@ -106,14 +111,14 @@ export async function createSession(
               ${fields.system_prompt}, ${json(fields.capabilities)}, ${json(fields.tools)},
               ${json(fields.initial_files)}, ${json(fields.mcp_servers)}, ${json(fields.network_access)},
               ${json(fields.hints)}, ${fields.parallel_tool_calls}, ${fields.max_iterations}, ${fields.tags}::text[], 1)
-      returning ${sql(COLUMNS)}
+      returning ${sql(SESSION_COLUMNS)}
     ), logged as (
       insert into events (session_id, sequence, id, type, data)
       select id, 1, ${newEventIdHead()} || lpad(to_hex(1), 10, '0'), 'session.started',
              ${toJsonText(started)}::text::jsonb
         from session
     )
-    select ${sql(COLUMNS)} from session`;
+    select ${sql(SESSION_COLUMNS)} from session`;
   return rows[0] as SessionRow;
 }
 
@@ -128,7 +133,7 @@ export async function listSessions(
     and coalesce(title, '') ilike all (${searchPatterns(input.search)}::text[])`;
   const [rows, counted] = await Promise.all([
     sql<SessionRow[]>`
-      select ${sql(COLUMNS)} from sessions
+      select ${sql(SESSION_COLUMNS)} from sessions
        where ${wanted}
        order by created_at desc, id desc
        limit ${input.limit} offset ${input.offset}`,
@@ -143,7 +148,7 @@ export async function findSession(
   id: string,
 ): Promise<SessionRow | null> {
   const rows = await sql<SessionRow[]>`
-    select ${sql(COLUMNS)} from sessions
+    select ${sql(SESSION_COLUMNS)} from sessions
      where id = ${id} and organization_id = ${organizationId} and deleted_at is null`;
   return rows[0] ?? null;
 }
@@ -167,7 +172,7 @@ export async function updateSession(
     update sessions
        set ${set === null ? sql`updated_at = updated_at` : sql`${set}, updated_at = now()`}
      where id = ${input.id} and organization_id = ${input.organizationId} and deleted_at is null
-    returning ${sql(COLUMNS)}`;
+    returning ${sql(SESSION_COLUMNS)}`;
   return rows[0] ?? null;
 }
 

@@ -6,6 +6,7 @@ import type {
   ToolDefinition,
 } from "../contract/common.ts";
 import { HARNESS_DEPTH_MAX } from "./harnesses.ts";
+import type { LineageColumns } from "./lineage.ts";
 import type { Db } from "./pool.ts";
 import { asRetryable } from "./sqlstate.ts";
 
@@ -36,7 +37,7 @@ export interface AgentLayer extends ConfigLayer {
   status: "active" | "archived" | "deleted";
 }
 
-export interface SessionLayer extends ConfigLayer {
+export interface SessionLayer extends ConfigLayer, LineageColumns {
   harness_id: string;
   agent_id: string | null;
   workspace_id: string;
@@ -89,7 +90,8 @@ export async function loadTurnConfig(
   const rows = await sql<TurnConfigRow[]>`
     with recursive session as (
       select id, harness_id, agent_id, workspace_id, model_id, title, locale, hints, system_prompt, capabilities,
-             tools, initial_files, mcp_servers, network_access, parallel_tool_calls, max_iterations, tags
+             tools, initial_files, mcp_servers, network_access, parallel_tool_calls, max_iterations, tags,
+             lineage_ids, lineage_up_to
         from sessions
        where id = ${input.sessionId} and organization_id = ${input.organizationId} and deleted_at is null
     ), agent as (

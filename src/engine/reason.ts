@@ -10,6 +10,7 @@ import { newId } from "../base/id.ts";
 import type { EventContext, NewEvent } from "../contract/event.ts";
 import { addUsage, NO_USAGE } from "../contract/usage.ts";
 import { readHistory } from "../db/events.ts";
+import { ownLog } from "../db/lineage.ts";
 import { type Collected, createCollector } from "../llm/collect.ts";
 import type { ModelRequest } from "../llm/driver.ts";
 import {
@@ -49,7 +50,9 @@ export async function reason(scope: RunScope, iteration: number): Promise<Reason
   await deps.failpoint("reason:before-start");
   const announced = await write(scope, { events: announcement(scope, iteration, messageId, context) });
   if (!isHistoryCurrent(scope, announced.lastInputSequence)) {
-    const newer = await readHistory(deps.db, run.session_id, scope.history.at(-1)?.sequence ?? 0);
+    const newer = await readHistory(deps.db, ownLog(run.session_id), {
+      after: scope.history.at(-1)?.sequence ?? 0,
+    });
     scope.history.push(...newer);
   }
 

@@ -7,6 +7,7 @@ import { limits } from "../contract/limits.ts";
 import { textOf } from "../contract/message.ts";
 import { addUsage, NO_USAGE } from "../contract/usage.ts";
 import { hasTurnEvent, readHistory } from "../db/events.ts";
+import { inheritedUpTo, ownLog, toLineage } from "../db/lineage.ts";
 import { type ClaimedRun, isLeaseHeld, loadSteps, releaseRun, type StoredStep } from "../db/runs.ts";
 import { loadTurnConfig, type TurnConfig } from "../db/sessions.ts";
 import { isTransientDatabaseError } from "../db/sqlstate.ts";
@@ -94,10 +95,11 @@ async function drive(
       controlsModelId: run.controls?.model_id ?? null,
     }),
     isFresh ? [] : loadSteps(deps.db, run.id),
-    readHistory(deps.db, run.session_id, 0),
+    readHistory(deps.db, ownLog(run.session_id), { after: 0 }),
     isFresh ? [] : givenApprovals(deps.db, run.id),
   ]);
-  const scope = openScope(deps, run, lease, config, steps, history);
+  const inherited = config === null ? [] : await inheritedHistory(deps, run, config);
+  const scope = openScope(deps, run, lease, config, steps, [...inherited, ...history]);
   await announceTurn(scope, isFresh);
 
   const reasons = steps
@@ -157,6 +159,17 @@ async function drive(
     if (!open) throw new Error(`${run.id}: an act step without a reason step`);
     await act(scope, open);
   }
+}
+
+/** What a fork's conversation was before it was forked. */
+async function inheritedHistory(
+  { db }: EngineDeps,
+  { session_id: id }: ClaimedRun,
+  { session }: TurnConfig,
+): Promise<RunScope["history"]> {
+  const lineage = toLineage(session);
+  if (lineage.length === 0) return [];
+  return readHistory(db, { id, lineage }, { after: 0, before: inheritedUpTo(lineage) + 1 });
 }
 
 function openScope(

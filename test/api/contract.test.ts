@@ -41,6 +41,7 @@ const OURS: Record<string, string> = {
   "POST /v1/sessions/{}/tool-approvals": "named in the contract's text, not in its OpenAPI",
   "GET /v1/approvals": "ours: approvals over all sessions",
   "POST /v1/approvals/{}": "ours: approvals over all sessions",
+  "GET /v1/sessions/{}/diff/{}": "ours: what two branches did",
   "POST /v1/agents 200": "an upsert that replaces; the contract's text says so, its OpenAPI lists 201 only",
 };
 
@@ -163,6 +164,8 @@ beforeAll(async () => {
   await step("POST", "/v1/sessions/{}/cancel", [session.id], 200);
   await step("POST", "/v1/sessions/{}/cancel", [session.id], 200);
   await step("GET", "/v1/sessions/{}/messages", [session.id], 200);
+  const fork = await step("POST", "/v1/sessions/{}/fork", [session.id], 201, { tags: ["x"], at_sequence: 3 });
+  await step("GET", "/v1/sessions/{}/diff/{}", [session.id, fork.id], 200);
   await step("GET", "/v1/sessions/{}/events", [session.id], 200);
   await step("GET", "/v1/agents/{}/stats", [agent.id], 200);
   await step("GET", "/v1/agents/{}", [agent.id], 200);

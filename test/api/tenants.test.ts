@@ -42,6 +42,7 @@ afterAll(() => app.close());
 const VALUES: Record<string, string> = {
   agent_id: agent,
   session_id: session,
+  other_id: session,
   turn_id: turn,
   harness_id: harness,
   approval_id: approval,

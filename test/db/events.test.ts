@@ -11,6 +11,7 @@ import {
   sessionHead,
   turnStartAtOrBefore,
 } from "../../src/db/events.ts";
+import { ownLog } from "../../src/db/lineage.ts";
 import { seedModel, startEngine } from "../support/engine.ts";
 import { append } from "../support/live.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
@@ -106,11 +107,11 @@ describe("reading the log", () => {
       const filter = { ...EVERYTHING, ...filterOf(log) };
       const expected = log.filter((event) => passes(event, log));
       const page = (limit: number | null, from: "start" | "end") =>
-        listEvents(database.db, session, filter, { limit, from });
+        listEvents(database.db, ownLog(session), filter, { limit, from });
       expect(await page(null, "start")).toEqual(expected);
       expect(await page(3, "start")).toEqual(expected.slice(0, 3));
       expect(await page(3, "end")).toEqual(expected.slice(-3));
-      expect(await countEvents(database.db, session, filter)).toBe(
+      expect(await countEvents(database.db, ownLog(session), filter)).toBe(
         expected.filter((event) => !event.type.endsWith(".delta")).length,
       );
     });
@@ -119,17 +120,17 @@ describe("reading the log", () => {
   test("after a cursor: oldest first, at most the limit, of this session only", async () => {
     const other = await newSession(database.db);
     await append(database.db, other, 5);
-    expect(await readEventsAfter(database.db, session, 4, 3)).toEqual(log.slice(4, 7));
-    expect(await readEventsAfter(database.db, session, log.length, 3)).toEqual([]);
-    expect((await readEventsAfter(database.db, other, 0, 100)).map((event) => event.sequence)).toEqual([
-      1, 2, 3, 4, 5,
-    ]);
+    expect(await readEventsAfter(database.db, ownLog(session), 4, 3)).toEqual(log.slice(4, 7));
+    expect(await readEventsAfter(database.db, ownLog(session), log.length, 3)).toEqual([]);
+    expect(
+      (await readEventsAfter(database.db, ownLog(other), 0, 100)).map((event) => event.sequence),
+    ).toEqual([1, 2, 3, 4, 5]);
   });
 
   test("the start of a turn is found at it and behind it, not before the first", async () => {
     const starts = log.filter((event) => event.type === "turn.started").map((event) => event.sequence);
     const [first = 0, second = 0] = starts;
-    const find = (sequence: number) => turnStartAtOrBefore(database.db, session, sequence);
+    const find = (sequence: number) => turnStartAtOrBefore(database.db, ownLog(session), sequence);
     expect(await find(first - 1)).toBeNull();
     expect(await find(first)).toBe(first);
     expect(await find(second - 1)).toBe(first);
@@ -137,7 +138,7 @@ describe("reading the log", () => {
   });
 
   test("a cursor is an id of this very session, also of an event that is pruned", async () => {
-    const resolve = (id: string, of = session) => resolveCursor(database.db, of, id);
+    const resolve = (id: string, of = session) => resolveCursor(database.db, ownLog(of), id);
     const last = log.at(-1);
     expect(await resolve(last?.id ?? "")).toBe(last?.sequence ?? -1);
     const other = await newSession(database.db);
@@ -157,6 +158,7 @@ describe("reading the log", () => {
     expect(await newestSequences(database.db, [session, gone])).toEqual(new Map([[session, log.length]]));
     expect(await newestSequences(database.db, [])).toEqual(new Map());
     expect(await sessionHead(database.db, ORGANIZATION, session)).toEqual({
+      log: ownLog(session),
       lastSequence: log.length,
       status: "idle",
     });

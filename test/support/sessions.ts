@@ -3,7 +3,8 @@ import { newId } from "../../src/base/id.ts";
 import type { CapabilityConfig, ToolDefinition } from "../../src/contract/common.ts";
 import type { Event } from "../../src/contract/event.ts";
 import { acceptMessage } from "../../src/db/accept.ts";
-import { readEventsAfter } from "../../src/db/events.ts";
+import { readEventsAfter, sessionHead } from "../../src/db/events.ts";
+import { ownLog } from "../../src/db/lineage.ts";
 import type { Db } from "../../src/db/pool.ts";
 
 export const ORGANIZATION = "org_00000000000000000000000000000001";
@@ -47,8 +48,10 @@ export async function send(
   });
 }
 
-export function readLog(db: Db, sessionId: string): Promise<Event[]> {
-  return readEventsAfter(db, sessionId, 0, 1_000_000);
+/** The whole log, with what a fork inherited. */
+export async function readLog(db: Db, sessionId: string): Promise<Event[]> {
+  const head = await sessionHead(db, ORGANIZATION, sessionId);
+  return readEventsAfter(db, head?.log ?? ownLog(sessionId), 0, 1_000_000);
 }
 
 /** The whole log, once it passes the condition; looks again until it does or the test's time is up. */
