@@ -103,6 +103,77 @@ describe("the grouped writer", () => {
     }
   });
 
+  test("writes of one run that wait together are one, and each is told of its own events", async () => {
+    const lease = await leased();
+    const before = writer.statements();
+    const written = await Promise.all([
+      writer.write(lease, { events: [note("a"), note("b")], hasDeltas: true }),
+      writer.write(lease, {
+        events: [note("c")],
+        steps: [step("tool:1")],
+        iterations: 1,
+        usage: { input_tokens: 1, output_tokens: 2 },
+      }),
+      writer.write(lease, {
+        events: [note("d")],
+        steps: [step("tool:2")],
+        iterations: 1,
+        usage: { input_tokens: 10, output_tokens: 20, cache_read_tokens: 3 },
+        ending: ending(1),
+      }),
+    ]);
+    expect(writer.statements() - before).toBe(1);
+    expect(written.map((one) => [one.lastSequence, one.isEnded])).toEqual([
+      [4, false],
+      [5, false],
+      [7, true],
+    ]);
+    expect(await messagesOf(lease)).toEqual(["a", "b", "c", "d", "the end"]);
+    expect((await loadSteps(database.db, lease.runId)).length).toBe(2);
+    const [run] = await database.db.sql`
+      select state, iterations, input_tokens, output_tokens, cache_read_tokens, has_deltas
+        from runs where id = ${lease.runId}`;
+    expect(run).toEqual({
+      state: "completed",
+      iterations: 2,
+      input_tokens: 11,
+      output_tokens: 22,
+      cache_read_tokens: 3,
+      has_deltas: true,
+    });
+  });
+
+  test("what comes behind an ending, or stores the same step, waits for a statement of its own", async () => {
+    const lease = await leased();
+    await send(database.db, lease.sessionId, "wait");
+    const [kept, behind, ended] = await Promise.all([
+      writer.write(lease, { events: [note("a")], ending: ending(1) }),
+      writer.write(lease, {
+        events: [note("b")],
+        steps: [step("tool:x", { effect: "at_most_once", status: "pending", result: null })],
+      }),
+      writer.write(lease, {
+        events: [note("c")],
+        steps: [step("tool:x", { effect: "at_most_once" })],
+        ending: ending(3),
+      }),
+    ]);
+    expect([kept, behind, ended].map((one) => one.isEnded)).toEqual([false, false, true]);
+    expect(await messagesOf(lease)).toEqual(["a", "b", "c", "the end"]);
+    expect((await loadSteps(database.db, lease.runId)).map((one) => one.status)).toEqual(["settled"]);
+  });
+
+  test("a write that the database refuses does not take those that waited with it", async () => {
+    const lease = await leased();
+    const results = await Promise.allSettled([
+      writer.write(lease, { events: [note("before")] }),
+      writer.write(lease, { events: [], steps: [step("tool:1", { kind: "nonsense" as "tool" })] }),
+      writer.write(lease, { events: [note("after")] }),
+    ]);
+    expect(results.map((result) => result.status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+    expect(await messagesOf(lease)).toEqual(["before", "after"]);
+  });
+
   test("event ids carry their sequence", async () => {
     const lease = await leased();
     await writer.write(lease, { events: [note("a")] });
