@@ -1,0 +1,508 @@
+/**
+ * Random interleavings of everything that changes a run's state, on the real statements: messages, claims by two
+ * workers, writes under fresh and stale leases, ends, cancellations, lost heartbeats, hand-backs, the reaper. After
+ * each step the tables are what a model of a page predicts, and I1 to I6 hold. In the second test the steps meet:
+ * there is nothing to predict then, and all the more to hold.
+ */
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { LeaseLostError } from "../../src/base/errors.ts";
+import type { Event, NewEvent } from "../../src/contract/event.ts";
+import { cancelTurn } from "../../src/db/cancel.ts";
+import { claimRuns, heartbeat, releaseRun } from "../../src/db/runs.ts";
+import { buryWorkers } from "../../src/db/workers.ts";
+import { createWriter, type LeaseRef, type StepWrite, type Writer } from "../../src/db/writer.ts";
+import { type TestDatabase, testDatabase } from "../support/postgres.ts";
+import { newSession, ORGANIZATION, readLog, send } from "../support/sessions.ts";
+
+const SESSIONS = 2;
+const WORKERS = ["worker-a", "worker-b"] as const;
+const LEASE_MS = 600_000;
+
+/** `lease` counts from the newest lease that was ever handed out, whatever became of it. */
+type Command =
+  | { do: "send"; session: number; delivery: "steer" | "reject"; clientId: string | null }
+  | { do: "claim"; worker: number; slots: number }
+  | { do: "step"; lease: number; name: string; isPending: boolean }
+  | { do: "end"; lease: number; seen: "all" | "none" | "any"; state: "completed" | "failed" }
+  | { do: "cancel"; session: number }
+  | { do: "release"; lease: number; isDelayed: boolean; countsAsAttempt: boolean }
+  | { do: "heartbeat"; lease: number }
+  | { do: "expire"; session: number }
+  | { do: "bury"; worker: number };
+
+const session = fc.integer({ min: 0, max: SESSIONS - 1 });
+const worker = fc.integer({ min: 0, max: WORKERS.length - 1 });
+/** Half of them the newest, half of them one that was probably taken over. */
+const lease = fc.constantFrom(0, 0, 0, 1, 1, 2);
+const command: fc.Arbitrary<Command> = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant("send" as const),
+      session,
+      delivery: fc.constantFrom("steer" as const, "reject" as const),
+      clientId: fc.constantFrom(null, null, "one", "two"),
+    }),
+  },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      do: fc.constant("claim" as const),
+      worker,
+      slots: fc.integer({ min: 1, max: SESSIONS }),
+    }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant("step" as const),
+      lease,
+      name: fc.constantFrom("reason:1", "tool:a", "tool:b"),
+      isPending: fc.boolean(),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant("end" as const),
+      lease,
+      seen: fc.constantFrom("all" as const, "none" as const, "any" as const),
+      state: fc.constantFrom("completed" as const, "failed" as const),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("cancel" as const), session }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant("release" as const),
+      lease,
+      isDelayed: fc.boolean(),
+      countsAsAttempt: fc.boolean(),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("heartbeat" as const), lease }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant("expire" as const), session }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("bury" as const), worker }) },
+);
+
+interface RunModel {
+  session: number;
+  state: "queued" | "running" | "completed" | "failed" | "cancelled";
+  epoch: number;
+  attempt: number;
+  worker: string | null;
+  isExpired: boolean;
+  isDelayed: boolean;
+  steps: Map<string, "pending" | "settled">;
+}
+
+interface SessionModel {
+  activeRun: string | null;
+  lastSequence: number;
+  lastInputSequence: number;
+  /** What a client id was answered with. */
+  remembered: Map<string, { turnId: string; sequence: number }>;
+}
+
+interface Model {
+  sessions: SessionModel[];
+  runs: Map<string, RunModel>;
+}
+
+/** What a command came to, in the words of both sides. */
+type Outcome = Record<string, unknown>;
+
+describe("random interleavings", () => {
+  let database: TestDatabase;
+  let writers: Writer[];
+  const leases: (LeaseRef & { worker: string })[] = [];
+  let ids: string[] = [];
+
+  beforeAll(async () => {
+    database = await testDatabase({ connections: 8 });
+    writers = WORKERS.map(() => createWriter({ db: database.db, onWritten: () => {} }));
+    for (const id of WORKERS) {
+      await database.db.sql`insert into workers (id, hostname, pid, version, concurrency, lock_key)
+                            values (${id}, 'here', 1, 'test', 1, 1)`;
+    }
+  });
+  afterEach(async () => void (await database.db.sql`delete from sessions`));
+  afterAll(() => database.drop());
+
+  const begin = async () => {
+    // Runs of earlier sequences would be claimed by this one's workers.
+    await database.db.sql`delete from sessions`;
+    leases.length = 0;
+    ids = [];
+    for (let n = 0; n < SESSIONS; n += 1) ids.push(await newSession(database.db));
+  };
+  const leaseAt = (back: number) => leases.at(-1 - (back % Math.max(1, leases.length)));
+  const writerOf = (held: { worker: string }) =>
+    writers[WORKERS.indexOf(held.worker as (typeof WORKERS)[number])] as Writer;
+
+  async function perform(one: Command): Promise<Outcome> {
+    const { db } = database;
+    switch (one.do) {
+      case "send": {
+        const { delivery, clientId } = one;
+        const sent = await send(db, ids[one.session] ?? "", "hello", {
+          delivery,
+          ...(clientId === null ? {} : { clientMessageId: clientId }),
+        });
+        return "sequence" in sent
+          ? { outcome: sent.outcome, turnId: sent.turnId, sequence: sent.sequence }
+          : { ...sent };
+      }
+      case "claim": {
+        const id = WORKERS[one.worker] ?? "";
+        const claimed = await claimRuns(db, { workerId: id, slots: one.slots, leaseMs: LEASE_MS });
+        for (const run of claimed) {
+          leases.push({ runId: run.id, sessionId: run.session_id, epoch: run.lease_epoch, worker: id });
+        }
+        return {
+          claimed: claimed.map((run) => ({ id: run.id, epoch: run.lease_epoch, attempt: run.attempt })),
+        };
+      }
+      case "step": {
+        const held = leaseAt(one.lease);
+        if (!held) return {};
+        return await written(() =>
+          writerOf(held).write(held, { events: [progress], steps: [stepOf(one.name, one.isPending)] }),
+        );
+      }
+      case "end": {
+        const held = leaseAt(one.lease);
+        if (!held) return {};
+        const seen = { all: Number.MAX_SAFE_INTEGER, none: 0, any: null }[one.seen];
+        return await written(() =>
+          writerOf(held).write(held, {
+            events: [progress],
+            ending: {
+              state: one.state,
+              events: [terminal(held.runId, one.state), idled(held.runId)],
+              errorCode: null,
+              error: null,
+              finalMessageId: null,
+              outputPreview: null,
+              seenInputSequence: seen,
+            },
+          }),
+        );
+      }
+      case "cancel": {
+        const { outcome } = await cancelTurn(db, {
+          organizationId: ORGANIZATION,
+          sessionId: ids[one.session] ?? "",
+          reason: "a test",
+          now: new Date(),
+        });
+        return { outcome };
+      }
+      case "release": {
+        const held = leaseAt(one.lease);
+        if (!held) return {};
+        const delayMs = one.isDelayed ? 600_000 : 0;
+        return { isHeld: await releaseRun(db, held, { delayMs, countsAsAttempt: one.countsAsAttempt }) };
+      }
+      case "heartbeat": {
+        const held = leaseAt(one.lease);
+        if (!held) return {};
+        return { isHeld: (await heartbeat(db, { leases: [held], leaseMs: LEASE_MS })).has(held.runId) };
+      }
+      case "expire":
+        await db.sql`update runs set lease_expires_at = now() - interval '1 second'
+                      where session_id = ${ids[one.session] ?? ""} and state = 'running'`;
+        return {};
+      case "bury": {
+        const id = WORKERS[one.worker] ?? "";
+        const freed = await buryWorkers(db, [id]);
+        await db.sql`update workers set status = 'running' where id = ${id}`;
+        return { freed };
+      }
+    }
+  }
+
+  /** PURE but for the model: what the command must come to. `actual` says what the database was free to choose. */
+  function predict(model: Model, one: Command, actual: Outcome): Outcome {
+    const held = "lease" in one ? leaseAt(one.lease) : undefined;
+    if ("lease" in one && !held) return {};
+    const run = held && model.runs.get(held.runId);
+    const isHeld = run?.state === "running" && run.epoch === held?.epoch;
+    const mayWrite = isHeld && !run.isExpired;
+    const of = (at: number) => model.sessions[at] as SessionModel;
+    switch (one.do) {
+      case "send": {
+        const at = of(one.session);
+        const earlier = one.clientId === null ? undefined : at.remembered.get(one.clientId);
+        if (earlier) return { outcome: "duplicate", ...earlier };
+        if (at.activeRun !== null && one.delivery === "reject")
+          return { outcome: "busy", turnId: at.activeRun };
+        const starts = at.activeRun === null;
+        const turnId = at.activeRun ?? String(actual.turnId);
+        const sequence = at.lastSequence + 1;
+        at.activeRun = turnId;
+        at.lastInputSequence = sequence;
+        at.lastSequence = sequence + (starts ? 1 : 0);
+        if (one.clientId !== null) at.remembered.set(one.clientId, { turnId, sequence });
+        if (starts) {
+          model.runs.set(turnId, {
+            session: one.session,
+            state: "queued",
+            epoch: 0,
+            attempt: 0,
+            worker: null,
+            isExpired: false,
+            isDelayed: false,
+            steps: new Map(),
+          });
+        }
+        return { outcome: starts ? "started" : "steered", turnId, sequence };
+      }
+      case "claim": {
+        const free = [...model.runs].filter(
+          ([, { state, isDelayed, isExpired }]) =>
+            (state === "queued" && !isDelayed) || (state === "running" && isExpired),
+        );
+        const chosen = (actual.claimed as { id: string }[]).map(({ id }) => id);
+        expect(chosen.filter((id) => !free.some(([one]) => one === id))).toEqual([]);
+        expect(chosen).toHaveLength(Math.min(one.slots, free.length));
+        return {
+          claimed: chosen.map((id) => {
+            const taken = model.runs.get(id) as RunModel;
+            taken.state = "running";
+            taken.epoch += 1;
+            taken.attempt += 1;
+            taken.worker = WORKERS[one.worker] ?? null;
+            taken.isExpired = false;
+            return { id, epoch: taken.epoch, attempt: taken.attempt };
+          }),
+        };
+      }
+      case "step": {
+        const before = run?.steps.get(one.name);
+        const isNew = before === undefined || (before === "pending" && !one.isPending);
+        if (!mayWrite || !isNew) return { outcome: "lost" };
+        run.steps.set(one.name, one.isPending ? "pending" : "settled");
+        of(run.session).lastSequence += 1;
+        return { outcome: "written", isEnded: false };
+      }
+      case "end": {
+        if (!mayWrite) return { outcome: "lost" };
+        const at = of(run.session);
+        at.lastSequence += 1;
+        if (one.seen === "none") return { outcome: "written", isEnded: false };
+        at.lastSequence += 2;
+        at.activeRun = null;
+        run.state = one.state;
+        run.worker = null;
+        return { outcome: "written", isEnded: true };
+      }
+      case "cancel": {
+        const at = of(one.session);
+        const active = at.activeRun === null ? undefined : model.runs.get(at.activeRun);
+        if (!active) return { outcome: "no_op" };
+        active.state = "cancelled";
+        active.epoch += 1;
+        active.worker = null;
+        active.isExpired = false;
+        active.isDelayed = false;
+        at.activeRun = null;
+        at.lastInputSequence = at.lastSequence + 2;
+        at.lastSequence += 4;
+        return { outcome: "cancelled" };
+      }
+      case "release": {
+        if (!isHeld) return { isHeld: false };
+        run.state = "queued";
+        run.worker = null;
+        run.isExpired = false;
+        run.isDelayed = one.isDelayed;
+        run.attempt -= one.countsAsAttempt ? 0 : 1;
+        return { isHeld: true };
+      }
+      case "heartbeat":
+        return { isHeld: mayWrite };
+      case "expire":
+        for (const own of model.runs.values()) {
+          if (own.session === one.session && own.state === "running") own.isExpired = true;
+        }
+        return {};
+      case "bury": {
+        const orphans = [...model.runs.values()].filter(
+          (own) => own.state === "running" && own.worker === WORKERS[one.worker],
+        );
+        for (const own of orphans) own.isExpired = true;
+        return { freed: orphans.length };
+      }
+    }
+  }
+
+  /** The tables in the model's words. */
+  async function tables(): Promise<Model> {
+    const { sql } = database.db;
+    const sessions = await sql<{ id: string; active: string | null; last: number; input: number }[]>`
+      select id, active_run_id as active, last_sequence as last, last_input_sequence as input
+        from sessions where id = any (${ids}) order by array_position(${ids}, id)`;
+    const remembered = await sql<{ session_id: string; client: string; turn: string; sequence: number }[]>`
+      select session_id, client_message_id as client, turn_id as turn, sequence from accepted_messages
+       where session_id = any (${ids}) order by client_message_id`;
+    const runs = await sql<
+      (Omit<RunModel, "session" | "steps"> & {
+        id: string;
+        session_id: string;
+        steps: Record<string, string>;
+      })[]
+    >`
+      select id, session_id, state, lease_epoch as epoch, attempt, lease_owner as worker,
+             coalesce(lease_expires_at <= now(), false) as "isExpired",
+             state = 'queued' and available_at > now() as "isDelayed",
+             (select coalesce(jsonb_object_agg(name, status), '{}') from steps where run_id = runs.id) as steps
+        from runs where session_id = any (${ids})`;
+    return {
+      sessions: sessions.map((row) => ({
+        activeRun: row.active,
+        lastSequence: row.last,
+        lastInputSequence: row.input,
+        remembered: new Map(
+          remembered
+            .filter((one) => one.session_id === row.id)
+            .map((one) => [one.client, { turnId: one.turn, sequence: one.sequence }]),
+        ),
+      })),
+      runs: new Map(
+        runs.map(({ id, session_id, steps, ...run }) => [
+          id,
+          {
+            ...run,
+            session: ids.indexOf(session_id),
+            steps: new Map(Object.entries(steps)) as RunModel["steps"],
+          },
+        ]),
+      ),
+    };
+  }
+
+  /** I1, I2, I3, I6 and that a settled step stays as it is (I4). @param seen  the logs and steps of the last look */
+  async function holds(seen: { logs: Event[][]; settled: Map<string, string> }): Promise<void> {
+    const { sql } = database.db;
+    const { sessions, runs } = await tables();
+    const ends = new Map<string, string[]>();
+    for (const [at, id] of ids.entries()) {
+      const log = await readLog(database.db, id);
+      expect(log.map((event) => event.sequence)).toEqual(log.map((_, index) => index + 1));
+      expect(sessions[at]?.lastSequence).toBe(log.length);
+      expect(log.slice(0, seen.logs[at]?.length ?? 0)).toEqual(seen.logs[at] ?? []);
+      seen.logs[at] = log;
+      for (const event of log) {
+        const end = /^turn\.(completed|failed|cancelled|sealed)$/.exec(event.type)?.[1];
+        const turn = event.context.turn_id ?? "";
+        if (end) ends.set(turn, [...(ends.get(turn) ?? []), end]);
+      }
+      const own = [...runs].filter(([, run]) => run.session === at);
+      const open = own.filter(([, run]) => run.state === "queued" || run.state === "running");
+      expect(open.filter(([, run]) => run.state === "running").length).toBeLessThanOrEqual(1);
+      expect(open.map(([id]) => id)).toEqual(open.length === 0 ? [] : [sessions[at]?.activeRun ?? ""]);
+      if (open.length === 0) expect(sessions[at]?.activeRun).toBeNull();
+    }
+    for (const [id, { state }] of runs) {
+      expect(ends.get(id) ?? []).toEqual(state === "queued" || state === "running" ? [] : [state]);
+    }
+    const steps = await sql<{ key: string; row: string }[]>`
+      select run_id || ' ' || name as key, to_jsonb(steps)::text as row from steps
+       where status = 'settled' and run_id = any (${[...runs.keys()]})`;
+    for (const { key, row } of steps) {
+      expect(row).toBe(seen.settled.get(key) ?? row);
+      seen.settled.set(key, row);
+    }
+  }
+
+  const seed = Math.floor(Math.random() * 2 ** 31);
+
+  test("one after the other are what the model predicts, and I1 to I6 hold after each", async () => {
+    console.log(`interleavings: seed ${seed}`);
+    await fc.assert(
+      fc.asyncProperty(fc.array(command, { minLength: 20, maxLength: 40 }), async (commands) => {
+        await begin();
+        const model = emptyModel();
+        const seen = { logs: [], settled: new Map() };
+        for (const one of commands) {
+          // The lease is chosen before a claim of this very step makes a newer one.
+          const handed = [...leases];
+          const actual = await perform(one);
+          const after = leases.splice(0, leases.length, ...handed);
+          expect(actual).toEqual(predict(model, one, actual));
+          leases.splice(0, leases.length, ...after);
+          expect(await tables()).toEqual(model);
+          await holds(seen);
+        }
+      }),
+      { seed, numRuns: 80 },
+    );
+  });
+
+  test("that meet leave I1 to I6 as they are, and nobody waits for a lock in a circle", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.array(command, { minLength: 2, maxLength: 6 }), { minLength: 3, maxLength: 8 }),
+        async (bursts) => {
+          await begin();
+          const seen = { logs: [], settled: new Map() };
+          for (const burst of bursts) {
+            await Promise.all(burst.map(perform));
+            await holds(seen);
+          }
+        },
+      ),
+      { seed, numRuns: 100 },
+    );
+  });
+});
+
+function emptyModel(): Model {
+  const sessions = Array.from({ length: SESSIONS }, () => ({
+    activeRun: null,
+    lastSequence: 0,
+    lastInputSequence: 0,
+    remembered: new Map(),
+  }));
+  return { sessions, runs: new Map() };
+}
+
+/** @throws what is not the loss of the lease, so that a deadlock or a broken constraint fails the test */
+async function written(write: () => Promise<{ isEnded: boolean }>): Promise<Outcome> {
+  try {
+    return { outcome: "written", isEnded: (await write()).isEnded };
+  } catch (error) {
+    if (error instanceof LeaseLostError) return { outcome: "lost" };
+    throw error;
+  }
+}
+
+const progress: NewEvent = {
+  type: "tool.progress",
+  data: { tool_call_id: "call_1", tool_name: "test", message: "on" },
+};
+const idled = (turnId: string): NewEvent => ({ type: "session.idled", data: { turn_id: turnId } });
+
+function terminal(turnId: string, state: "completed" | "failed"): NewEvent {
+  const context = { turn_id: turnId };
+  return state === "completed"
+    ? { type: "turn.completed", context, data: { turn_id: turnId, iterations: 1 } }
+    : { type: "turn.failed", context, data: { turn_id: turnId, error: "no" } };
+}
+
+function stepOf(name: string, isPending: boolean): StepWrite {
+  return {
+    name,
+    kind: name.startsWith("reason") ? "reason" : "tool",
+    toolName: null,
+    effect: null,
+    status: isPending ? "pending" : "settled",
+    attempt: 1,
+    result: null,
+    usage: null,
+    error: null,
+    durationMs: 1,
+  };
+}
