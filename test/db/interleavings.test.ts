@@ -9,7 +9,9 @@ import fc from "fast-check";
 import { LeaseLostError } from "../../src/base/errors.ts";
 import type { Event, NewEvent } from "../../src/contract/event.ts";
 import { cancelTurn } from "../../src/db/cancel.ts";
+import { parkRun, type WaitWrite } from "../../src/db/park.ts";
 import { claimRuns, heartbeat, releaseRun } from "../../src/db/runs.ts";
+import { settledWith, settleWaits, waitsOfTurn } from "../../src/db/waits.ts";
 import { buryWorkers } from "../../src/db/workers.ts";
 import { createWriter, type LeaseRef, type StepWrite, type Writer } from "../../src/db/writer.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
@@ -26,7 +28,9 @@ type Command =
   | { do: "step"; lease: number; name: string; isPending: boolean }
   | { do: "end"; lease: number; seen: "all" | "none" | "any"; state: "completed" | "failed" }
   | { do: "cancel"; session: number }
-  | { do: "release"; lease: number; isDelayed: boolean; countsAsAttempt: boolean }
+  | { do: "release"; lease: number; isDelayed: boolean; isRetry: boolean }
+  | { do: "park"; lease: number; isNewerSeen: boolean }
+  | { do: "answer"; session: number }
   | { do: "heartbeat"; lease: number }
   | { do: "expire"; session: number }
   | { do: "bury"; worker: number };
@@ -78,9 +82,14 @@ const command: fc.Arbitrary<Command> = fc.oneof(
       do: fc.constant("release" as const),
       lease,
       isDelayed: fc.boolean(),
-      countsAsAttempt: fc.boolean(),
+      isRetry: fc.boolean(),
     }),
   },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constant("park" as const), lease, isNewerSeen: fc.boolean() }),
+  },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("answer" as const), session }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("heartbeat" as const), lease }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant("expire" as const), session }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("bury" as const), worker }) },
@@ -88,12 +97,16 @@ const command: fc.Arbitrary<Command> = fc.oneof(
 
 interface RunModel {
   session: number;
-  state: "queued" | "running" | "completed" | "failed" | "cancelled";
+  state: "queued" | "running" | "waiting" | "completed" | "failed" | "cancelled";
   epoch: number;
   attempt: number;
+  takeovers: number;
+  retries: number;
   worker: string | null;
   isExpired: boolean;
   isDelayed: boolean;
+  /** The call that it is parked for, or null. */
+  waitsFor: string | null;
   steps: Map<string, "pending" | "settled">;
 }
 
@@ -116,6 +129,8 @@ type Outcome = Record<string, unknown>;
 describe("random interleavings", () => {
   let database: TestDatabase;
   let writers: Writer[];
+  /** Each parking is for a call of its own. */
+  let parkings = 0;
   const leases: (LeaseRef & { worker: string })[] = [];
   let ids: string[] = [];
 
@@ -203,7 +218,41 @@ describe("random interleavings", () => {
         const held = leaseAt(one.lease);
         if (!held) return {};
         const delayMs = one.isDelayed ? 600_000 : 0;
-        return { isHeld: await releaseRun(db, held, { delayMs, countsAsAttempt: one.countsAsAttempt }) };
+        return { isHeld: await releaseRun(db, held, { delayMs, isRetry: one.isRetry }) };
+      }
+      case "park": {
+        const held = leaseAt(one.lease);
+        if (!held) return {};
+        parkings += 1;
+        const parking = {
+          waits: [{ ...wait, toolCallId: `call_${parkings}` }],
+          events: [progress],
+          seenInputSequence: one.isNewerSeen ? null : 0,
+          act: null,
+        };
+        try {
+          return { outcome: (await parkRun(db, held, parking)).outcome };
+        } catch (error) {
+          if (error instanceof LeaseLostError) return { outcome: "lost" };
+          throw error;
+        }
+      }
+      case "answer": {
+        const turn = await waitsOfTurn(db, {
+          organizationId: ORGANIZATION,
+          sessionId: ids[one.session] ?? "",
+          kind: "client_tool",
+          toolCallIds: [],
+        });
+        const open = (turn?.waits ?? []).filter((each) => each.isPending);
+        const settled = await settleWaits(
+          db.sql,
+          open.map((each) => settledWith(each, "settled", { ok: true, text: "answered" })),
+        );
+        return {
+          resumed: settled.filter((each) => each.isResumed).length,
+          callIds: open.map((each) => each.toolCallId),
+        };
       }
       case "heartbeat": {
         const held = leaseAt(one.lease);
@@ -239,6 +288,8 @@ describe("random interleavings", () => {
         if (at.activeRun !== null && one.delivery === "reject")
           return { outcome: "busy", turnId: at.activeRun };
         const starts = at.activeRun === null;
+        const parked = at.activeRun === null ? undefined : model.runs.get(at.activeRun);
+        const isParked = parked?.state === "waiting";
         const turnId = at.activeRun ?? String(actual.turnId);
         const sequence = at.lastSequence + 1;
         at.activeRun = turnId;
@@ -251,13 +302,17 @@ describe("random interleavings", () => {
             state: "queued",
             epoch: 0,
             attempt: 0,
+            takeovers: 0,
+            retries: 0,
             worker: null,
             isExpired: false,
             isDelayed: false,
+            waitsFor: null,
             steps: new Map(),
           });
         }
-        return { outcome: starts ? "started" : "steered", turnId, sequence };
+        if (isParked) wake(parked, at);
+        return { outcome: isParked ? "resumed" : starts ? "started" : "steered", turnId, sequence };
       }
       case "claim": {
         const free = [...model.runs].filter(
@@ -270,6 +325,7 @@ describe("random interleavings", () => {
         return {
           claimed: chosen.map((id) => {
             const taken = model.runs.get(id) as RunModel;
+            taken.takeovers += taken.state === "running" ? 1 : 0;
             taken.state = "running";
             taken.epoch += 1;
             taken.attempt += 1;
@@ -284,6 +340,8 @@ describe("random interleavings", () => {
         const isNew = before === undefined || (before === "pending" && !one.isPending);
         if (!mayWrite || !isNew) return { outcome: "lost" };
         run.steps.set(one.name, one.isPending ? "pending" : "settled");
+        run.takeovers = 0;
+        run.retries = 0;
         of(run.session).lastSequence += 1;
         return { outcome: "written", isEnded: false };
       }
@@ -307,6 +365,7 @@ describe("random interleavings", () => {
         active.worker = null;
         active.isExpired = false;
         active.isDelayed = false;
+        active.waitsFor = null;
         at.activeRun = null;
         at.lastInputSequence = at.lastSequence + 2;
         at.lastSequence += 4;
@@ -318,8 +377,27 @@ describe("random interleavings", () => {
         run.worker = null;
         run.isExpired = false;
         run.isDelayed = one.isDelayed;
-        run.attempt -= one.countsAsAttempt ? 0 : 1;
+        run.attempt -= one.isRetry ? 0 : 1;
+        run.retries += one.isRetry ? 1 : 0;
         return { isHeld: true };
+      }
+      case "park": {
+        if (!mayWrite) return { outcome: "lost" };
+        if (!one.isNewerSeen) return { outcome: "withheld" };
+        run.state = "waiting";
+        run.waitsFor = `call_${parkings}`;
+        run.worker = null;
+        run.attempt -= 1;
+        of(run.session).lastSequence += 1;
+        return { outcome: "parked" };
+      }
+      case "answer": {
+        const at = of(one.session);
+        const waiting = at.activeRun === null ? undefined : model.runs.get(at.activeRun);
+        if (waiting?.state !== "waiting") return { resumed: 0, callIds: [] };
+        const callIds = [waiting.waitsFor];
+        wake(waiting, at);
+        return { resumed: 1, callIds };
       }
       case "heartbeat":
         return { isHeld: mayWrite };
@@ -354,7 +432,8 @@ describe("random interleavings", () => {
         steps: Record<string, string>;
       })[]
     >`
-      select id, session_id, state, lease_epoch as epoch, attempt, lease_owner as worker,
+      select id, session_id, state, lease_epoch as epoch, attempt, takeovers, retries, lease_owner as worker,
+             (select tool_call_id from waits w where w.run_id = runs.id and w.status = 'pending') as "waitsFor",
              coalesce(lease_expires_at <= now(), false) as "isExpired",
              state = 'queued' and available_at > now() as "isDelayed",
              (select coalesce(jsonb_object_agg(name, status), '{}') from steps where run_id = runs.id) as steps
@@ -400,14 +479,12 @@ describe("random interleavings", () => {
         if (end) ends.set(turn, [...(ends.get(turn) ?? []), end]);
       }
       const own = [...runs].filter(([, run]) => run.session === at);
-      const open = own.filter(([, run]) => run.state === "queued" || run.state === "running");
-      expect(open.filter(([, run]) => run.state === "running").length).toBeLessThanOrEqual(1);
+      const open = own.filter(([, run]) => isOpen(run));
+      expect(open.filter(([, run]) => run.state !== "queued").length).toBeLessThanOrEqual(1);
       expect(open.map(([id]) => id)).toEqual(open.length === 0 ? [] : [sessions[at]?.activeRun ?? ""]);
       if (open.length === 0) expect(sessions[at]?.activeRun).toBeNull();
     }
-    for (const [id, { state }] of runs) {
-      expect(ends.get(id) ?? []).toEqual(state === "queued" || state === "running" ? [] : [state]);
-    }
+    for (const [id, run] of runs) expect(ends.get(id) ?? []).toEqual(isOpen(run) ? [] : [run.state]);
     const steps = await sql<{ key: string; row: string }[]>`
       select run_id || ' ' || name as key, to_jsonb(steps)::text as row from steps
        where status = 'settled' and run_id = any (${[...runs.keys()]})`;
@@ -459,6 +536,17 @@ describe("random interleavings", () => {
   });
 });
 
+/** A parked run goes on: its call has a result, which is a step and an event. */
+function wake(run: RunModel, at: SessionModel): void {
+  run.steps.set(`tool:${run.waitsFor}`, "settled");
+  run.state = "queued";
+  run.waitsFor = null;
+  run.isDelayed = false;
+  run.takeovers = 0;
+  run.retries = 0;
+  at.lastSequence += 1;
+}
+
 function emptyModel(): Model {
   const sessions = Array.from({ length: SESSIONS }, () => ({
     activeRun: null,
@@ -478,6 +566,19 @@ async function written(write: () => Promise<{ isEnded: boolean }>): Promise<Outc
     throw error;
   }
 }
+
+const isOpen = ({ state }: RunModel) => state === "queued" || state === "running" || state === "waiting";
+
+const wait: Omit<WaitWrite, "toolCallId"> = {
+  kind: "client_tool",
+  toolName: "test",
+  effect: null,
+  arguments: {},
+  argumentsHash: "hash",
+  reason: null,
+  toolFields: {},
+  timeoutMs: null,
+};
 
 const progress: NewEvent = {
   type: "tool.progress",

@@ -4,23 +4,30 @@
  * in-process sweep of recovery.test.ts leaves alive (connections, sockets, what is in the client's buffers) dies here.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { silentLog } from "../../src/base/log.ts";
 import type { Event } from "../../src/contract/event.ts";
+import { createHints, type Hints } from "../../src/db/hints.ts";
 import { FAILPOINTS, type Failpoint } from "../../src/engine/failpoint.ts";
 import { seedModel } from "../support/engine.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
-import { GOLDEN_SCRIPTS, type GoldenScript } from "../support/scripts.ts";
-import { isIdle, logOnce, newSession, send } from "../support/sessions.ts";
+import { CLIENT_SCRIPT, clientToolsOf, GOLDEN_SCRIPTS, type GoldenScript } from "../support/scripts.ts";
+import { newSession, send } from "../support/sessions.ts";
 import { transcript } from "../support/transcript.ts";
+import { answeredLog } from "../support/waiting.ts";
 import type { WorkerReport } from "../support/worker-process.ts";
 import { startWorkerProcess, type WorkerProcess } from "../support/worker-processes.ts";
 
 /** A database of its own, because a worker takes whatever is queued; and the processes that work on it. */
 interface Lane {
   database: TestDatabase;
+  /** Tells the processes that a run was queued, as the API does. */
+  hints: Hints;
   /** The one that is killed; another is started in its place. */
   victim: WorkerProcess;
   rescuer: WorkerProcess;
 }
+
+const SCRIPTS = [...GOLDEN_SCRIPTS, CLIENT_SCRIPT];
 
 interface Case {
   script: GoldenScript;
@@ -40,10 +47,12 @@ describe("a worker process that is killed with SIGKILL", () => {
       const database = await testDatabase();
       await seedModel(database.db);
       const start = () => startWorkerProcess(database.address);
-      lanes.push({ database, victim: start(), rescuer: start() });
+      const hints = createHints({ db: database.db, log: silentLog });
+      await hints.start();
+      lanes.push({ database, hints, victim: start(), rescuer: start() });
     }
     const [lane] = lanes as [Lane];
-    for (const script of GOLDEN_SCRIPTS) {
+    for (const script of SCRIPTS) {
       const events = await played(lane, script, async () => void (await lane.victim.tell({ do: "work" })));
       const report = await lane.victim.tell({ do: "rest" });
       quiet.set(script.name, {
@@ -53,7 +62,8 @@ describe("a worker process that is killed with SIGKILL", () => {
     }
   });
   afterAll(async () => {
-    for (const { database, victim, rescuer } of lanes) {
+    for (const { database, hints, victim, rescuer } of lanes) {
+      await hints.stop();
       await victim.kill();
       await rescuer.kill();
       await database.drop();
@@ -62,14 +72,15 @@ describe("a worker process that is killed with SIGKILL", () => {
 
   /** The whole log of one turn of the script. @param during  after the message was sent */
   async function played(
-    { database }: Lane,
+    { database: { db }, hints }: Lane,
     script: GoldenScript,
     during: (session: string) => Promise<void>,
-  ) {
-    const session = await newSession(database.db);
-    await send(database.db, session, script.message);
+  ): Promise<Event[]> {
+    const session = await newSession(db, null, { tools: clientToolsOf(script) });
+    await send(db, session, script.message);
+    const log = answeredLog(db, session, () => hints.publish({ isQueued: true }));
     await during(session);
-    return logOnce(database.db, session, isIdle);
+    return log;
   }
 
   async function runCase(lane: Lane, { script, failpoint, nth }: Case): Promise<void> {
@@ -94,7 +105,7 @@ describe("a worker process that is killed with SIGKILL", () => {
   test(
     "at any failpoint of any script is replaced without a trace (I1, I4, I6, I7, I8)",
     async () => {
-      const pairs = GOLDEN_SCRIPTS.flatMap((script) =>
+      const pairs = SCRIPTS.flatMap((script) =>
         FAILPOINTS.map((failpoint) => {
           const times = quiet.get(script.name)?.reached[failpoint] ?? 0;
           return Array.from({ length: times }, (_, at) => ({ script, failpoint, nth: at + 1 }));
@@ -107,7 +118,7 @@ describe("a worker process that is killed with SIGKILL", () => {
       await Promise.all(lanes.map(work));
       const reached = pairs.filter((cases) => cases.length > 0).length;
       console.log(
-        `kill sweep: ${FAILPOINTS.length} failpoints × ${GOLDEN_SCRIPTS.length} scripts = ${pairs.length} pairs; ` +
+        `kill sweep: ${FAILPOINTS.length} failpoints × ${SCRIPTS.length} scripts = ${pairs.length} pairs; ` +
           `${reached} reached, ${pairs.length - reached} not; ${pairs.flat().length} kills`,
       );
       expect(reached).toBeGreaterThan(pairs.length / 2);
