@@ -124,11 +124,11 @@ export function decided(
   },
 ): Settlement {
   const isAllowed = by.decision.startsWith("allow");
-  const why = by.comment ? `: ${by.comment}` : ".";
+  const why = by.comment ? ` They say: ${by.comment}` : "";
   const rejected = settledWith(wait, "settled", {
     ok: false,
     status: "error",
-    error: `The user rejected this call${why} It did not run.`,
+    error: `The user rejected this call. It did not run.${why}`,
   });
   return isAllowed
     ? { ...rejected, ...by, result: null, progress: by.editedArguments ? "allowed, with changes" : "allowed" }

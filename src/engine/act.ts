@@ -176,6 +176,7 @@ async function settleCall(scope: RunScope, step: Act, call: OpenCall): Promise<v
     await deps.failpoint("tool:before-run");
     const argumentsJson = gate?.kind === "run" ? gate.argumentsJson : call.argumentsJson;
     outcome = await runTool(scope, { ...call, argumentsJson }, offered, execId, fileEvents);
+    if (argumentsJson !== call.argumentsJson) outcome = withEdits(outcome, argumentsJson);
   }
   if (lease.signal.aborted) throw new LeaseLostError(run.id);
   if (outcome.ok && outcome.wait !== undefined) {
@@ -218,6 +219,14 @@ async function settleCall(scope: RunScope, step: Act, call: OpenCall): Promise<v
   });
   scope.toolCallCount += 1;
   await deps.failpoint("tool:after-commit");
+}
+
+/** The model must not believe that its own arguments were used. */
+function withEdits(outcome: Invoked, argumentsJson: string): Invoked {
+  const note = `The user changed the arguments of this call to ${argumentsJson}.\n`;
+  return outcome.ok
+    ? { ...outcome, content: note + outcome.content }
+    : { ...outcome, error: note + outcome.error };
 }
 
 function noSuchTool(scope: RunScope, name: string): string {

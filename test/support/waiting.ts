@@ -57,18 +57,17 @@ export async function startWaiting(): Promise<Waiting> {
   const tools = [serverTool("charge", "at_most_once"), serverTool("look", "pure")];
   const start: Waiting["startEngine"] = (options = {}) =>
     startEngine(at(app.db.address), { tools, ...options });
-  const engine = await start();
   const { sql } = app.db;
-  return {
+  const self: Waiting = {
     app,
-    engine,
+    engine: await start(),
     ran,
     startEngine: start,
     async waiting(calls, layer = {}) {
       const session = await newSession(app.db, null, layer);
       const message = `Go.\n${script([{ tool_calls: calls }, { text: "Done." }])}`;
       const accepted = await send(app.db, session, message);
-      engine.hint();
+      self.engine.hint();
       const events = await logOnce(app.db, session, (log) =>
         log.some((event) => event.type === "act.started"),
       );
@@ -90,10 +89,11 @@ export async function startWaiting(): Promise<Waiting> {
       return (await app.get(`/sessions/${session}`)).body.status;
     },
     async close() {
-      await engine.stop();
+      await self.engine.stop();
       await app.close();
     },
   };
+  return self;
 }
 
 export const completedCalls = (events: readonly Event[]): EventOf<"tool.completed">["data"][] =>
