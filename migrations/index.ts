@@ -8,6 +8,7 @@ import files from "./0006_files.sql" with { type: "text" };
 import waits from "./0007_waits.sql" with { type: "text" };
 import claims from "./0008_claims.sql" with { type: "text" };
 import forks from "./0009_forks.sql" with { type: "text" };
+import budgets from "./0010_budgets.sql" with { type: "text" };
 
 export interface Migration {
   version: number;
@@ -25,4 +26,5 @@ export const migrations: readonly Migration[] = [
   { version: 7, name: "0007_waits", sql: waits },
   { version: 8, name: "0008_claims", sql: claims },
   { version: 9, name: "0009_forks", sql: forks },
+  { version: 10, name: "0010_budgets", sql: budgets },
 ];

@@ -263,7 +263,7 @@ function featuresOf(catalog: CapabilityCatalog, refs: readonly string[]): string
 
 function actionsOf({ id, status, is_pinned }: SessionRow): AllowedAction[] {
   const path = `/sessions/${id}`;
-  const isBusy = status === "active" || status === "waitingfortoolresults";
+  const isBusy = status !== "started" && status !== "idle";
   return [
     action("update", "PATCH", path),
     action("delete", "DELETE", path),
@@ -302,7 +302,9 @@ function toWire(row: SessionRow, features: string[]): Session {
     forked_from_session_id: row.forked_from_session_id,
     forked_from_sequence: row.forked_from_sequence,
     is_pinned: row.is_pinned,
-    status: row.status,
+    // The strict clients know no status "paused".
+    status: row.status === "paused" ? ("idle" as const) : row.status,
+    paused: row.status === "paused" ? (true as const) : null,
     preview: row.preview,
     output_preview: row.output_preview,
     usage: usageOf(row),

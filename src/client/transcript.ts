@@ -15,6 +15,7 @@ import { isEventType } from "../contract/event.ts";
 import type { Message } from "../contract/message.ts";
 import { textOf } from "../contract/message.ts";
 import { addUsage, NO_USAGE, type TokenUsage } from "../contract/usage.ts";
+import { budgetNotice, INTERRUPTED, isInterruption } from "./notices.ts";
 import { outputOf } from "./tool-output.ts";
 
 interface EntryBase {
@@ -169,7 +170,7 @@ function apply(draft: Draft, event: Event): void {
       return endTurn(draft, event.data.turn_id, "sealed", event.data.usage);
     case "turn.cancelled":
       endTurn(draft, event.data.turn_id, "cancelled", event.data.usage);
-      draft.entries.push({ ...opened(event), kind: "notice", text: "interrupted", isSettled: true });
+      draft.entries.push({ ...opened(event), kind: "notice", text: INTERRUPTED, isSettled: true });
       return;
     case "reason.started":
       if (event.data.metadata) draft.model = event.data.metadata.model;
@@ -208,6 +209,12 @@ function apply(draft: Draft, event: Event): void {
       return completeTool(draft, event);
     case "llm.generation":
       draft.model = event.data.metadata.model;
+      return;
+    case "budget.warning":
+    case "budget.paused":
+    case "budget.exhausted":
+    case "budget.resumed":
+      draft.entries.push({ ...opened(event), kind: "notice", text: budgetNotice(event), isSettled: true });
       return;
     case "session.started":
     case "reason.item":
@@ -274,7 +281,7 @@ function isOpen(entry: Entry, kind: Entry["kind"], turnId: string | null): boole
 
 function addUserMessage(draft: Draft, event: EventOf<"input.message">): void {
   // A cancel writes a message pair for the model's sake; the reader has the notice already.
-  if (draft.lastOutcome === "cancelled" && isAfterCancel(draft, turnOf(event))) return;
+  if (draft.lastOutcome === "cancelled" && isInterruption(draft.entries.at(-1), turnOf(event))) return;
   const { content } = event.data.message;
   draft.entries.push({
     ...opened(event),
@@ -283,11 +290,6 @@ function addUserMessage(draft: Draft, event: EventOf<"input.message">): void {
     imageCount: content.filter((part) => part.type === "image" || part.type === "image_file").length,
     isSettled: true,
   });
-}
-
-function isAfterCancel(draft: Draft, turnId: string | null): boolean {
-  const last = draft.entries.at(-1);
-  return turnId !== null && last?.kind === "notice" && last.turnId === turnId;
 }
 
 function openAnswerIndex(draft: Draft, turnId: string | null): number {
@@ -338,7 +340,7 @@ function completeAnswer(draft: Draft, event: EventOf<"output.message.completed">
   const { message, metadata, error_code: code } = event.data;
   const turnId = turnOf(event);
   if (metadata) draft.model = metadata.model;
-  if (draft.lastOutcome === "cancelled" && isAfterCancel(draft, turnId)) return;
+  if (draft.lastOutcome === "cancelled" && isInterruption(draft.entries.at(-1), turnId)) return;
   const text = textOf(message.content);
   if (code !== undefined) {
     discardOpenAnswer(draft, turnId);

@@ -4,6 +4,7 @@
  * The table below is the source of the TypeScript union, the OpenAPI schema, the names of SSE frames, the filter
  * values of `types=` and `exclude=`, the exhaustive switch of the transcript and the table in README.
  */
+import { BudgetEventData } from "./budget.ts";
 import { ContentPart, Message, Phase } from "./message.ts";
 import { Id, JsonObject, Maybe, OneOf, type Static, Timestamp, type TSchema, Type } from "./schema.ts";
 import { TokenUsage } from "./usage.ts";
@@ -311,6 +312,14 @@ export const events = {
       created: Type.Boolean(),
     }),
   ),
+  budgetWarning: define("budget.warning", "A fifth of a budget is left, or less.", BudgetEventData),
+  budgetPaused: define(
+    "budget.paused",
+    "More than a budget's soft limit was spent: the turn waits for somebody to resume it.",
+    BudgetEventData,
+  ),
+  budgetExhausted: define("budget.exhausted", "Nothing is left of a budget.", BudgetEventData),
+  budgetResumed: define("budget.resumed", "A turn that waited for a budget goes on.", BudgetEventData),
 } as const;
 
 type Defs = (typeof events)[keyof typeof events];

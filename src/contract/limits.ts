@@ -12,6 +12,7 @@ export const limits = {
   initialFilesMax: 100,
   maxIterationsMax: 10_000,
   networkRulesMax: 200,
+  budgetPeriodSecondsMax: 10 * 366 * 86_400,
   secretCharsMax: 4096,
   urlCharsMax: 2048,
   /** A request body, unless a route says otherwise. */

@@ -50,6 +50,8 @@ export const Session = Type.Object({
   forked_from_sequence: Type.Optional(Type.Integer()),
   is_pinned: Type.Boolean(),
   status: OneOf(SESSION_STATUSES),
+  /** Its turn waits for a budget: see `POST /v1/sessions/{session_id}/resume`. Absent: no. */
+  paused: Type.Optional(Type.Literal(true)),
   preview: Type.Optional(Type.String()),
   output_preview: Type.Optional(Type.String()),
   usage: TokenUsage,

@@ -19,7 +19,7 @@ export type WaitKind = "client_tool" | "approval" | "timer" | "subagent" | "budg
 
 export interface WaitWrite {
   kind: WaitKind;
-  /** Empty when the run itself waits and not one of its calls. */
+  /** The budget's id when the run itself waits for a budget and not one of its calls. */
   toolCallId: string;
   toolName: string | null;
   effect: "pure" | "idempotent" | "at_most_once" | null;
@@ -129,7 +129,8 @@ export const waitingOn = (sql: Sql | TransactionSql) => sql`
 
 /** The session's status, over the rows that its run waits for. */
 export const sessionStatus = (sql: Sql | TransactionSql) => sql`
-  case when bool_or(kind in ('approval', 'client_tool')) then 'waitingfortoolresults' else 'active' end`;
+  case when bool_or(kind in ('approval', 'client_tool')) then 'waitingfortoolresults'
+       when bool_or(kind = 'budget') then 'paused' else 'active' end`;
 
 function actColumns({ succeeded, failed, open, elapsedMs }: ParkedAct) {
   return { succeeded, failed, open, elapsed_ms: Math.round(elapsedMs) };

@@ -40,7 +40,7 @@ export interface SessionRow extends SessionFields {
   forked_from_session_id: string | null;
   forked_from_sequence: number | null;
   is_pinned: boolean;
-  status: "started" | "active" | "idle" | "waitingfortoolresults";
+  status: "started" | "active" | "idle" | "waitingfortoolresults" | "paused";
   preview: string | null;
   output_preview: string | null;
   input_tokens: number;
@@ -203,7 +203,7 @@ export async function sessionStats({ sql }: Db, organizationId: string): Promise
     select count(*) as total,
            count(*) filter (where status = 'started') as started,
            count(*) filter (where status = 'active') as active,
-           count(*) filter (where status = 'idle') as idle,
+           count(*) filter (where status in ('idle', 'paused')) as idle,
            count(*) filter (where status = 'waitingfortoolresults') as waiting_for_tool_results
       from sessions
      where organization_id = ${organizationId} and deleted_at is null`;

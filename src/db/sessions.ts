@@ -5,6 +5,7 @@ import type {
   NetworkAccessList,
   ToolDefinition,
 } from "../contract/common.ts";
+import { budgetsOf } from "./budgets.ts";
 import { HARNESS_DEPTH_MAX } from "./harnesses.ts";
 import type { LineageColumns } from "./lineage.ts";
 import type { Db } from "./pool.ts";
@@ -73,6 +74,8 @@ export interface TurnConfig {
   requestedModelId: string | null;
   /** null when there is no such model any more, or it or its provider is switched off. */
   model: ResolvedModel | null;
+  /** Whether a budget counts the session's model calls: its own, its agent's, its owner's or the organization's. */
+  hasBudgets: boolean;
 }
 
 /**
@@ -134,7 +137,9 @@ export async function loadTurnConfig(
            (select jsonb_agg(to_jsonb(chain) - 'depth' order by depth) from chain) as harnesses,
            wanted.default_model_id,
            wanted.model_id as requested_model_id,
-           (select resolved from model) as model
+           (select resolved from model) as model,
+           exists (select from sessions s ${budgetsOf(sql)}
+                    where s.id = ${input.sessionId} and b.status <> 'disabled') as has_budgets
       from session cross join wanted`.catch((error) => {
     throw asRetryable(error);
   });
@@ -147,6 +152,7 @@ export async function loadTurnConfig(
     defaultModelId: row.default_model_id,
     requestedModelId: row.requested_model_id,
     model: row.model,
+    hasBudgets: row.has_budgets,
   };
 }
 
@@ -157,4 +163,5 @@ interface TurnConfigRow {
   default_model_id: string | null;
   requested_model_id: string | null;
   model: ResolvedModel | null;
+  has_budgets: boolean;
 }

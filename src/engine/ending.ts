@@ -94,10 +94,22 @@ export function failedEnding(
 }
 
 /** For a run that was taken up again and again without getting anywhere. */
-export function sealedEnding(run: ClaimedRun, detail: string): Ending {
+export const sealedEnding = (run: ClaimedRun, detail: string): Ending =>
+  sealed(run, "no_progress", "processing_error", detail);
+
+/** For a run whose budget is used up. */
+export const budgetEnding = (run: ClaimedRun, detail: string): Ending =>
+  sealed(run, "budget", "budget_exhausted", detail);
+
+function sealed(
+  run: ClaimedRun,
+  reason: "no_progress" | "budget",
+  errorCode: TurnErrorCode,
+  detail: string,
+): Ending {
   return {
     state: "sealed",
-    errorCode: "processing_error",
+    errorCode,
     error: detail,
     finalMessageId: null,
     outputPreview: null,
@@ -106,7 +118,7 @@ export function sealedEnding(run: ClaimedRun, detail: string): Ending {
       {
         type: "turn.sealed",
         context: contextOf(run),
-        data: { turn_id: run.id, reason: "no_progress", detail, iterations: run.iterations },
+        data: { turn_id: run.id, reason, detail, iterations: run.iterations },
       },
       idled(run, run.iterations, NO_USAGE),
     ],

@@ -28,6 +28,7 @@ import {
   toolSpecs,
   uniqueCalls,
 } from "./answer.ts";
+import { settleCall } from "./budget.ts";
 import { createDeltaStream } from "./deltas.ts";
 import { completedEnding } from "./ending.ts";
 import { needsApproval } from "./gate.ts";
@@ -59,7 +60,9 @@ export async function reason(scope: RunScope, iteration: number): Promise<Reason
   await deps.failpoint("reason:before-call");
   const request = modelRequest(scope, iteration, announced.lastSequence);
   const call = await callModel(scope, request, messageId, context);
+  const metered = await settleCall(scope, iteration, call.answer.error ? null : call.answer.usage);
   if (lease.signal.aborted || call.answer.aborted) throw new LeaseLostError(run.id);
+  scope.carry.push(...metered);
   if (call.answer.error) {
     await write(scope, { events: failureEvents(scope, context, call, call.answer.error) });
     throw failedCall(call.answer.error);

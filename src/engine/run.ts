@@ -14,7 +14,8 @@ import { isTransientDatabaseError } from "../db/sqlstate.ts";
 import { givenApprovals } from "../db/waits.ts";
 import { type Act, act, openAct } from "./act.ts";
 import type { ReasonResult } from "./answer.ts";
-import { completedEnding, failedEnding, sealedEnding } from "./ending.ts";
+import { passBudgets } from "./budget.ts";
+import { budgetEnding, completedEnding, failedEnding, sealedEnding } from "./ending.ts";
 import type { Lease } from "./lease.ts";
 import { park } from "./park.ts";
 import { planTurn } from "./plan.ts";
@@ -150,6 +151,12 @@ async function drive(
     if (drain.aborted) return await handBack(deps, lease);
     if (next.kind === "reason") {
       open = null;
+      const passed = await passBudgets(scope);
+      if (passed === "parked") return "parked";
+      if (passed !== "passed") {
+        await write(scope, { events: passed.events, ending: budgetEnding(run, passed.sealed) });
+        return "failed";
+      }
       const reasoned = await reason(scope, next.iteration);
       if (reasoned.isEnded) return "completed";
       dones.push(reasoned.done);

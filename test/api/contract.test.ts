@@ -42,6 +42,17 @@ const OURS: Record<string, string> = {
   "GET /v1/approvals": "ours: approvals over all sessions",
   "POST /v1/approvals/{}": "ours: approvals over all sessions",
   "GET /v1/sessions/{}/diff/{}": "ours: what two branches did",
+  "POST /v1/budgets": "named in the contract's text, not in its OpenAPI",
+  "GET /v1/budgets": "named in the contract's text, not in its OpenAPI",
+  "GET /v1/budgets/{}": "named in the contract's text, not in its OpenAPI",
+  "PATCH /v1/budgets/{}": "named in the contract's text, not in its OpenAPI",
+  "DELETE /v1/budgets/{}": "named in the contract's text, not in its OpenAPI",
+  "GET /v1/budgets/{}/check": "named in the contract's text, not in its OpenAPI",
+  "GET /v1/budgets/{}/ledger": "named in the contract's text, not in its OpenAPI",
+  "POST /v1/budgets/{}/top-up": "named in the contract's text, not in its OpenAPI",
+  "GET /v1/sessions/{}/budget-check": "named in the contract's text, not in its OpenAPI",
+  "GET /v1/sessions/{}/budgets": "named in the contract's text, not in its OpenAPI",
+  "POST /v1/sessions/{}/resume": "named in the contract's text, not in its OpenAPI",
   "POST /v1/agents 200": "an upsert that replaces; the contract's text says so, its OpenAPI lists 201 only",
 };
 
@@ -167,6 +178,24 @@ beforeAll(async () => {
   const fork = await step("POST", "/v1/sessions/{}/fork", [session.id], 201, { tags: ["x"], at_sequence: 3 });
   await step("GET", "/v1/sessions/{}/diff/{}", [session.id, fork.id], 200);
   await step("GET", "/v1/sessions/{}/events", [session.id], 200);
+  const budget = await step("POST", "/v1/budgets", [], 201, {
+    subject_type: "session",
+    subject_id: session.id,
+    currency: "usd",
+    limit: 2,
+    soft_limit: 1,
+    period: { type: "rolling", window: "5h" },
+  });
+  await step("GET", "/v1/budgets", [], 200);
+  await step("GET", "/v1/budgets/{}", [budget.id], 200);
+  await step("PATCH", "/v1/budgets/{}", [budget.id], 200, { metadata: { a: 1 } });
+  await step("POST", "/v1/budgets/{}/top-up", [budget.id], 200, { amount: 1 });
+  await step("GET", "/v1/budgets/{}/ledger", [budget.id], 200);
+  await step("GET", "/v1/budgets/{}/check", [budget.id], 200);
+  await step("GET", "/v1/sessions/{}/budgets", [session.id], 200);
+  await step("GET", "/v1/sessions/{}/budget-check", [session.id], 200);
+  await step("POST", "/v1/sessions/{}/resume", [session.id], 200);
+  await step("DELETE", "/v1/budgets/{}", [budget.id], 204);
   await step("GET", "/v1/agents/{}/stats", [agent.id], 200);
   await step("GET", "/v1/agents/{}", [agent.id], 200);
   await step("DELETE", "/v1/sessions/{}", [session.id], 204);

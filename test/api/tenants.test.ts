@@ -9,6 +9,7 @@ const session = newId("session");
 const provider = newId("prov");
 const model = newId("model");
 const turn = newId("turn");
+const budget = newId("budget");
 const harness = newId("harness");
 const approval = newId("approval");
 
@@ -36,6 +37,8 @@ beforeAll(async () => {
                                arguments_hash, reason, expires_at)
             values (${turn}, 'approval', 'call_1', ${approval}, ${OTHER_ORGANIZATION}, ${session}, 'foreign_tool', '{}',
                     'hash', 'secret reason', now() + interval '1 hour')`;
+  await sql`insert into budgets (id, organization_id, subject_type, subject_id, currency, limit_amount, balance, metadata)
+            values (${budget}, ${OTHER_ORGANIZATION}, 'session', ${session}, 'usd', 1, 1, '{"note": "secret"}')`;
 });
 afterAll(() => app.close());
 
@@ -44,6 +47,7 @@ const VALUES: Record<string, string> = {
   session_id: session,
   other_id: session,
   turn_id: turn,
+  budget_id: budget,
   harness_id: harness,
   approval_id: approval,
 };
@@ -54,6 +58,7 @@ const BODIES: Record<string, unknown> = {
   submit_tool_results: { tool_results: [{ tool_call_id: "call_1", result: 1 }] },
   submit_tool_approvals: { decisions: [{ tool_call_id: "call_1", decision: "allow" }] },
   decide_approval: { decision: "allow" },
+  top_up_budget: { amount: 1 },
   create_model: { model_id: "m", display_name: "M" },
 };
 
@@ -66,6 +71,7 @@ const rows = async () => {
     await sql`select * from models where organization_id = ${OTHER_ORGANIZATION}`,
     await sql`select * from runs where organization_id = ${OTHER_ORGANIZATION}`,
     await sql`select * from events where session_id = ${session}`,
+    await sql`select * from budgets where organization_id = ${OTHER_ORGANIZATION}`,
     await sql`select * from waits where session_id = ${session}`,
   ].map((list) => JSON.stringify(list));
 };
@@ -97,6 +103,7 @@ describe("another organization's rows", () => {
       "/sessions",
       "/runs",
       "/approvals",
+      "/budgets",
       "/providers",
       "/harnesses",
       "/models?include_stale=true",

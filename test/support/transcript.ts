@@ -74,6 +74,11 @@ function detail(event: Event): string {
     case "turn.cancelled":
     case "turn.sealed":
       return event.data.reason ?? "";
+    case "budget.warning":
+    case "budget.paused":
+    case "budget.exhausted":
+    case "budget.resumed":
+      return event.data.message ?? "";
     case "file.written":
       return `${event.data.operation} ${event.data.path} ${event.data.size_bytes}`;
     case "session.started":
