@@ -26,7 +26,7 @@ export async function startWorkers(
   const { hints, capabilities, sealer } = parts;
   const deps = {
     db,
-    writer: createWriter({ db, onWritten: (sessions) => hints.publish({ sessions }) }),
+    writer: createWriter({ db, onWritten: (sessions, logs) => hints.publish({ sessions, logs }) }),
     clock: systemClock,
     log,
     hints,

@@ -2,10 +2,11 @@
  * The feed: from hints to subscribers.
  *
  * A hint wakes a session's feed, which reads the log once from its own cursor and hands the rows to every live
- * subscriber: one read a session and wake-up, however many watch it, and the reads of many sessions go out together. A subscriber starts by catching up with
- * reads of its own; when it finds nothing newer and no hint came meanwhile, it joins the live ones. Who reads too
- * slowly loses its buffer, not its place: it goes back to catching up from the database. So memory is bounded,
- * and an event is missed by nobody: the cursor decides, the hint only hurries.
+ * subscriber: one read a session and wake-up, however many watch it, and the reads of many sessions go out together.
+ * What this process wrote itself comes along with the hint and needs no read, when it is the very next. A
+ * subscriber starts by catching up with reads of its own; when it finds nothing newer and no hint came meanwhile, it
+ * joins the live ones. Who reads too slowly loses its buffer, not its place: it goes back to catching up from the
+ * database. So memory is bounded, and an event is missed by nobody: the cursor decides, the hint only hurries.
  *
  * Hints can be lost; a poll compares the sessions' newest sequences with the cursors.
  */
@@ -16,7 +17,7 @@ import type { Event } from "../contract/event.ts";
 import { limits } from "../contract/limits.ts";
 import { newestSequences } from "../db/events.ts";
 import { createGroupedReader } from "../db/grouped-reader.ts";
-import type { Hints } from "../db/hints.ts";
+import type { Hints, WrittenLog } from "../db/hints.ts";
 import type { Lineage } from "../db/lineage.ts";
 import type { Db } from "../db/pool.ts";
 
@@ -77,6 +78,27 @@ export function createFeed(deps: { db: Db; hints: Hints; log: Log; clock: Clock 
     if (!feed.isReading) void pump(feed);
   };
 
+  const hand = (feed: SessionFeed, events: readonly Event[]) => {
+    const last = events.at(-1);
+    if (!last) return;
+    feed.cursor = Math.max(feed.cursor, last.sequence);
+    feed.lastEventMs = deps.clock.monotonicMs();
+    for (const subscriber of feed.subscribers) if (subscriber.isLive) push(subscriber, events);
+  };
+
+  /**
+   * Hands on what came along with a hint, which spares the read.
+   *
+   * @returns false unless it is exactly what follows the feed's cursor; then only the log tells what is new
+   */
+  const takeOver = (feed: SessionFeed, log: WrittenLog | undefined): boolean => {
+    if (!log || feed.isReading || !hasLive(feed) || log.after !== feed.cursor) return false;
+    hand(feed, log.events());
+    feed.hints += 1;
+    for (const subscriber of feed.subscribers) if (!subscriber.isLive) wake(subscriber);
+    return true;
+  };
+
   /** Reads what is new for the live subscribers until a read finds nothing and no hint came meanwhile. */
   const pump = async (feed: SessionFeed) => {
     feed.isReading = true;
@@ -84,12 +106,7 @@ export function createFeed(deps: { db: Db; hints: Hints; log: Log; clock: Clock 
       while (hasLive(feed) && !stopped.signal.aborted) {
         const seen = feed.hints;
         const events = await reader.read(feed.id, feed.cursor);
-        const last = events.at(-1);
-        if (last) {
-          feed.cursor = Math.max(feed.cursor, last.sequence);
-          feed.lastEventMs = deps.clock.monotonicMs();
-          for (const subscriber of feed.subscribers) if (subscriber.isLive) push(subscriber, events);
-        }
+        hand(feed, events);
         if (events.length < limits.feedBatchEvents && feed.hints === seen) break;
       }
     } catch (error) {
@@ -137,7 +154,7 @@ export function createFeed(deps: { db: Db; hints: Hints; log: Log; clock: Clock 
         else {
           for (const id of hint.sessions) {
             const feed = feeds.get(id);
-            if (feed) nudge(feed);
+            if (feed && !takeOver(feed, hint.logs?.get(id))) nudge(feed);
           }
         }
       });

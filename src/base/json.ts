@@ -10,6 +10,33 @@ export function toJsonText(value: unknown): string {
   );
 }
 
+/**
+ * JSON text as PostgreSQL's jsonb would give it back, parsed: the keys of an object by their length in bytes, then by
+ * their bytes.
+ */
+export function parseLikeJsonb(text: string): unknown {
+  return inJsonbOrder(JSON.parse(text));
+}
+
+function inJsonbOrder(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map(inJsonbOrder);
+  // Not by assignment: a key may be `__proto__`.
+  return Object.fromEntries(
+    Object.entries(value)
+      .sort(([a], [b]) => byLengthAndBytes(a, b))
+      .map(([key, item]) => [key, inJsonbOrder(item)]),
+  );
+}
+
+function byLengthAndBytes(a: string, b: string): number {
+  if (isAscii(a) && isAscii(b)) return a.length - b.length || (a < b ? -1 : 1);
+  const [bytesOfA, bytesOfB] = [Buffer.from(a), Buffer.from(b)];
+  return bytesOfA.length - bytesOfB.length || Buffer.compare(bytesOfA, bytesOfB);
+}
+
+const isAscii = (text: string) => !/[^ -~]/.test(text);
+
 /** Text without NUL and lone surrogates. */
 export function wellFormed(text: string): string {
   return text.replaceAll("\0", "\uFFFD").toWellFormed();

@@ -1,7 +1,9 @@
 /** The grouped writer's statement: one for the writes of many runs. When it is sent, `writer.ts` decides. */
 import { newEventIdHead } from "../base/id.ts";
-import { toJsonText, wellFormed } from "../base/json.ts";
-import type { NewEvent } from "../contract/event.ts";
+import { parseLikeJsonb, toJsonText, wellFormed } from "../base/json.ts";
+import type { Event, EventType } from "../contract/event.ts";
+import { toEvent } from "./events.ts";
+import type { WrittenLog } from "./hints.ts";
 import type { Db } from "./pool.ts";
 import type { LeaseRef, RunWrite, StepWrite, Written } from "./writer.ts";
 
@@ -16,6 +18,28 @@ interface WrittenRow {
   is_ended: boolean;
   last_sequence: number;
   last_input_sequence: number;
+  /** Events written. */
+  total: number;
+  /** Of all of them. */
+  ts: Date;
+}
+
+/** The events of one write as they go out, and the first part of their ids. */
+interface LogTexts {
+  /** One for the whole write: the sequence at the end of an id tells its events apart. */
+  head: string;
+  events: { type: EventType; context: string; data: string }[];
+}
+
+function textsOf({ events, ending }: RunWrite): LogTexts {
+  return {
+    head: newEventIdHead(),
+    events: [...events, ...(ending?.events ?? [])].map(({ type, context, data }) => ({
+      type,
+      context: toJsonText(context ?? {}),
+      data: toJsonText(data),
+    })),
+  };
 }
 
 /**
@@ -26,8 +50,9 @@ interface WrittenRow {
 export async function writeGroup(
   { sql }: Db,
   group: readonly RunWriteUnderLease[],
-): Promise<Map<string, Written>> {
-  const { runs, steps } = toColumns(group);
+): Promise<Map<string, { written: Written; log: WrittenLog }>> {
+  const logs = group.map(({ write }) => textsOf(write));
+  const { runs, steps } = toColumns(group, logs);
   const rows = await sql<WrittenRow[]>`
     with input as materialized (
       select * from unnest(
@@ -75,7 +100,7 @@ export async function writeGroup(
        where steps.status = 'pending' and excluded.status <> 'pending'
       returning run_id
     ), written as materialized (
-      select held.*, held.event_count + case when held.ends then held.end_event_count else 0 end as total
+      select held.*, clock_timestamp() as ts, held.event_count + case when held.ends then held.end_event_count else 0 end as total
         from held
        where held.step_count = 0
           or (held.run_id, held.step_count) in (select stored.run_id, count(*) from stored group by stored.run_id)
@@ -114,25 +139,61 @@ export async function writeGroup(
         from written w
        where r.id = w.run_id and (w.touches = 1 or (w.step_count > 0 and r.takeovers + r.retries > 0))
     ), logged as (
-      insert into events (session_id, sequence, id, type, context, data)
+      insert into events (session_id, sequence, id, type, ts, context, data)
       select w.session_id, w.last_sequence + e.k, w.event_head || lpad(to_hex(w.last_sequence + e.k), 10, '0'),
-             e.type, e.context::jsonb, e.data::jsonb
+             e.type, w.ts, e.context::jsonb, e.data::jsonb
         from written w,
              lateral unnest(string_to_array(w.event_types, E'\\n'), string_to_array(w.event_contexts, E'\\n'),
                             string_to_array(w.event_data, E'\\n')) with ordinality as e(type, context, data, k)
        where e.k <= w.total
     )
-    select run_id, ends as is_ended, last_sequence + total as last_sequence, last_input_sequence from written`;
+    select run_id, ends as is_ended, last_sequence + total as last_sequence, last_input_sequence, total, ts
+      from written`;
+  const places = new Map(group.map(({ lease }, place) => [lease.runId, place]));
   return new Map(
-    rows.map((row) => [
-      row.run_id,
-      {
-        lastSequence: row.last_sequence,
-        lastInputSequence: row.last_input_sequence,
-        isEnded: row.is_ended,
-      },
-    ]),
+    rows.map((row) => {
+      const place = places.get(row.run_id) as number;
+      const lease = (group[place] as RunWriteUnderLease).lease;
+      return [
+        row.run_id,
+        {
+          written: {
+            lastSequence: row.last_sequence,
+            lastInputSequence: row.last_input_sequence,
+            isEnded: row.is_ended,
+          },
+          log: toWrittenLog(lease.sessionId, row, logs[place] as LogTexts),
+        },
+      ];
+    }),
   );
+}
+
+/** The events as a reader of the log would find them. */
+function toWrittenLog(sessionId: string, row: WrittenRow, { head, events }: LogTexts): WrittenLog {
+  const after = row.last_sequence - row.total;
+  let built: Event[] | null = null;
+  const build = () =>
+    events.slice(0, row.total).map(({ type, context, data }, index) =>
+      toEvent({
+        id: head + (after + index + 1).toString(16).padStart(10, "0"),
+        type,
+        ts: row.ts,
+        session_id: sessionId,
+        sequence: after + index + 1,
+        context: parseLikeJsonb(context) as Record<string, unknown>,
+        data: parseLikeJsonb(data),
+        metadata: null,
+        tags: null,
+      }),
+    );
+  return {
+    after,
+    events() {
+      built ??= build();
+      return built;
+    },
+  };
 }
 
 /**
@@ -142,13 +203,13 @@ export async function writeGroup(
  * group. For the same reason the statement joins no two lists of unknown length: the planner takes them for short
  * and loops; `in (select …)` that it cannot turn into a join is looked up in a hash table.
  */
-function toColumns(group: readonly RunWriteUnderLease[]) {
-  const lists = group.map(({ write }) => [...write.events, ...(write.ending?.events ?? [])]);
+function toColumns(group: readonly RunWriteUnderLease[], logs: readonly LogTexts[]) {
   const stepList: { runId: string; step: StepWrite }[] = [];
   for (const { lease, write } of group) {
     for (const step of write.steps ?? []) stepList.push({ runId: lease.runId, step });
   }
-  const lines = (pick: (event: NewEvent) => string) => lists.map((list) => list.map(pick).join("\n"));
+  const lines = (field: keyof LogTexts["events"][number]) =>
+    logs.map((log) => log.events.map((event) => event[field]).join("\n"));
   const each = <T>(pick: (one: RunWriteUnderLease) => T) => group.map(pick);
   const eachStep = <T>(pick: (step: StepWrite) => T) => stepList.map(({ step }) => pick(step));
   return {
@@ -157,11 +218,10 @@ function toColumns(group: readonly RunWriteUnderLease[]) {
       sessionId: each((p) => p.lease.sessionId),
       epoch: each((p) => p.lease.epoch),
       events: each((p) => p.write.events.length),
-      // One for the whole write: the sequence at its end tells its events apart.
-      eventHead: group.map(() => newEventIdHead()),
-      eventTypes: lines((event) => event.type),
-      eventContexts: lines((event) => toJsonText(event.context ?? {})),
-      eventData: lines((event) => toJsonText(event.data)),
+      eventHead: logs.map(({ head }) => head),
+      eventTypes: lines("type"),
+      eventContexts: lines("context"),
+      eventData: lines("data"),
       steps: each((p) => p.write.steps?.length ?? 0),
       touches: each((p) => (touchesRun(p.write) ? 1 : 0)),
       iterations: each((p) => p.write.iterations ?? 0),

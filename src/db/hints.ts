@@ -1,15 +1,16 @@
 /**
- * Hints: "look again" notices between processes. A hint carries ids, never data, and nothing depends on one: a
- * lost hint costs a poll interval.
+ * Hints: "look again" notices between processes. Between them a hint carries ids, never data, and nothing depends
+ * on one: a lost hint costs a poll interval.
  *
  * NOTIFY takes a lock shared by the whole cluster at commit; one in each transaction brought enqueueing from
  * 15,084/s down to 3,707/s (50 clients, 2026-11-22). So a process sends at most one statement at a time, outside
  * the transactions that wrote the rows, and what comes meanwhile joins the next. Listeners of the same process
- * are told at once, without the database.
+ * are told at once, without the database, and get what was written along with the hint.
  */
 import { systemClock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import type { Service } from "../base/service.ts";
+import type { Event } from "../contract/event.ts";
 import { type Db, openPool, type Sql } from "./pool.ts";
 
 export interface Hint {
@@ -21,10 +22,25 @@ export interface Hint {
   isQueued: boolean;
   /** Notices may have been lost (the connection was down): look at everything. */
   isEverything: boolean;
+  /** What some of the sessions' logs have grown by, when this process wrote it. */
+  logs?: ReadonlyMap<string, WrittenLog>;
+}
+
+/** Events that are durable in a session's log, as a reader of the log would find them. */
+export interface WrittenLog {
+  /** The session's newest sequence before them. */
+  after: number;
+  /** Oldest first, without a gap. */
+  events(): readonly Event[];
 }
 
 export interface Hints extends Service {
-  publish(hint: { sessions?: readonly string[]; cancelled?: readonly string[]; isQueued?: boolean }): void;
+  publish(hint: {
+    sessions?: readonly string[];
+    cancelled?: readonly string[];
+    isQueued?: boolean;
+    logs?: ReadonlyMap<string, WrittenLog>;
+  }): void;
   /** @returns the unsubscribe function */
   subscribe(listener: (hint: Hint) => void): () => void;
 }
@@ -94,6 +110,7 @@ export function createHints(deps: { db: Db; log: Log }): Hints {
         cancelled: hint.cancelled ?? [],
         isQueued: hint.isQueued ?? false,
         isEverything: false,
+        ...(hint.logs ? { logs: hint.logs } : {}),
       };
       for (const id of local.sessions) sessions.add(id);
       for (const id of local.cancelled) cancelled.add(id);

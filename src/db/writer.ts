@@ -18,6 +18,7 @@ import { LeaseLostError } from "../base/errors.ts";
 import type { NewEvent } from "../contract/event.ts";
 import { addUsage, type TokenUsage } from "../contract/usage.ts";
 import { type RunWriteUnderLease, writeGroup } from "./_write-group.ts";
+import type { WrittenLog } from "./hints.ts";
 import type { Db } from "./pool.ts";
 import { asRetryable, isTransientDatabaseError } from "./sqlstate.ts";
 
@@ -103,8 +104,11 @@ interface Pending extends RunWriteUnderLease {
   callers: Caller[];
 }
 
-/** @param onWritten  told the sessions whose log has grown, after they are durable */
-export function createWriter(deps: { db: Db; onWritten(sessionIds: string[]): void }): Writer {
+/** @param onWritten  told the sessions whose log has grown, and by what, after it is durable */
+export function createWriter(deps: {
+  db: Db;
+  onWritten(sessionIds: string[], logs: ReadonlyMap<string, WrittenLog>): void;
+}): Writer {
   let queue: Pending[] = [];
   /** The newest of each run's in the queue: what comes behind it may join it. */
   const waiting = new Map<string, Pending>();
@@ -116,13 +120,13 @@ export function createWriter(deps: { db: Db; onWritten(sessionIds: string[]): vo
   const send = async (group: Pending[]) => {
     statements += 1;
     const written = await writeGroup(deps.db, group);
-    const grown: string[] = [];
+    const grown = new Map<string, WrittenLog>();
     for (const pending of group) {
       const row = written.get(pending.lease.runId);
-      if (row) grown.push(pending.lease.sessionId);
-      settle(pending, row);
+      if (row) grown.set(pending.lease.sessionId, row.log);
+      settle(pending, row?.written);
     }
-    if (grown.length > 0) deps.onWritten(grown);
+    if (grown.size > 0) deps.onWritten([...grown.keys()], grown);
   };
 
   const fly = async (group: Pending[]) => {

@@ -4,7 +4,9 @@ import { createFeed, type Feed, type Subscription } from "../../src/api/feed.ts"
 import { type ManualClock, manualClock, systemClock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { limits } from "../../src/contract/limits.ts";
+import { readEventsAfter } from "../../src/db/events.ts";
 import { createHints, type Hints } from "../../src/db/hints.ts";
+import { ownLog } from "../../src/db/lineage.ts";
 import { append, until } from "../support/live.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 import { newSession } from "../support/sessions.ts";
@@ -33,6 +35,13 @@ describe("the feed", () => {
     return feed;
   };
   const hint = (session: string) => hints.publish({ sessions: [session] });
+  /** Appends, and gives the notice of a process that wrote it itself. */
+  const appendHere = async (session: string, count: number): Promise<[total: number, tell: () => void]> => {
+    const total = await append(database.db, session, count);
+    const events = await readEventsAfter(database.db, ownLog(session), total - count, count);
+    const log = { after: total - count, events: () => events };
+    return [total, () => hints.publish({ sessions: [session], logs: new Map([[session, log]]) })];
+  };
   /** Reads until the sequence has come. @returns everything that came */
   const readTo = async (subscription: Subscription, last: number, seen: number[] = []) => {
     while ((seen.at(-1) ?? 0) < last) {
@@ -80,6 +89,36 @@ describe("the feed", () => {
     hint(session);
     await Promise.all(second);
     expect(reads).toBeLessThanOrEqual(2);
+  });
+
+  test("what this process wrote comes along with the hint and is not read", async () => {
+    const session = await newSession(database.db);
+    let reads = 0;
+    const sql = new Proxy(database.db.sql, {
+      apply(target, self, args) {
+        reads += 1;
+        return Reflect.apply(target, self, args) as unknown;
+      },
+    });
+    const feed = createFeed({ db: { ...database.db, sql }, hints, log: silentLog, clock: manualClock() });
+    feeds.push(feed);
+    await feed.start();
+    const subscriptions = Array.from({ length: 5 }, () => feed.subscribe(session, 0));
+    const first = subscriptions.map((subscription) => readTo(subscription, 2));
+    (await appendHere(session, 2))[1]();
+    await Promise.all(first);
+    const second = subscriptions.map((subscription) => readTo(subscription, 5));
+    await Bun.sleep(20);
+    reads = 0;
+    const [, tell] = await appendHere(session, 3);
+    tell();
+    for (const seen of await Promise.all(second)) expect(seen).toEqual([3, 4, 5]);
+    // Told twice, or told what is older than what is known, it hands on nothing twice.
+    tell();
+    const third = subscriptions.map((subscription) => readTo(subscription, 6));
+    (await appendHere(session, 1))[1]();
+    for (const seen of await Promise.all(third)) expect(seen).toEqual([6]);
+    expect(reads).toBeLessThanOrEqual(1);
   });
 
   test("a reader that does not read loses its buffer, not its place", async () => {
@@ -203,6 +242,16 @@ describe("the feed", () => {
       weight: 1,
       arbitrary: fc.record({ kind: fc.constant("flood"), count: fc.integer({ min: 400, max: 700 }) }),
     },
+    {
+      weight: 4,
+      arbitrary: fc.record({ kind: fc.constant("write"), count: fc.integer({ min: 1, max: 8 }) }),
+    },
+    // Written by this process, but its notice comes later, or behind that of a later write.
+    {
+      weight: 2,
+      arbitrary: fc.record({ kind: fc.constant("hold"), count: fc.integer({ min: 1, max: 8 }) }),
+    },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant("release"), at: fc.nat() }) },
     { weight: 4, arbitrary: fc.record({ kind: fc.constant("hint") }) },
     { weight: 2, arbitrary: fc.record({ kind: fc.constant("poll") }) },
     { weight: 3, arbitrary: fc.record({ kind: fc.constant("subscribe"), at: fc.nat() }) },
@@ -212,7 +261,7 @@ describe("the feed", () => {
   );
   type Step = { kind: string; count?: number; at?: number; reader?: number; ms?: number };
 
-  test("whatever the order of appends, hints, polls and readers, each reader gets everything after its cursor once", async () => {
+  test("whatever the order of appends, hints, polls and readers, each reader gets everything after its cursor once (I1, I2)", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(step as fc.Arbitrary<Step>, { minLength: 5, maxLength: 40 }),
@@ -222,6 +271,7 @@ describe("the feed", () => {
           await feed.start();
           const session = await newSession(database.db);
           const readers: { subscription: Subscription; from: number; seen: number[]; busy: boolean }[] = [];
+          const held: (() => void)[] = [];
           let total = 0;
           const read = async (reader: (typeof readers)[number]) => {
             if (reader.busy) return;
@@ -234,6 +284,12 @@ describe("the feed", () => {
           for (const { kind, count = 0, at = 0, reader = 0, ms = 0 } of steps) {
             const one = pick(reader);
             if (kind === "append" || kind === "flood") total = await append(database.db, session, count);
+            else if (kind === "write" || kind === "hold") {
+              const [last, tell] = await appendHere(session, count);
+              total = last;
+              if (kind === "write") tell();
+              else held.push(tell);
+            } else if (kind === "release") held.splice(at % Math.max(1, held.length), 1)[0]?.();
             else if (kind === "hint") hint(session);
             else if (kind === "poll") await clock.advance(1_000);
             else if (kind === "yield") await Bun.sleep(ms);
@@ -260,7 +316,7 @@ describe("the feed", () => {
           await feed.stop();
         },
       ),
-      { numRuns: 40 },
+      { numRuns: 60 },
     );
   });
 });

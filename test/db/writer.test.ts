@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import fc from "fast-check";
 import { LeaseLostError } from "../../src/base/errors.ts";
-import type { NewEvent } from "../../src/contract/event.ts";
+import type { Event, NewEvent } from "../../src/contract/event.ts";
 import { cancelTurn } from "../../src/db/cancel.ts";
 import { claimRuns, heartbeat, loadSteps, releaseRun } from "../../src/db/runs.ts";
 import {
@@ -172,6 +173,46 @@ describe("the grouped writer", () => {
     ]);
     expect(results.map((result) => result.status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
     expect(await messagesOf(lease)).toEqual(["before", "after"]);
+  });
+
+  test("I7: what is handed on with the hint is, to the letter, what the log gives back", async () => {
+    const lease = await leased();
+    const handed: Event[] = [];
+    const own = createWriter({
+      db: database.db,
+      onWritten: (_, logs) => handed.push(...(logs.get(lease.sessionId)?.events() ?? [])),
+    });
+    const tree = fc.letrec((tie) => ({
+      node: fc.oneof(
+        { maxDepth: 3 },
+        fc.string({ unit: "binary" }),
+        fc.double({ noDefaultInfinity: true, noNaN: true }),
+        fc.constantFrom(null, true, false, 0, -0, 1e21, 5e-324, 2 ** 53),
+        fc.array(tie("node"), { maxLength: 3 }),
+        fc.dictionary(
+          fc.oneof(fc.string(), fc.constantFrom("__proto__", "10", "9", "é", "zz", "")),
+          tie("node"),
+          {
+            maxKeys: 5,
+          },
+        ),
+      ),
+    })).node;
+    await fc.assert(
+      fc.asyncProperty(fc.array(tree, { minLength: 1, maxLength: 4 }), async (values) => {
+        const events = values.map((value) => ({
+          type: "tool.progress",
+          context: { turn_id: lease.runId, exec_id: "e" },
+          data: { tool_call_id: "c", tool_name: "t", message: "m", value },
+        }));
+        await own.write(lease, { events: events as unknown as NewEvent[] });
+      }),
+      { numRuns: 60 },
+    );
+    const { lastSequence } = await own.write(lease, { events: [note("a")], ending: ending(null) });
+    const read = (await readLog(database.db, lease.sessionId)).slice(2);
+    expect(handed.map((event) => JSON.stringify(event))).toEqual(read.map((event) => JSON.stringify(event)));
+    expect(handed.at(-1)?.sequence).toBe(lastSequence);
   });
 
   test("event ids carry their sequence", async () => {
