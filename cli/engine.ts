@@ -7,6 +7,7 @@ import type { Hints } from "../src/db/hints.ts";
 import { createWriter } from "../src/db/writer.ts";
 import { createDrivers } from "../src/engine/drivers.ts";
 import { noFailpoint } from "../src/engine/failpoint.ts";
+import { createProviderGate } from "../src/engine/provider-gate.ts";
 import { createWorker, type Worker } from "../src/engine/worker.ts";
 import { createDriverDeps } from "../src/llm/registry.ts";
 import type { Platform } from "./platform.ts";
@@ -30,6 +31,7 @@ export async function startWorkers(
     clock: systemClock,
     log,
     hints,
+    providers: createProviderGate({ db, clock: systemClock, log }),
     driverFor: createDrivers(sealer, createDriverDeps()),
     resolveCapabilities: (refs: Parameters<Capabilities["resolve"]>[0]) => capabilities.resolve(refs),
     filesOf: createFileStores(db),

@@ -9,6 +9,7 @@ import waits from "./0007_waits.sql" with { type: "text" };
 import claims from "./0008_claims.sql" with { type: "text" };
 import forks from "./0009_forks.sql" with { type: "text" };
 import budgets from "./0010_budgets.sql" with { type: "text" };
+import circuitBreakers from "./0011_circuit_breakers.sql" with { type: "text" };
 
 export interface Migration {
   version: number;
@@ -27,4 +28,5 @@ export const migrations: readonly Migration[] = [
   { version: 8, name: "0008_claims", sql: claims },
   { version: 9, name: "0009_forks", sql: forks },
   { version: 10, name: "0010_budgets", sql: budgets },
+  { version: 11, name: "0011_circuit_breakers", sql: circuitBreakers },
 ];

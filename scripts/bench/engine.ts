@@ -9,6 +9,7 @@ import { createHints, type Hints } from "../../src/db/hints.ts";
 import { type DatabaseAddress, openDb } from "../../src/db/pool.ts";
 import { createWriter } from "../../src/db/writer.ts";
 import { noFailpoint, type ReachFailpoint } from "../../src/engine/failpoint.ts";
+import { createProviderGate } from "../../src/engine/provider-gate.ts";
 import { createWorker } from "../../src/engine/worker.ts";
 import type { Chunk, Driver, ModelRequest } from "../../src/llm/driver.ts";
 import { createDriver, createDriverDeps } from "../../src/llm/registry.ts";
@@ -49,6 +50,7 @@ export async function startEngine(
       hints,
       clock: systemClock,
       log: silentLog,
+      providers: createProviderGate({ db, clock: systemClock, log: silentLog }),
       driverFor: () => options.driver ?? sim,
       resolveCapabilities(refs) {
         const resolved = capabilities.resolve(refs);

@@ -17,6 +17,7 @@ import { Elysia } from "elysia";
 import { UserError } from "../base/errors.ts";
 import { agentRoutes } from "./agents.ts";
 import { approvalRoutes } from "./approvals.ts";
+import { breakerRoutes } from "./breakers.ts";
 import { budgetRoutes } from "./budgets.ts";
 import { capabilityRoutes } from "./capabilities.ts";
 import type { ApiDeps } from "./deps.ts";
@@ -98,6 +99,7 @@ export function buildApp(deps: ApiDeps) {
         .use(mountRoutes(approvalRoutes(deps), deps))
         .use(eventsRoutes(deps))
         .use(mountRoutes(runRoutes(deps), deps))
+        .use(mountRoutes(breakerRoutes(deps), deps))
         .use(mountRoutes(budgetRoutes(deps), deps))
         .use(mountRoutes(harnessRoutes(deps), deps))
         .use(mountRoutes(capabilityRoutes(deps), deps))

@@ -59,6 +59,7 @@ export function providerRoutes({ db, seal }: Pick<ApiDeps, "db" | "seal">): Rout
           baseUrl: readBaseUrl(body.base_url ?? null),
           apiKeySealed: sealKey(organizationId, id, readKey(body) ?? ""),
           trace: body.trace ?? null,
+          limits: body.limits ?? null,
         });
         return created(providerToWire(row));
       },
@@ -101,7 +102,7 @@ export function providerRoutes({ db, seal }: Pick<ApiDeps, "db" | "seal">): Rout
       tag: "providers",
       summary: "Change some fields of a provider",
       description:
-        "Absent fields stay; a null `base_url` or `trace` and an empty or null `api_key` are removed.",
+        "Absent fields stay; a null `base_url`, `trace` or `limits` and an empty or null `api_key` are removed.",
       body: UpdateProviderRequest,
       responses: { 200: ProviderWithUrls },
       problems: ["invalid_id", "limit_exceeded", "not_found"],
@@ -118,6 +119,7 @@ export function providerRoutes({ db, seal }: Pick<ApiDeps, "db" | "seal">): Rout
             api_key_sealed: key === undefined ? undefined : sealKey(organizationId, id, key),
             status: body.status ?? undefined,
             trace: body.trace,
+            limits: body.limits,
           },
         });
         if (!row) throw noProvider();
@@ -230,6 +232,7 @@ function toWire(row: ProviderRow): Provider {
     base_url: row.base_url,
     api_key_set: row.api_key_set,
     trace: row.trace,
+    limits: row.limits,
     status: row.status,
     last_synced_at: isoOrNull(row.last_synced_at),
     created_at: iso(row.created_at),

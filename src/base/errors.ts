@@ -31,14 +31,17 @@ export class RetryableError extends Error {
   readonly code: string;
   /** Milliseconds the other side asked us to wait, or null when it did not say. */
   readonly retryAfterMs: number | null;
+  /** False when nothing was tried, only waited for: then it is no attempt that has failed. */
+  readonly countsAsAttempt: boolean;
   constructor(
     code: string,
     message: string,
-    options: { cause?: unknown; retryAfterMs?: number | null } = {},
+    options: { cause?: unknown; retryAfterMs?: number | null; countsAsAttempt?: boolean } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.retryAfterMs = options.retryAfterMs ?? null;
+    this.countsAsAttempt = options.countsAsAttempt ?? true;
   }
 }
 

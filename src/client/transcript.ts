@@ -217,6 +217,7 @@ function apply(draft: Draft, event: Event): void {
       draft.entries.push({ ...opened(event), kind: "notice", text: budgetNotice(event), isSettled: true });
       return;
     case "session.started":
+    case "reason.recovered":
     case "reason.item":
     case "act.started":
     case "act.completed":

@@ -48,6 +48,8 @@ export const TURN_ERROR_CODES = [
 ] as const;
 export type TurnErrorCode = (typeof TURN_ERROR_CODES)[number];
 
+export const RECOVERY_MODES = ["finalize", "restart"] as const;
+
 export const TOOL_STATUSES = ["success", "error", "timeout", "cancelled"] as const;
 
 const ErrorFields = {
@@ -151,6 +153,17 @@ export const events = {
       error: Type.Optional(Type.String()),
       duration_ms: Type.Optional(Type.Integer()),
       usage: Type.Optional(TokenUsage),
+    }),
+  ),
+  reasonRecovered: define(
+    "reason.recovered",
+    "A worker was lost in the middle of an answer. finalize: the answer goes on from what was streamed; " +
+      "restart: it is asked for again, and what was streamed is to be discarded.",
+    Type.Object({
+      turn_id: TurnId,
+      mode: OneOf(RECOVERY_MODES),
+      /** Characters (UTF-16 units) of the answer that were stored. */
+      accumulated_len: Type.Integer({ minimum: 0 }),
     }),
   ),
   reasonItem: define(
@@ -298,7 +311,19 @@ export const events = {
         error: Type.Optional(Type.String()),
         finish_reasons: Type.Optional(Type.Array(Type.String())),
         response_id: Type.Optional(Type.String()),
-        retry: Type.Optional(Type.Object({ attempts: Type.Integer(), total_wait_ms: Type.Integer() })),
+        retry: Type.Optional(
+          Type.Object({
+            attempts: Type.Integer(),
+            total_wait_ms: Type.Integer(),
+            /** Why each was tried again: turn error codes, in order. */
+            reasons: Type.Optional(Type.Array(Type.String())),
+          }),
+        ),
+        /**
+         * The answer goes on from what an earlier attempt had streamed. `usage` is that of the continuation; what
+         * the earlier attempt cost is not known.
+         */
+        recovered: Type.Optional(Type.Object({ accumulated_len: Type.Integer() })),
       }),
     }),
   ),

@@ -18,6 +18,13 @@ export const ProviderTrace = Type.Object({
 });
 export type ProviderTrace = Static<typeof ProviderTrace>;
 
+/** How much the provider may be asked; counted in each worker process by itself. Absent or null: no limit. */
+export const ProviderLimits = Type.Object({
+  max_concurrent_requests: Maybe(Type.Integer({ minimum: 1, maximum: limits.providerConcurrencyMax })),
+  requests_per_minute: Maybe(Type.Integer({ minimum: 1, maximum: limits.providerRequestsPerMinuteMax })),
+});
+export type ProviderLimits = Static<typeof ProviderLimits>;
+
 /** The key is never shown: `api_key_set` says whether there is one. */
 export const Provider = Type.Object({
   id: Id("prov"),
@@ -26,6 +33,7 @@ export const Provider = Type.Object({
   base_url: Type.Optional(Type.String()),
   api_key_set: Type.Boolean(),
   trace: Type.Optional(ProviderTrace),
+  limits: Type.Optional(ProviderLimits),
   status: OneOf(["active", "disabled"]),
   last_synced_at: Type.Optional(Timestamp),
   created_at: Timestamp,
@@ -49,6 +57,7 @@ export const CreateProviderRequest = Type.Object({
   api_key: Maybe(Secret),
   credentials: Maybe(Credentials),
   trace: Maybe(ProviderTrace),
+  limits: Maybe(ProviderLimits),
 });
 export type CreateProviderRequest = Static<typeof CreateProviderRequest>;
 
@@ -61,6 +70,7 @@ export const UpdateProviderRequest = Type.Object({
   credentials: Maybe(Credentials),
   status: Maybe(OneOf(["active", "disabled"])),
   trace: Maybe(ProviderTrace),
+  limits: Maybe(ProviderLimits),
 });
 export type UpdateProviderRequest = Static<typeof UpdateProviderRequest>;
 

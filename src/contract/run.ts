@@ -63,6 +63,27 @@ export const Run = Type.Object({
 });
 export type Run = Static<typeof Run>;
 
+/** The circuit breaker of one model of one provider; there is a row only if it has been in trouble. */
+export const CircuitBreakerResponse = Type.Object({
+  /** `prov_…:` and the vendor's name of the model. */
+  key: Type.String(),
+  state: OneOf(["closed", "open", "half_open"]),
+  failure_count: Type.Integer({ minimum: 0 }),
+  success_count: Type.Integer({ minimum: 0 }),
+  last_failure_at: Type.Optional(Timestamp),
+  opened_at: Type.Optional(Timestamp),
+  /** From when one call may go out to try; absent when closed, and while an operator holds it open. */
+  half_open_at: Type.Optional(Timestamp),
+  updated_at: Timestamp,
+});
+export type CircuitBreakerResponse = Static<typeof CircuitBreakerResponse>;
+
+export const CircuitBreakersListResponse = Type.Object({
+  data: Type.Array(CircuitBreakerResponse),
+  total: Type.Integer({ minimum: 0 }),
+});
+export type CircuitBreakersListResponse = Static<typeof CircuitBreakersListResponse>;
+
 /** A worker process, in the words of the contract's durable engine. */
 export const Worker = Type.Object({
   id: Type.String(),

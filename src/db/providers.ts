@@ -1,7 +1,7 @@
 import { newId } from "../base/id.ts";
 import { toJsonText } from "../base/json.ts";
 import { sealPlace } from "../base/seal.ts";
-import type { ProviderTrace } from "../contract/provider.ts";
+import type { ProviderLimits, ProviderTrace } from "../contract/provider.ts";
 import { assignments } from "./assign.ts";
 import type { Db } from "./pool.ts";
 import { isUniqueViolation } from "./sqlstate.ts";
@@ -14,6 +14,7 @@ export interface ProviderRow {
   base_url: string | null;
   api_key_set: boolean;
   trace: ProviderTrace | null;
+  limits: ProviderLimits | null;
   status: "active" | "disabled";
   last_synced_at: Date | null;
   created_at: Date;
@@ -46,8 +47,8 @@ export function providerKeyPlace(organizationId: string, providerId: string): st
 }
 
 const selectProvider = ({ sql }: Pick<Db, "sql">) => sql`
-  id, name, provider_type, base_url, api_key_sealed is not null as api_key_set, trace, status, last_synced_at,
-  created_at, updated_at`;
+  id, name, provider_type, base_url, api_key_sealed is not null as api_key_set, trace, limits, status,
+  last_synced_at, created_at, updated_at`;
 
 const MODEL_COLUMNS = [
   "id",
@@ -88,12 +89,14 @@ export async function insertProvider(
     baseUrl: string | null;
     apiKeySealed: string | null;
     trace: ProviderTrace | null;
+    limits: ProviderLimits | null;
   },
 ): Promise<ProviderRow> {
   const rows = await sql<ProviderRow[]>`
-    insert into providers (id, organization_id, name, provider_type, base_url, api_key_sealed, trace)
+    insert into providers (id, organization_id, name, provider_type, base_url, api_key_sealed, trace, limits)
     values (${input.id}, ${input.organizationId}, ${input.name}, ${input.providerType}, ${input.baseUrl},
-            ${input.apiKeySealed}, ${input.trace === null ? null : toJsonText(input.trace)}::text::jsonb)
+            ${input.apiKeySealed}, ${input.trace === null ? null : toJsonText(input.trace)}::text::jsonb,
+            ${input.limits === null ? null : toJsonText(input.limits)}::text::jsonb)
     returning ${selectProvider({ sql })}`;
   return rows[0] as ProviderRow;
 }
@@ -111,10 +114,11 @@ export async function updateProvider(
       api_key_sealed?: string | null | undefined;
       status?: "active" | "disabled" | undefined;
       trace?: ProviderTrace | null | undefined;
+      limits?: ProviderLimits | null | undefined;
     };
   },
 ): Promise<ProviderRow | null> {
-  const set = assignments(sql, input.changes, { trace: "json" });
+  const set = assignments(sql, input.changes, { trace: "json", limits: "json" });
   const isCredential = input.changes.api_key_sealed !== undefined || input.changes.base_url !== undefined;
   const rows = await sql<ProviderRow[]>`
     update providers

@@ -129,10 +129,12 @@ export interface StoredStep {
   status: "pending" | "settled" | "unknown";
   result: unknown;
   usage: TokenUsage | null;
+  /** null while it is pending. */
+  finished_at: Date | null;
 }
 
 /** The checkpoints of a run, in the order in which they were stored. */
 export async function loadSteps({ sql }: Db, runId: string): Promise<StoredStep[]> {
   return sql<StoredStep[]>`
-    select name, kind, status, result, usage from steps where run_id = ${runId} order by finished_at nulls last, name`;
+    select name, kind, status, result, usage, finished_at from steps where run_id = ${runId} order by finished_at nulls last, name`;
 }

@@ -5,6 +5,8 @@ import type {
   NetworkAccessList,
   ToolDefinition,
 } from "../contract/common.ts";
+import type { ProviderLimits } from "../contract/provider.ts";
+import { type BreakerView, selectBreakerView } from "./breakers.ts";
 import { budgetsOf } from "./budgets.ts";
 import { HARNESS_DEPTH_MAX } from "./harnesses.ts";
 import type { LineageColumns } from "./lineage.ts";
@@ -60,7 +62,10 @@ export interface ResolvedModel {
     provider_type: string;
     base_url: string | null;
     api_key_sealed: string | null;
+    limits: ProviderLimits | null;
   };
+  /** As of the reading; null is closed and without failures. */
+  breaker: BreakerView | null;
 }
 
 export interface TurnConfig {
@@ -126,11 +131,14 @@ export async function loadTurnConfig(
                'model', jsonb_build_object('id', m.id, 'model_id', m.model_id, 'display_name', m.display_name,
                                            'capabilities', m.capabilities),
                'provider', jsonb_build_object('id', p.id, 'name', p.name, 'provider_type', p.provider_type,
-                                              'base_url', p.base_url, 'api_key_sealed', p.api_key_sealed)
+                                              'base_url', p.base_url, 'api_key_sealed', p.api_key_sealed,
+                                              'limits', p.limits),
+               'breaker', ${selectBreakerView({ sql })}
              ) as resolved
         from wanted
         join models m on m.id = wanted.model_id and m.organization_id = ${input.organizationId} and m.enabled
         join providers p on p.id = m.provider_id and p.status = 'active'
+        left join circuit_breakers b on b.provider_id = p.id and b.model_id = m.model_id
     )
     select to_jsonb(session) as session,
            (select to_jsonb(agent) from agent) as agent,

@@ -218,6 +218,7 @@ async function settleCall(scope: RunScope, step: Act, call: OpenCall): Promise<v
     ],
   });
   scope.toolCallCount += 1;
+  scope.progressedAt = deps.clock.now();
   await deps.failpoint("tool:after-commit");
 }
 

@@ -25,6 +25,8 @@ export interface ModelCall {
   answer: Collected;
   /** The last of the stream; goes out with the answer. */
   unsentDeltas: NewEvent[];
+  /** Characters of the answer that an earlier attempt had streamed; null when it began anew. */
+  recoveredLength: number | null;
   durationMs: number;
   firstTokenMs: number | null;
   /** From the start of this attempt; what a person waits. */
@@ -53,6 +55,7 @@ export function failureEvents(
           duration_ms: durationMs,
           success: false,
           error: error.message,
+          ...retryOf(call.answer),
         },
       },
     },
@@ -193,14 +196,8 @@ export function answerEvents(
           success: true,
           ...(answer.finish === null ? {} : { finish_reasons: [answer.finish] }),
           ...(answer.responseId === null ? {} : { response_id: answer.responseId }),
-          ...(answer.retries.attempts === 0
-            ? {}
-            : {
-                retry: {
-                  attempts: answer.retries.attempts,
-                  total_wait_ms: Math.round(answer.retries.totalWaitMs),
-                },
-              }),
+          ...retryOf(answer),
+          ...(call.recoveredLength === null ? {} : { recovered: { accumulated_len: call.recoveredLength } }),
         },
       },
     },
@@ -217,6 +214,12 @@ export function answerEvents(
       },
     },
   ];
+}
+
+function retryOf({ retries }: Collected) {
+  if (retries.attempts === 0) return {};
+  const { attempts, totalWaitMs, reasons } = retries;
+  return { retry: { attempts, total_wait_ms: Math.round(totalWaitMs), reasons } };
 }
 
 /**

@@ -11,6 +11,7 @@ import type { EventContext, NewEvent } from "../contract/event.ts";
 import { addUsage, NO_USAGE } from "../contract/usage.ts";
 import { readHistory } from "../db/events.ts";
 import { ownLog } from "../db/lineage.ts";
+import { type PartialAnswer, readPartialAnswer } from "../db/partial-answer.ts";
 import { type Collected, createCollector } from "../llm/collect.ts";
 import type { ModelRequest } from "../llm/driver.ts";
 import {
@@ -33,6 +34,7 @@ import { createDeltaStream } from "./deltas.ts";
 import { completedEnding } from "./ending.ts";
 import { needsApproval } from "./gate.ts";
 import { modelMessages } from "./history.ts";
+import type { Passage } from "./provider-gate.ts";
 import { contextOf, type RunScope, write } from "./scope.ts";
 import type { DoneReason } from "./turn.ts";
 
@@ -45,32 +47,120 @@ export interface Reasoned {
 
 export async function reason(scope: RunScope, iteration: number): Promise<Reasoned> {
   const { deps, run, lease } = scope;
-  const execId = newId("exec");
-  const context = contextOf(run, execId);
+  const passage = await enterProvider(scope).catch(async (error) => {
+    // What the budgets had reserved for the call is free again.
+    await settleCall(scope, iteration, null);
+    throw error;
+  });
+  let asked: Asked;
+  let call: ModelCall;
+  try {
+    asked = await ask(scope, iteration);
+    await deps.failpoint("reason:before-call");
+    call = await callModel(scope, asked, passage);
+  } finally {
+    await passage.leave();
+  }
+  const metered = await settleCall(scope, iteration, call.answer.error ? null : call.answer.usage);
+  if (lease.signal.aborted || call.answer.aborted) throw new LeaseLostError(run.id);
+  scope.carry.push(...metered);
+  if (call.answer.error) {
+    await write(scope, { events: failureEvents(scope, asked.context, call, call.answer.error) });
+    throw failedCall(call.answer.error, asked.request.prefix !== undefined);
+  }
+  await deps.failpoint("reason:before-commit");
+  return commitAnswer(scope, { ...asked, iteration, call });
+}
+
+/** Through the provider's limits and its breaker. @throws RetryableError, TerminalError, LeaseLostError */
+async function enterProvider(scope: RunScope): Promise<Passage> {
+  const { deps, run, lease, model, progressedAt } = scope;
+  const passage = await deps.providers.enter({
+    organizationId: run.organization_id,
+    model,
+    sinceProgressMs: deps.clock.now().getTime() - progressedAt.getTime(),
+    signal: lease.signal,
+  });
+  if (passage === null) throw new LeaseLostError(run.id);
+  return passage;
+}
+
+/** A model call that has been announced. */
+interface Asked {
+  request: ModelRequest;
+  messageId: string;
+  context: EventContext;
+  /** The newest input.message that is part of the call. */
+  seen: number;
+}
+
+/**
+ * Announces the call. When an earlier attempt died in the middle of this very answer and the model can go on from
+ * there, nothing is announced anew: the answer keeps its message and its execution, and only goes on.
+ */
+async function ask(scope: RunScope, iteration: number): Promise<Asked> {
+  const { deps, run } = scope;
+  const partial = scope.isTakenOver ? await readPartialAnswer(deps.db, run, iteration) : null;
+  scope.isTakenOver = false;
+  const continued = partial === null ? null : await goOn(scope, iteration, partial);
+  if (continued) return continued;
+
+  const context = contextOf(run, newId("exec"));
   const messageId = newId("message");
   await deps.failpoint("reason:before-start");
-  const announced = await write(scope, { events: announcement(scope, iteration, messageId, context) });
+  const isSomethingLost = partial !== null && (partial.text !== "" || partial.hasThought);
+  const announced = await write(scope, {
+    events: [
+      ...(isSomethingLost ? [recovered(scope, "restart", partial, context)] : []),
+      ...announcement(scope, iteration, messageId, context),
+    ],
+  });
   if (!isHistoryCurrent(scope, announced.lastInputSequence)) {
     const newer = await readHistory(deps.db, ownLog(run.session_id), {
       after: scope.history.at(-1)?.sequence ?? 0,
     });
     scope.history.push(...newer);
   }
+  return {
+    request: modelRequest(scope, iteration, announced.lastSequence),
+    messageId,
+    context,
+    seen: Math.max(announced.lastInputSequence, run.input_sequence),
+  };
+}
 
-  await deps.failpoint("reason:before-call");
-  const request = modelRequest(scope, iteration, announced.lastSequence);
-  const call = await callModel(scope, request, messageId, context);
-  const metered = await settleCall(scope, iteration, call.answer.error ? null : call.answer.usage);
-  if (lease.signal.aborted || call.answer.aborted) throw new LeaseLostError(run.id);
-  scope.carry.push(...metered);
-  if (call.answer.error) {
-    await write(scope, { events: failureEvents(scope, context, call, call.answer.error) });
-    throw failedCall(call.answer.error);
-  }
-  await deps.failpoint("reason:before-commit");
+/** @returns null when the model cannot go on from what is stored */
+async function goOn(scope: RunScope, iteration: number, partial: PartialAnswer): Promise<Asked | null> {
+  const { run, driver, model } = scope;
+  if (partial.text === "" || partial.hasThought || partial.model !== model.model.model_id) return null;
+  // What came after the announcement the model had not seen when it began to speak.
+  const request = { ...modelRequest(scope, iteration, partial.startedSequence), prefix: partial.text };
+  if (driver.canContinue?.(request) !== true) return null;
+  const context = contextOf(run, partial.execId);
+  await write(scope, { events: [recovered(scope, "finalize", partial, context)] });
+  const seen = scope.history.findLast(
+    (event) => event.type === "input.message" && event.sequence < partial.startedSequence,
+  );
+  return {
+    request,
+    messageId: partial.messageId,
+    context,
+    seen: Math.max(seen?.sequence ?? 0, run.input_sequence),
+  };
+}
 
-  const seen = Math.max(announced.lastInputSequence, run.input_sequence);
-  return commitAnswer(scope, { iteration, messageId, context, call, seen });
+function recovered(
+  { run, deps }: RunScope,
+  mode: "finalize" | "restart",
+  { text }: PartialAnswer,
+  context: EventContext,
+): NewEvent {
+  deps.log.info("an answer was cut off by the loss of its worker", { mode, stored_chars: text.length });
+  return {
+    type: "reason.recovered",
+    context,
+    data: { turn_id: run.id, mode, accumulated_len: text.length },
+  };
 }
 
 /** At the first step what was loaded with the claim still stands, unless a message came in between. */
@@ -118,14 +208,14 @@ function modelRequest(scope: RunScope, iteration: number, upTo: number): ModelRe
 
 async function callModel(
   scope: RunScope,
-  request: ModelRequest,
-  messageId: string,
-  context: EventContext,
+  { request, messageId, context }: Asked,
+  passage: Passage,
 ): Promise<ModelCall> {
   const { deps, run, lease, driver } = scope;
   const startedAtMs = deps.clock.monotonicMs();
   let firstAtMs: number | null = null;
   const collector = createCollector();
+  if (request.prefix !== undefined) collector.add({ kind: "text", text: request.prefix });
   const deltas = createDeltaStream({
     clock: deps.clock,
     turnId: run.id,
@@ -139,6 +229,7 @@ async function callModel(
   });
   for await (const chunk of driver.stream(request, lease.signal)) {
     collector.add(chunk);
+    passage.see(chunk);
     if (chunk.kind === "text" || chunk.kind === "thinking") {
       if (firstAtMs === null) await deps.failpoint("reason:mid-stream");
       firstAtMs ??= deps.clock.monotonicMs();
@@ -148,6 +239,8 @@ async function callModel(
       deps.log.warn("the model call is tried again", {
         run_id: run.id,
         code: chunk.error.code,
+        status: chunk.error.status,
+        error: chunk.error.message,
         attempt: chunk.attempt,
         wait_ms: chunk.waitMs,
       });
@@ -157,14 +250,19 @@ async function callModel(
   return {
     answer: collector.result(),
     unsentDeltas,
+    recoveredLength: request.prefix?.length ?? null,
     durationMs: deps.clock.monotonicMs() - startedAtMs,
     firstTokenMs: firstAtMs === null ? null : Math.round(firstAtMs - startedAtMs),
     turnFirstTokenMs: firstAtMs === null ? null : Math.round(firstAtMs - scope.beganAtMs),
   };
 }
 
-function failedCall(error: NonNullable<Collected["error"]>): RetryableError | TerminalError {
-  return error.retryable
+/** @param isContinued  a provider that refuses a begun answer is asked again without it */
+function failedCall(
+  error: NonNullable<Collected["error"]>,
+  isContinued: boolean,
+): RetryableError | TerminalError {
+  return error.retryable || isContinued
     ? new RetryableError(error.code, error.message, { retryAfterMs: error.retryAfterMs })
     : new TerminalError(error.code, error.message);
 }
@@ -209,6 +307,7 @@ async function commitAnswer(scope: RunScope, answer: Answer): Promise<Reasoned> 
   });
   await deps.failpoint("reason:after-commit");
   run.iterations = iteration;
+  scope.progressedAt = deps.clock.now();
   scope.usage = addUsage(scope.usage, usage);
   for (const { name } of announced) scope.announcedHere.add(name.slice("tool:".length));
   return {

@@ -4,7 +4,7 @@ import { LeaseLostError, RetryableError, TerminalError, UserError } from "../bas
 import { TURN_ERROR_CODES, type TurnErrorCode } from "../contract/event.ts";
 
 export type Verdict =
-  | { kind: "reschedule"; delayMs: number }
+  | { kind: "reschedule"; delayMs: number; countsAsAttempt: boolean }
   | { kind: "fail"; code: TurnErrorCode; error: string }
   /** Someone else owns the run now: write nothing. */
   | { kind: "stop" };
@@ -23,13 +23,18 @@ export function verdictOn(error: unknown, attempt: number, random: () => number 
   }
   if (error instanceof RetryableError) {
     const waitMs = error.retryAfterMs ?? 0;
+    if (!error.countsAsAttempt) return { kind: "reschedule", delayMs: waitMs, countsAsAttempt: false };
     if (attempt >= RUN_ATTEMPTS_MAX || waitMs > RETRY_AFTER_MAX_MS) {
       return { kind: "fail", code: turnErrorCode(error.code), error: error.message };
     }
-    return { kind: "reschedule", delayMs: Math.max(waitMs, backoffMs(RUN_BACKOFF, attempt - 1, random)) };
+    const delayMs = Math.max(waitMs, backoffMs(RUN_BACKOFF, attempt - 1, random));
+    return { kind: "reschedule", delayMs, countsAsAttempt: true };
   }
   // A bug of ours. It counts as an attempt: what broke once on odd timing may pass the second time.
-  if (attempt < 2) return { kind: "reschedule", delayMs: backoffMs(RUN_BACKOFF, attempt - 1, random) };
+  if (attempt < 2) {
+    const delayMs = backoffMs(RUN_BACKOFF, attempt - 1, random);
+    return { kind: "reschedule", delayMs, countsAsAttempt: true };
+  }
   return {
     kind: "fail",
     code: "processing_error",

@@ -100,7 +100,7 @@ async function drive(
     isFresh ? [] : givenApprovals(deps.db, run.id),
   ]);
   const inherited = config === null ? [] : await inheritedHistory(deps, run, config);
-  const scope = openScope(deps, run, lease, config, steps, [...inherited, ...history]);
+  const scope = openScope(deps, run, lease, config, steps, [...inherited, ...history], isFresh);
   await announceTurn(scope, isFresh);
 
   const reasons = steps
@@ -186,6 +186,7 @@ function openScope(
   config: TurnConfig | null,
   steps: readonly StoredStep[],
   history: RunScope["history"],
+  isFresh: boolean,
 ): RunScope {
   if (config === null) throw new UserError("processing_error", "the session does not exist any more");
   if (config.model === null) throw noModel(config);
@@ -196,6 +197,7 @@ function openScope(
       unknown: capabilities.unknown,
     });
   }
+  deps.providers.learn(run.organization_id, config.model);
   const clientTools = new Map(plan.clientTools.map((tool) => [tool.name, tool]));
   const toolCount = steps.filter((step) => step.kind === "tool" && step.status !== "pending").length;
   return {
@@ -220,9 +222,16 @@ function openScope(
     toolCallCount: toolCount,
     announcedHere: new Set(),
     beganAtMs: deps.clock.monotonicMs(),
+    isTakenOver: !isFresh,
+    progressedAt: progressOf(run, steps),
     lastInputSequence:
       history.findLast((event) => event.type === "input.message")?.sequence ?? run.input_sequence,
   };
+}
+
+function progressOf(run: ClaimedRun, steps: readonly StoredStep[]): Date {
+  const times = [run.started_at, ...steps.flatMap((step) => step.finished_at ?? [])];
+  return new Date(Math.max(...times.map((time) => time.getTime())));
 }
 
 function noModel(config: TurnConfig): UserError {
@@ -288,8 +297,12 @@ async function settleFailure(
   try {
     if (verdict.kind === "stop") return "lost";
     if (verdict.kind === "reschedule") {
-      deps.log.warn("the run will be tried again", { delay_ms: verdict.delayMs, error });
-      const isHeld = await releaseRun(deps.db, lease, { delayMs: verdict.delayMs, isRetry: true });
+      const { delayMs, countsAsAttempt } = verdict;
+      deps.log[countsAsAttempt ? "warn" : "info"]("the run will be tried again", {
+        delay_ms: delayMs,
+        error,
+      });
+      const isHeld = await releaseRun(deps.db, lease, { delayMs, isRetry: countsAsAttempt });
       return isHeld ? "rescheduled" : "lost";
     }
     deps.log[verdict.code === "processing_error" ? "error" : "info"]("the turn failed", {

@@ -25,6 +25,7 @@ import type { Driver } from "../llm/driver.ts";
 import type { ReachFailpoint } from "./failpoint.ts";
 import type { Lease } from "./lease.ts";
 import type { TurnPlan } from "./plan.ts";
+import type { ProviderGate } from "./provider-gate.ts";
 
 /** A tool and where it came from. */
 export interface OfferedTool {
@@ -50,6 +51,8 @@ export interface EngineDeps {
     unknown: readonly string[];
   };
   filesOf(session: { organizationId: string; workspaceId: string }): FileStore;
+  /** One a process: its limits count what the process sends. */
+  providers: ProviderGate;
   failpoint: ReachFailpoint;
   random?: () => number;
 }
@@ -79,6 +82,10 @@ export interface RunScope {
   announcedHere: Set<string>;
   /** Monotonic time at which this attempt began. */
   beganAtMs: number;
+  /** An earlier claim may have left a call in the middle of its answer; false once that has been looked at. */
+  isTakenOver: boolean;
+  /** When the run last got somewhere: its newest checkpoint, or the beginning of its first attempt. */
+  progressedAt: Date;
   /** The session's newest input.message, as of the last write. */
   lastInputSequence: number;
 }

@@ -9,6 +9,7 @@ import { buildMessages } from "./anthropic-messages.ts";
 import { type AnthropicEvent, createAnthropicReader } from "./anthropic-reader.ts";
 import type { Driver, DriverError, ModelRequest } from "./driver.ts";
 import { classify, readFailure, toThrown } from "./errors.ts";
+import { withoutRepeatedSpace } from "./prefix.ts";
 import { type CallDeps, streamCall, type VendorCall } from "./retry.ts";
 import { NO_TIMEOUT_MS, type VendorOptions } from "./vendor.ts";
 import type { FetchLike } from "./watch.ts";
@@ -35,7 +36,11 @@ const CACHED = { cache_control: { type: "ephemeral" } } as const;
 
 export function createAnthropicDriver(options: VendorOptions, deps: CallDeps): Driver {
   return {
-    stream: (request, signal) => streamCall(deps, createCall(request, options, deps), signal),
+    stream(request, signal) {
+      const chunks = streamCall(deps, createCall(request, options, deps), signal);
+      return request.prefix === undefined ? chunks : withoutRepeatedSpace(request.prefix, chunks);
+    },
+    canContinue: (request) => isAnthropicItself(options) && takesPrefill(request),
     listModels: (signal) => listModels(options, deps, signal),
   };
 }
@@ -135,7 +140,12 @@ export function buildAnthropicParams(
     stream: true,
     max_tokens: maxTokens,
     ...(request.system ? { system: [{ type: "text", text: request.system, ...cached }] } : {}),
-    messages: buildMessages(request.messages, { cache: !conceded.cache, thinking: !conceded.history }),
+    messages: [
+      ...buildMessages(request.messages, { cache: !conceded.cache, thinking: !conceded.history }),
+      ...(request.prefix === undefined
+        ? []
+        : [{ role: "assistant" as const, content: request.prefix.trimEnd() }]),
+    ],
     ...(request.tools.length > 0
       ? {
           tools: request.tools.map((tool, index) => ({
@@ -193,6 +203,20 @@ function isAnsweringUnthought({ messages }: ModelRequest): boolean {
 }
 
 const BUDGET_ONLY = /^claude-(2|3|instant|(opus|sonnet|haiku)-4(-[0-5])?(-\d{8})?$)/;
+
+/**
+ * An answer may be begun for the model up to the generation 4.5, and only if it does not think first. From 4.6 on
+ * the API refuses it. (Anthropic's notes on Claude 4.6, "prefill removal".)
+ */
+function takesPrefill(request: ModelRequest): boolean {
+  if (!BUDGET_ONLY.test(request.model) || (request.prefix ?? "").trimEnd() === "") return false;
+  return BUDGETS[effortFor(request) ?? ""] === undefined;
+}
+
+/** What imitations of the API make of a begun answer is not documented. */
+function isAnthropicItself({ baseUrl }: VendorOptions): boolean {
+  return baseUrl === null || new URL(baseUrl).hostname === "api.anthropic.com";
+}
 
 function isAdaptive(model: string): boolean {
   return /^claude-/.test(model) && !BUDGET_ONLY.test(model);

@@ -1,3 +1,4 @@
+import type { TurnErrorCode } from "../contract/event.ts";
 import { NO_USAGE, type TokenUsage } from "../contract/usage.ts";
 import type { Chunk, DriverError, FinishReason, ModelToolCall, ReasoningItem } from "./driver.ts";
 
@@ -16,7 +17,7 @@ export interface Collected {
   error: DriverError | null;
   aborted: boolean;
   /** Times that the driver asked again before the answer began, and how long it waited for that. */
-  retries: { attempts: number; totalWaitMs: number };
+  retries: { attempts: number; totalWaitMs: number; reasons: TurnErrorCode[] };
 }
 
 export interface Collector {
@@ -43,7 +44,7 @@ export function createCollector(): Collector {
   let responseId: string | null = null;
   let error: DriverError | null = null;
   let aborted = false;
-  const retries = { attempts: 0, totalWaitMs: 0 };
+  const retries = { attempts: 0, totalWaitMs: 0, reasons: [] as TurnErrorCode[] };
 
   const callAt = (index: number) => {
     const known = calls.get(index);
@@ -83,6 +84,7 @@ export function createCollector(): Collector {
         case "retry":
           retries.attempts = chunk.attempt;
           retries.totalWaitMs += chunk.waitMs;
+          retries.reasons.push(chunk.error.code);
           return;
         case "finish":
           finish = chunk.reason;
@@ -109,7 +111,7 @@ export function createCollector(): Collector {
       responseId,
       error,
       aborted,
-      retries: { ...retries },
+      retries: { ...retries, reasons: [...retries.reasons] },
     }),
   };
 }

@@ -66,6 +66,8 @@ export interface ModelRequest {
   parallelToolCalls: boolean | null;
   /** Stable for one reason step: run id and step name. Sent where the vendor knows idempotency keys. */
   idempotencyKey: string;
+  /** The beginning of the answer, said in an earlier attempt: only for a driver that `canContinue` this request. */
+  prefix?: string;
 }
 
 /** Why a model call failed, by what the engine should do. `code` is a turn error code. */
@@ -108,6 +110,11 @@ export interface Driver {
    * (full jitter, honouring Retry-After) happen only before the first chunk of the answer.
    */
   stream(request: ModelRequest, signal: AbortSignal): AsyncIterable<Chunk>;
+  /**
+   * True when an answer to this request can go on from its `prefix`: the chunks are then what follows it. Absent:
+   * never. A driver says so only of models whose vendor documents it.
+   */
+  canContinue?(request: ModelRequest): boolean;
   /** The vendor's list of model names, for `sync-models`; null when the vendor has no such list. Throws UserError or RetryableError. */
   listModels(signal: AbortSignal): Promise<string[] | null>;
 }

@@ -41,6 +41,14 @@ export function createSimMemory(): SimMemory {
 export function createSimDriver(deps: CallDeps & { simMemory: SimMemory }): Driver {
   return {
     stream: (request, signal) => streamCall(deps, createCall(request, deps), signal),
+    canContinue(request) {
+      try {
+        const { step } = decide(request);
+        return step.thinking === "" && step.text.startsWith(request.prefix ?? "");
+      } catch {
+        return false;
+      }
+    },
     listModels: async () => [...SIM_MODELS],
   };
 }
@@ -79,7 +87,7 @@ async function* play(
     await pace();
     yield { kind: "thinking", text: token };
   }
-  const said = tokens(step.text);
+  const said = tokens(step.text.slice(request.prefix?.length ?? 0));
   const saidMax = broken ? Math.ceil(said.length / 2) : said.length;
   for (const token of said.slice(0, saidMax)) {
     await pace();
@@ -157,7 +165,11 @@ function argumentsText(call: SimStep["tool_calls"][number]): string {
 /** Deterministic, about four characters a token. */
 function simUsage(request: ModelRequest, step: SimStep): TokenUsage {
   const asked = JSON.stringify([request.system, request.messages, request.tools]).length;
-  const said = step.text.length + step.thinking.length + step.tool_calls.map(argumentsText).join("").length;
+  const said =
+    step.text.length -
+    (request.prefix?.length ?? 0) +
+    step.thinking.length +
+    step.tool_calls.map(argumentsText).join("").length;
   return {
     input_tokens: Math.ceil(asked / CHARS_PER_TOKEN),
     output_tokens: Math.ceil(said / CHARS_PER_TOKEN),

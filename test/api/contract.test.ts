@@ -231,6 +231,7 @@ beforeAll(async () => {
     base_url: "http://localhost:11434/v1/",
     api_key: "sk-mine",
     trace: { enabled: true, session_url_template: "https://trace.example.com/{id}" },
+    limits: { max_concurrent_requests: 8, requests_per_minute: 600 },
   });
   await step("GET", "/v1/providers", [], 200);
   await step("GET", "/v1/providers/config", [], 200);
@@ -253,6 +254,12 @@ beforeAll(async () => {
   await step("GET", "/v1/models/config", [], 200);
   await step("GET", "/v1/models/{}", [added.id], 200);
   await step("PATCH", "/v1/models/{}", [added.id], 200, { is_favorite: true });
+  const breaker = `${provider.id}:claude-sonnet-5-5`;
+  await step("POST", "/v1/durable/circuit-breakers/{}/open", [breaker], 200);
+  await step("GET", "/v1/durable/circuit-breakers", [], 200);
+  await step("GET", "/v1/durable/circuit-breakers/{}", [breaker], 200);
+  await step("POST", "/v1/durable/circuit-breakers/{}/close", [breaker], 200);
+  await step("DELETE", "/v1/durable/circuit-breakers/{}", [breaker], 200);
   await step("DELETE", "/v1/models/{}", [added.id], 204);
   await step("DELETE", "/v1/providers/{}", [provider.id], 204);
 

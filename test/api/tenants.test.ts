@@ -28,6 +28,8 @@ beforeAll(async () => {
                                   active_run_id, status)
             values (${session}, ${OTHER_ORGANIZATION}, ${harness}, ${agent}, ${session.replace("session", "wsp")}, 'p', 1,
                     ${turn}, 'active')`;
+  await sql`insert into circuit_breakers (provider_id, model_id, organization_id, state)
+            values (${provider}, 'foreign-model', ${OTHER_ORGANIZATION}, 'closed')`;
   await sql`insert into events (session_id, sequence, id, type, data)
             values (${session}, 1, ${newId("event")}, 'session.started', '{}')`;
   await sql`insert into runs (id, organization_id, session_id, agent_id, input_message_id, input_sequence)
@@ -50,6 +52,7 @@ const VALUES: Record<string, string> = {
   budget_id: budget,
   harness_id: harness,
   approval_id: approval,
+  key: `${provider}:foreign-model`,
 };
 /** Bodies that would be taken if the row were ours. */
 const BODIES: Record<string, unknown> = {
@@ -69,6 +72,7 @@ const rows = async () => {
     await sql`select * from sessions where organization_id = ${OTHER_ORGANIZATION}`,
     await sql`select * from providers where organization_id = ${OTHER_ORGANIZATION}`,
     await sql`select * from models where organization_id = ${OTHER_ORGANIZATION}`,
+    await sql`select * from circuit_breakers where organization_id = ${OTHER_ORGANIZATION}`,
     await sql`select * from runs where organization_id = ${OTHER_ORGANIZATION}`,
     await sql`select * from events where session_id = ${session}`,
     await sql`select * from budgets where organization_id = ${OTHER_ORGANIZATION}`,
@@ -107,6 +111,7 @@ describe("another organization's rows", () => {
       "/providers",
       "/harnesses",
       "/models?include_stale=true",
+      "/durable/circuit-breakers",
     ];
     for (const path of lists)
       expect(JSON.stringify((await app.get(path)).body)).not.toMatch(/foreign|theirs/i);

@@ -70,7 +70,9 @@ describe("a turn's configuration", () => {
         provider_type: "openai",
         base_url: "https://p.example.com",
         api_key_sealed: "sealed",
+        limits: null,
       },
+      breaker: null,
     });
   });
 

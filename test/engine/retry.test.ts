@@ -28,19 +28,19 @@ describe("what becomes of a run whose step failed", () => {
       "a passing error is tried again with jitter",
       new RetryableError("provider_unavailable", "503"),
       1,
-      { kind: "reschedule", delayMs: 500 },
+      { kind: "reschedule", delayMs: 500, countsAsAttempt: true },
     ],
     [
       "the wait grows",
       new RetryableError("provider_unavailable", "503"),
       3,
-      { kind: "reschedule", delayMs: 2000 },
+      { kind: "reschedule", delayMs: 2000, countsAsAttempt: true },
     ],
     [
       "the provider's own wait is honoured",
       new RetryableError("provider_rate_limited", "429", { retryAfterMs: 20_000 }),
       1,
-      { kind: "reschedule", delayMs: 20_000 },
+      { kind: "reschedule", delayMs: 20_000, countsAsAttempt: true },
     ],
     [
       "a wait that nobody would sit through fails the turn",
@@ -54,7 +54,18 @@ describe("what becomes of a run whose step failed", () => {
       RUN_ATTEMPTS_MAX,
       { kind: "fail", code: "provider_unavailable", error: "503" },
     ],
-    ["a bug is tried once more", new Error("oops"), 1, { kind: "reschedule", delayMs: 500 }],
+    [
+      "waiting for a provider is no attempt that failed",
+      new RetryableError("provider_unavailable", "open", { retryAfterMs: 7_000, countsAsAttempt: false }),
+      RUN_ATTEMPTS_MAX,
+      { kind: "reschedule", delayMs: 7_000, countsAsAttempt: false },
+    ],
+    [
+      "a bug is tried once more",
+      new Error("oops"),
+      1,
+      { kind: "reschedule", delayMs: 500, countsAsAttempt: true },
+    ],
   ];
   for (const [name, error, attempt, expected] of cases) {
     test(name, () => expect(verdictOn(error, attempt, half)).toEqual(expected));

@@ -21,7 +21,7 @@ test("nothing said is an empty answer that has not ended", () => {
     responseId: null,
     error: null,
     aborted: false,
-    retries: { attempts: 0, totalWaitMs: 0 },
+    retries: { attempts: 0, totalWaitMs: 0, reasons: [] },
   });
 });
 
@@ -66,7 +66,7 @@ test("every kind of chunk finds its place", () => {
     responseId: "r",
     error: null,
     aborted: false,
-    retries: { attempts: 2, totalWaitMs: 40 },
+    retries: { attempts: 2, totalWaitMs: 40, reasons: ["provider_unavailable", "provider_unavailable"] },
   });
 });
 

@@ -135,7 +135,7 @@ for (const { providerType, model, url } of PROTOCOLS) {
         code: "provider_rate_limited",
         retryAfterMs: 1000,
       });
-      expect(answer.retries).toEqual({ attempts: 1, totalWaitMs: 1000 });
+      expect(answer.retries).toEqual({ attempts: 1, totalWaitMs: 1000, reasons: ["provider_rate_limited"] });
     });
 
     test("500 and 503 are tried again", async () => {

@@ -9,6 +9,7 @@ import { createHints } from "../../src/db/hints.ts";
 import { type Db, openDb } from "../../src/db/pool.ts";
 import { createWriter } from "../../src/db/writer.ts";
 import { noFailpoint, type ReachFailpoint } from "../../src/engine/failpoint.ts";
+import { createProviderGate } from "../../src/engine/provider-gate.ts";
 import type { EngineDeps } from "../../src/engine/scope.ts";
 import { createWorker, type Worker } from "../../src/engine/worker.ts";
 import type { Driver } from "../../src/llm/driver.ts";
@@ -49,6 +50,7 @@ export async function startEngine(
     hints,
     clock: systemClock,
     log: silentLog,
+    providers: createProviderGate({ db, clock: systemClock, log: silentLog, random: () => 0 }),
     driverFor: () => options.driver ?? sim,
     resolveCapabilities(refs) {
       const resolved = capabilities.resolve(refs);

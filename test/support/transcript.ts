@@ -5,8 +5,8 @@ import { type ContentPart, textOf } from "../../src/contract/message.ts";
 
 /**
  * @param events        oldest first
- * @param options.durable          leaves out what a repeated attempt announces again (…started, deltas, progress),
- *                                 so that an interrupted run can be compared with a quiet one
+ * @param options.durable          leaves out what a repeated attempt announces again (…started, deltas, progress)
+ *                                 or adds (reason.recovered; fewer tokens for an answer that only went on), so that an interrupted run can be compared with a quiet one
  * @param options.withoutSequence  leaves out the sequence numbers
  */
 export function transcript(
@@ -15,11 +15,13 @@ export function transcript(
 ): string {
   const lines: string[] = [];
   for (const event of events) {
-    if (options.durable && isAnnouncement(event)) continue;
+    if (options.durable && (isAnnouncement(event) || event.type === "reason.recovered")) continue;
     if (options.durable && event.type === "act.completed") sortAct(lines);
     const place =
       options.durable || options.withoutSequence ? "" : `${String(event.sequence).padStart(3, "0")} `;
-    lines.push(`${place}${event.type.padEnd(26)} ${detail(event)}`.trimEnd());
+    const said =
+      options.durable && event.type === "llm.generation" ? event.data.metadata.model : detail(event);
+    lines.push(`${place}${event.type.padEnd(26)} ${said}`.trimEnd());
   }
   return `${lines.join("\n")}\n`;
 }
@@ -49,6 +51,8 @@ function detail(event: Event): string {
       return JSON.stringify(event.data.thinking);
     case "reason.completed":
       return event.data.success ? `tool_calls=${event.data.tool_call_count}` : "failed";
+    case "reason.recovered":
+      return `${event.data.mode} ${event.data.accumulated_len}`;
     case "reason.item":
       return event.data.item_id;
     case "llm.generation": {
