@@ -26,6 +26,7 @@ import { forkRoutes } from "./fork.ts";
 import { harnessRoutes } from "./harnesses.ts";
 import { healthRoutes } from "./health.ts";
 import { messagesRoutes } from "./messages.ts";
+import { createRequestCounts, metricsRoute } from "./metrics.ts";
 import { modelRoutes } from "./models.ts";
 import { type MountedRoute, openApiDocument } from "./openapi.ts";
 import { problemResponse, requestIdOf } from "./problem.ts";
@@ -58,6 +59,7 @@ export function buildApp(deps: ApiDeps) {
     seen.set(request, known);
     return known;
   };
+  const requests = createRequestCounts();
   let allowed: ((path: string) => string[]) | null = null;
 
   app
@@ -77,15 +79,20 @@ export function buildApp(deps: ApiDeps) {
     })
     .onAfterResponse(({ request, responseValue, set }) => {
       const { id, atMs, problemStatus } = about(request);
+      const status =
+        problemStatus ?? (responseValue instanceof Response ? responseValue.status : Number(set.status));
+      const durationMs = deps.clock.monotonicMs() - atMs;
+      requests.count(request.method, status, durationMs / 1_000);
       deps.log.debug("answered", {
         request_id: id,
         method: request.method,
         path: new URL(request.url).pathname,
-        status: problemStatus ?? (responseValue instanceof Response ? responseValue.status : set.status),
-        duration_ms: Math.round(deps.clock.monotonicMs() - atMs),
+        status,
+        duration_ms: Math.round(durationMs),
       });
     })
     .use(healthRoutes(deps))
+    .use(metricsRoute(deps, requests))
     .get("/api-doc/openapi.json", () => Response.json(openApiDocument(app.routes, deps.version)));
 
   for (const prefix of PREFIXES) {
