@@ -7,12 +7,14 @@
 import { emptyTranscript, foldTranscript } from "../../src/client/transcript.ts";
 import { DELTA_TYPES, type Event } from "../../src/contract/event.ts";
 import type { ExecutionMark } from "./capability.ts";
-import type { Received, Sent } from "./clients.ts";
+import { CLIENT_TOOL, type Received, type Said, type Sent } from "./clients.ts";
 import type { RunRecord, SessionRecord, StepRecord, Stored } from "./history.ts";
 import type { Sleep } from "./members.ts";
 
 export interface History extends Stored {
   sent: readonly Sent[];
+  said: readonly Said[];
+  guarded: readonly string[];
   received: readonly Received[];
   executions: readonly ExecutionMark[];
   sleeps: readonly Sleep[];
@@ -56,6 +58,7 @@ export function check(history: History): Verdict {
     checkCalls(session, found);
   }
   checkMessages(history, sessions, found);
+  checkSaid(history, found);
   checkStreams(history, sessions, found);
   checkRuns(history, sessions, found);
   const lateExecutions = checkExecutions(history, found);
@@ -185,6 +188,38 @@ function checkMessages(
   }
 }
 
+/** What a client said of a call that waited for it is what the model reads, and nothing ran without consent. */
+function checkSaid({ said, sessions, executions, guarded, runs }: History, found: Found): void {
+  const byCall = Map.groupBy(said, ({ sessionId, callId }) => `${sessionId} ${callId}`);
+  const completed = new Map<string, Event>();
+  for (const event of sessions.flatMap(({ events }) => events)) {
+    if (event.type !== "tool.completed") continue;
+    const key = `${event.session_id} ${event.data.tool_call_id}`;
+    completed.set(key, event);
+    if (event.data.tool_name !== CLIENT_TOOL || !event.data.success) continue;
+    const [part] = event.data.result ?? [];
+    const text = part?.type === "text" ? part.text : "";
+    if (!(byCall.get(key) ?? []).some((one) => one.text === text)) {
+      found("client results", `${key}: the log has ${JSON.stringify(text)}, which no client said`);
+    }
+  }
+  for (const { sessionId, callId, kind, text, isAccepted } of said) {
+    const event = completed.get(`${sessionId} ${callId}`);
+    if (kind !== "result" || !isAccepted) continue;
+    if (event?.type !== "tool.completed" || !JSON.stringify(event.data.result ?? null).includes(text)) {
+      found("client results", `${sessionId} ${callId}: ${text} was accepted and is not in the log`);
+    }
+  }
+  const sessionOf = new Map(runs.map((run) => [run.id, run.sessionId]));
+  for (const { at, runId, callId, effect, ms } of executions) {
+    const sessionId = sessionOf.get(runId) ?? "";
+    if (at !== "began" || effect !== "at_most_once" || !guarded.includes(sessionId)) continue;
+    const consents = (byCall.get(`${sessionId} ${callId}`) ?? []).filter((one) => one.kind === "allow");
+    if (!consents.some((one) => one.sentMs <= ms))
+      found("approvals", `${runId} ${callId} ran without consent`);
+  }
+}
+
 /** I1, I2, I7: what a client was sent is the log: each event once, in order, as stored, with no gap but pruned deltas. */
 function checkStreams(
   { received }: History,
@@ -242,7 +277,9 @@ function checkRuns({ runs }: History, sessions: ReadonlyMap<string, SessionRecor
     if (isTerminal(event)) ends.set(event.context.turn_id ?? "", event.type.slice("turn.".length));
   }
   const known = new Set(runs.map((run: RunRecord) => run.id));
-  for (const { id, state } of runs) {
+  for (const { id, state, errorCode, error } of runs) {
+    // The scripts ask for failures of the provider and for no other; this one is a bug of ours.
+    if (state === "failed" && errorCode === "processing_error") found("no inner failure", `${id}: ${error}`);
     if (!ENDED.includes(state)) found("at rest", `${id} is ${state}`);
     else if (ends.get(id) !== state)
       found("I6", `${id} is ${state}, its log says ${ends.get(id) ?? "nothing"}`);

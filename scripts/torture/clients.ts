@@ -20,6 +20,19 @@ export interface Sent {
   tries: number;
 }
 
+/** What a client said about a call that waited for it: the result of its own tool, or a decision. */
+export interface Said {
+  sessionId: string;
+  callId: string;
+  kind: "result" | "allow" | "reject";
+  /** Of a result. */
+  text: string;
+  /** Before it was sent, in Unix milliseconds. */
+  sentMs: number;
+  /** Whether the server said that it counts. */
+  isAccepted: boolean;
+}
+
 /** Everything that one reader was sent, in the order in which it came, over all its connections. */
 export interface Received {
   sessionId: string;
@@ -30,7 +43,10 @@ export interface Received {
 
 export interface Witness {
   sent: Sent[];
+  said: Said[];
   received: Received[];
+  /** Sessions whose at_most_once calls need somebody's consent. */
+  guarded: string[];
   /** Answers with status 500, with what they said. */
   internalErrors: string[];
   cancels: number;
@@ -48,6 +64,9 @@ export interface Clients {
 /** A stream on which nothing has come for so long is left for another; the server's heartbeat is slower. */
 const QUIET_MS_MAX = 4_000;
 const REQUEST_MS_MAX = 5_000;
+/** Of the synthetic calls that ask for a decision. */
+const APPROVAL_PREFIX = "tool_approval_";
+export const CLIENT_TOOL = "torture_client";
 const RETRY_MS = { min: 20, max: 400 };
 
 export function startClients(options: {
@@ -57,7 +76,14 @@ export function startClients(options: {
   /** Asked before each turn. */
   goesOn(turnsSaid: number): boolean;
 }): Clients {
-  const witness: Witness = { sent: [], received: [], internalErrors: [], cancels: 0 };
+  const witness: Witness = {
+    sent: [],
+    said: [],
+    received: [],
+    guarded: [],
+    internalErrors: [],
+    cancels: 0,
+  };
   const stopped = new AbortController();
   const readers: Promise<void>[] = [];
 
@@ -118,25 +144,95 @@ export function startClients(options: {
     return { sent, turnId: sent.answers[0]?.turnId ?? "" };
   };
 
+  /** Posts once what a call waits for. A refusal is an answer, too: somebody or something else came first. */
+  const say = async (random: Random, path: string, body: object, told: readonly Said[]): Promise<void> => {
+    witness.said.push(...told);
+    try {
+      const response = await request(
+        `${random.pick(options.servers)}/v1/sessions/${told[0]?.sessionId}/${path}`,
+        {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: JSON.stringify(body),
+        },
+      );
+      if (!response.ok) return;
+      const answer = (await response.json()) as { accepted?: number; resolved?: { tool_call_id: string }[] };
+      for (const one of told) {
+        one.isAccepted =
+          one.kind === "result"
+            ? answer.accepted === told.length
+            : (answer.resolved ?? []).some(({ tool_call_id }) => tool_call_id === one.callId);
+      }
+    } catch {
+      // Whether it arrived is not known; it is said again as long as the call waits.
+    }
+  };
+
+  const sayResults = (random: Random, sessionId: string, callIds: readonly string[]) => {
+    const told = callIds.map((callId) => ({
+      sessionId,
+      callId,
+      kind: "result" as const,
+      text: `result ${crypto.randomUUID()}`,
+      sentMs: Date.now(),
+      isAccepted: false,
+    }));
+    const results = told.map(({ callId, text }) => ({ tool_call_id: callId, result: text }));
+    return say(random, "tool-results", { tool_results: results }, told);
+  };
+
+  const sayDecisions = (random: Random, sessionId: string, callIds: readonly string[]) => {
+    const told = callIds.map((callId) => ({
+      sessionId,
+      callId,
+      kind: random.chance(0.7) ? ("allow" as const) : ("reject" as const),
+      text: "",
+      sentMs: Date.now(),
+      isAccepted: false,
+    }));
+    const decisions = told.map(({ callId, kind }) => ({ tool_call_id: callId, decision: kind }));
+    return say(random, "tool-approvals", { decisions }, told);
+  };
+
   const converse = async (random: Random): Promise<void> => {
+    const isGuarded = random.chance(0.4);
     const { id: sessionId } = await insist(random, (baseUrl) =>
       clientOf(baseUrl).createSession({
-        capabilities: [{ ref: CAPABILITY_ID }, { ref: "session_file_system" }],
-      } as never),
+        capabilities: [
+          { ref: CAPABILITY_ID },
+          { ref: "session_file_system" },
+          { ref: "timer" },
+          ...(isGuarded ? [{ ref: "tool_approval" }] : []),
+        ],
+        tools: [
+          {
+            type: "client_side",
+            name: CLIENT_TOOL,
+            description: "The client's own.",
+            parameters: { type: "object", properties: {} },
+          },
+        ],
+      }),
     );
+    if (isGuarded) witness.guarded.push(sessionId);
     const first = startReader(sessionId, "first", random.fork());
     startReader(sessionId, "second", random.fork());
     for (let turns = 0; options.goesOn(turns); turns += 1) {
-      const { turnId } = await send(random, sessionId, script(random));
-      const isOver = () => first.ended.has(turnId);
+      const open = new Set([(await send(random, sessionId, script(random))).turnId]);
+      const isOver = () => [...open].every((turnId) => first.ended.has(turnId));
       while (!isOver() && !stopped.signal.aborted) {
         await Bun.sleep(random.between(20, 250));
         if (isOver()) break;
-        if (random.chance(0.06)) await send(random, sessionId, "And this, too, please.");
+        if (random.chance(0.05)) open.add((await send(random, sessionId, "And this, too, please.")).turnId);
         else if (random.chance(0.02)) {
           witness.cancels += 1;
           await insist(random, (baseUrl) => clientOf(baseUrl).cancelTurn(sessionId));
         }
+        if (random.chance(0.5)) continue;
+        const calls = [...first.clientCalls].filter(() => random.chance(0.7));
+        if (calls.length > 0) await sayResults(random, sessionId, calls);
+        if (first.approvals.size > 0) await sayDecisions(random, sessionId, [...first.approvals]);
       }
     }
   };
@@ -145,6 +241,24 @@ export function startClients(options: {
   const startReader = (sessionId: string, reader: string, random: Random) => {
     const received: Received = { sessionId, reader, events: [], connections: 0 };
     const ended = new Set<string>();
+    /** Calls that wait for the client, as far as this reader has seen. */
+    const clientCalls = new Set<string>();
+    const approvals = new Set<string>();
+    const note = (event: Event) => {
+      if (/^turn\.(completed|failed|cancelled|sealed)$/.test(event.type)) {
+        ended.add(String(event.context.turn_id));
+        clientCalls.clear();
+        approvals.clear();
+      } else if (event.type === "tool.call_requested") {
+        for (const { id } of event.data.tool_calls) {
+          if (id.startsWith(APPROVAL_PREFIX)) approvals.add(id.slice(APPROVAL_PREFIX.length));
+          else clientCalls.add(id);
+        }
+      } else if (event.type === "tool.completed") {
+        clientCalls.delete(event.data.tool_call_id);
+        approvals.delete(event.data.tool_call_id);
+      }
+    };
     witness.received.push(received);
     const readOnce = async () => {
       const connection = new AbortController();
@@ -172,9 +286,7 @@ export function startClients(options: {
             if (frame.id === null) continue;
             const event = JSON.parse(frame.data) as Event;
             received.events.push(event);
-            if (/^turn\.(completed|failed|cancelled|sealed)$/.test(event.type)) {
-              ended.add(String(event.context.turn_id));
-            }
+            note(event);
           }
         }
       } catch {
@@ -193,7 +305,7 @@ export function startClients(options: {
       }
     };
     readers.push(read());
-    return { ended };
+    return { ended, clientCalls, approvals };
   };
 
   const said = Promise.all(Array.from({ length: options.sessions }, () => converse(options.random.fork())));
@@ -228,9 +340,17 @@ export function startClients(options: {
 function script(random: Random): string {
   const calls = (count: number) =>
     Array.from({ length: count }, (_, n) =>
-      random.chance(0.8)
-        ? { name: toolOf(random.pick(EFFECTS)), arguments: { ms: random.between(0, 400) } }
-        : { name: "write_file", arguments: { path: `/${n}.md`, content: words(random, 5) } },
+      random.pick([
+        () => ({ name: toolOf(random.pick(EFFECTS)), arguments: { ms: random.between(0, 400) } }),
+        () => ({ name: toolOf(random.pick(EFFECTS)), arguments: { ms: random.between(0, 400) } }),
+        () => ({ name: toolOf(random.pick(EFFECTS)), arguments: { ms: random.between(0, 400) } }),
+        () => ({ name: CLIENT_TOOL, arguments: {} }),
+        () => ({ name: "write_file", arguments: { path: `/${n}.md`, content: words(random, 5) } }),
+        () =>
+          random.chance(0.3)
+            ? { name: "wait", arguments: { seconds: 1 } }
+            : { name: CLIENT_TOOL, arguments: {} },
+      ])(),
     );
   const step = (isLast: boolean) => ({
     text: words(random, random.between(2, 40)),

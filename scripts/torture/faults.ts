@@ -13,8 +13,12 @@ export interface FaultCounts {
 
 export const noFaults: FaultCounts = { kills: 0, stops: 0, drains: 0, databaseRestarts: 0, cuts: 0 };
 
-/** Of all faults, in parts of one; the rest is a SIGSTOP. */
-const PARTS = { kill: 0.4, drain: 0.15, cut: 0.15, database: 0.06 };
+type Fault = "kill" | "stop" | "drain" | "cut" | "database";
+
+const WEIGHTS: Record<Fault, number> = { kill: 8, stop: 5, drain: 3, cut: 3, database: 1 };
+/** After so many faults the weather changes: what was rare may come often. */
+const FAULTS_PER_WEATHER = 25;
+const WEATHER = { min: 0.2, max: 4 };
 const GAP_MS = { min: 100, max: 1_200 };
 const STOPS: readonly [Stop, ...Stop[]] = ["fast", "immediate", "kill -9"];
 
@@ -38,11 +42,13 @@ export async function disturb(
     return candidates.length === 0 ? null : random.pick(candidates as [Member, ...Member[]]);
   };
   /** One of each kind first: the shortest of runs has all of them. */
-  const order = shuffled(["kill", "stop", "drain", "cut", "database"] as const, random);
+  const order: Fault[] = shuffled(Object.keys(WEIGHTS) as Fault[], random);
+  let weights = WEIGHTS;
 
-  while (!options.isOver()) {
+  for (let faults = 1; !options.isOver(); faults += 1) {
+    if (faults % FAULTS_PER_WEATHER === 0) weights = otherWeather(random);
     await Bun.sleep(random.between(GAP_MS.min, GAP_MS.max));
-    const fault = order.pop() ?? drawn(random);
+    const fault = order.pop() ?? drawn(weights, random);
     if (fault === "database") {
       counts.databaseRestarts += 1;
       const how = random.pick(STOPS);
@@ -70,13 +76,17 @@ export async function disturb(
   await Promise.all(passing);
 }
 
-function drawn(random: Random): "kill" | "stop" | "drain" | "cut" | "database" {
-  let left = random.next();
-  for (const [name, part] of Object.entries(PARTS) as [keyof typeof PARTS, number][]) {
-    if (left < part) return name;
-    left -= part;
-  }
-  return "stop";
+function otherWeather(random: Random): Record<Fault, number> {
+  const factor = () => WEATHER.min * (WEATHER.max / WEATHER.min) ** random.next();
+  return Object.fromEntries(
+    Object.entries(WEIGHTS).map(([name, weight]) => [name, weight * factor()]),
+  ) as Record<Fault, number>;
+}
+
+function drawn(weights: Record<Fault, number>, random: Random): Fault {
+  const all = Object.entries(weights) as [Fault, number][];
+  let left = random.next() * all.reduce((sum, [, weight]) => sum + weight, 0);
+  return all.find(([, weight]) => (left -= weight) < 0)?.[0] ?? "kill";
 }
 
 function shuffled<T>(list: readonly T[], random: Random): T[] {

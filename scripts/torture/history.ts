@@ -16,6 +16,9 @@ export interface RunRecord {
   id: string;
   sessionId: string;
   state: string;
+  errorCode: string | null;
+  /** For operators; null when it ended well. */
+  error: string | null;
   /** How often a worker claimed it. */
   epoch: number;
 }
@@ -46,7 +49,7 @@ export async function readStored(db: Db): Promise<Stored> {
   const sessions = await db.sql<Omit<SessionRecord, "events">[]>`
     select id, status, active_run_id as "activeRunId", last_sequence as "lastSequence" from sessions order by id`;
   const runs = await db.sql<RunRecord[]>`
-    select id, session_id as "sessionId", state, lease_epoch as epoch from runs order by id`;
+    select id, session_id as "sessionId", state, error_code as "errorCode", error, lease_epoch as epoch from runs order by id`;
   const steps = await db.sql<StepRecord[]>`
     select run_id as "runId", name, kind, effect, status,
            (extract(epoch from finished_at) * 1000)::float8 as "finishedAtMs",

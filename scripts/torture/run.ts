@@ -166,7 +166,9 @@ function summary(run: {
 }): TortureResult["counts"] {
   const { counts, history, members, verdict } = run;
   const sum = (list: readonly number[]) => list.reduce((total, one) => total + one, 0);
-  const states = Map.groupBy(history.runs, (one) => one.state);
+  const states = Map.groupBy(history.runs, ({ state, errorCode }) =>
+    state === "failed" ? `failed (${errorCode})` : state,
+  );
   const began = history.executions.filter((mark) => mark.at === "began");
   const calls = new Set(began.map((mark) => `${mark.runId} ${mark.callId}`)).size;
   const unknown = history.steps.filter((step) => step.status === "unknown").length;
@@ -182,6 +184,7 @@ function summary(run: {
     "events received": sum(history.received.map((one) => one.events.length)),
     messages: history.sent.length,
     "POSTs repeated": sum(history.sent.map((one) => Math.max(0, one.tries - 1))),
+    "client results and decisions": history.said.length,
     runs: [...states].map(([state, list]) => `${list.length} ${state}`).join(", "),
     "claims beyond the first": sum(history.runs.map((one) => Math.max(0, one.epoch - 1))),
     steps: history.steps.length,

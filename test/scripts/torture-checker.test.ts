@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import type { ExecutionMark } from "../../scripts/torture/capability.ts";
 import { check, type History } from "../../scripts/torture/checker.ts";
+import { CLIENT_TOOL, type Said } from "../../scripts/torture/clients.ts";
 import type { Event, NewEvent } from "../../src/contract/event.ts";
 
 const SESSION = "session_1";
@@ -77,7 +78,7 @@ function sound(): History {
         events: structuredClone(live.filter((event) => event.type !== "output.message.delta")),
       },
     ],
-    runs: [{ id: TURN, sessionId: SESSION, state: "completed", epoch: 1 }],
+    runs: [{ id: TURN, sessionId: SESSION, state: "completed", errorCode: null, error: null, epoch: 1 }],
     steps: [
       step("reason:1", { kind: "reason", seenInputSequence: 2 }),
       step("tool:call_1", { effect: "pure", isOk: true }),
@@ -92,6 +93,8 @@ function sound(): History {
         answers: [{ messageId: "message_1", sequence: 2, turnId: TURN, delivery: "started" }],
       },
     ],
+    said: [],
+    guarded: [],
     received: [{ sessionId: SESSION, reader: "first", events: live, connections: 1 }],
     executions: [
       mark("began", "call_1", 1_000),
@@ -127,6 +130,16 @@ function eventAt(sequence: number, type: NewEvent["type"], data: unknown): Event
     data,
   } as Event;
 }
+
+/** What a client said of the at_most_once call, which began at 1,000. */
+const said: Said = {
+  sessionId: SESSION,
+  callId: "call_2",
+  kind: "allow",
+  text: "",
+  sentMs: 900,
+  isAccepted: true,
+};
 
 const log = (history: History) => history.sessions[0]!.events;
 const stream = (history: History) => history.received[0]!.events;
@@ -244,6 +257,11 @@ const CASES: readonly [string, (history: History) => void, readonly string[]][] 
     ["I6"],
   ],
   [
+    "a turn that failed for a reason of ours",
+    (h) => Object.assign(h.runs[0]!, { state: "failed", errorCode: "processing_error" }),
+    ["no inner failure"],
+  ],
+  [
     "a run that is still running",
     (h) => {
       h.runs[0]!.state = "running";
@@ -294,6 +312,29 @@ const CASES: readonly [string, (history: History) => void, readonly string[]][] 
     (h) => void (h.executions as ExecutionMark[]).push({ ...h.executions[2]!, pid: 11, ms: 900 }),
     ["I11"],
   ],
+  [
+    "a result of the client's tool that no client said",
+    (h) => {
+      for (const list of [log(h), stream(h)]) {
+        const event = list.find((one) => one.type === "tool.completed")!;
+        (event.data as { tool_name: string }).tool_name = CLIENT_TOOL;
+      }
+    },
+    ["client results"],
+  ],
+  [
+    "a result that was accepted and is not in the log",
+    (h) => void (h.said as Said[]).push({ ...said, kind: "result", text: "result 1" }),
+    ["client results"],
+  ],
+  [
+    "a guarded call that ran without consent",
+    (h) => {
+      (h.guarded as string[]).push(SESSION);
+      (h.said as Said[]).push({ ...said, kind: "reject" }, { ...said, kind: "allow", sentMs: 1_001 });
+    },
+    ["approvals"],
+  ],
   ["an answer with 500", (h) => void (h.internalErrors as string[]).push("POST …"), ["no 500"]],
   [
     "a deadlock in the server's log",
@@ -310,6 +351,13 @@ const CASES: readonly [string, (history: History) => void, readonly string[]][] 
 describe("the checker of the torture", () => {
   test("finds nothing in a sound history, with pruned deltas and a repeated POST", () => {
     expect(check(sound())).toEqual({ violations: [], lateExecutions: 0 });
+  });
+
+  test("finds nothing in a guarded call that ran after somebody had allowed it", () => {
+    const history = sound();
+    (history.guarded as string[]).push(SESSION);
+    (history.said as Said[]).push(said);
+    expect(check(history)).toEqual({ violations: [], lateExecutions: 0 });
   });
 
   for (const [what, damage, rules] of CASES) {
