@@ -86,7 +86,11 @@ function otherWeather(random: Random): Record<Fault, number> {
 function drawn(weights: Record<Fault, number>, random: Random): Fault {
   const all = Object.entries(weights) as [Fault, number][];
   let left = random.next() * all.reduce((sum, [, weight]) => sum + weight, 0);
-  return all.find(([, weight]) => (left -= weight) < 0)?.[0] ?? "kill";
+  for (const [fault, weight] of all) {
+    left -= weight;
+    if (left < 0) return fault;
+  }
+  return "kill";
 }
 
 function shuffled<T>(list: readonly T[], random: Random): T[] {
