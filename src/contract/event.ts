@@ -304,6 +304,8 @@ export const events = {
       metadata: Type.Object({
         model: Type.String(),
         provider: Type.Optional(Type.String()),
+        /** Set when older events did not fit into the model's window: the first one that the call showed. */
+        history_from_sequence: Type.Optional(Type.Integer()),
         usage: Type.Optional(TokenUsage),
         duration_ms: Type.Optional(Type.Integer()),
         time_to_first_token_ms: Type.Optional(Type.Integer()),

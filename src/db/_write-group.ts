@@ -2,7 +2,7 @@
 import { newEventIdHead } from "../base/id.ts";
 import { parseLikeJsonb, toJsonText, wellFormed } from "../base/json.ts";
 import type { Event, EventType } from "../contract/event.ts";
-import { toEvent } from "./events.ts";
+import { toEvent } from "./_log-rows.ts";
 import type { WrittenLog } from "./hints.ts";
 import type { Db } from "./pool.ts";
 import type { LeaseRef, RunWrite, StepWrite, Written } from "./writer.ts";

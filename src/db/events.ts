@@ -1,106 +1,10 @@
-/** Reading the event log: pages for clients, the feed behind a cursor, and the history for the model. */
-import type { PendingQuery, Row } from "postgres";
+/** Reading the event log: pages for clients, and what a stream needs to know. The model's history: history.ts. */
 import { isId, sequenceOfEventId } from "../base/id.ts";
 import { DELTA_TYPES, type Event, type EventType } from "../contract/event.ts";
 import { NO_USAGE, type TokenUsage } from "../contract/usage.ts";
-import { type LineageColumns, ownerOf, partsOf, type SessionLog, toLineage } from "./lineage.ts";
+import { type Fragment, partRows, type Range, readRows, selectFrom } from "./_log-rows.ts";
+import { type LineageColumns, ownerOf, type SessionLog, toLineage } from "./lineage.ts";
 import type { Db, Sql } from "./pool.ts";
-
-/** A row of the log, as it is stored. */
-export interface EventRow {
-  id: string;
-  type: EventType;
-  ts: Date;
-  session_id: string;
-  sequence: number;
-  context: Record<string, unknown>;
-  data: unknown;
-  metadata: Record<string, unknown> | null;
-  tags: string[] | null;
-}
-
-/** A row as the wire shows it; metadata and tags are left out when there are none. */
-export function toEvent(row: EventRow): Event {
-  const { metadata, tags, ts, ...rest } = row;
-  return {
-    ...rest,
-    ts: ts.toISOString(),
-    ...(metadata === null ? {} : { metadata }),
-    ...(tags === null || tags.length === 0 ? {} : { tags }),
-  } as Event;
-}
-
-/** Which part of a log, and how much of it. */
-interface Range {
-  /** Exclusive bounds; null is open. */
-  after?: number | null;
-  before?: number | null;
-  order: "asc" | "desc";
-  /** null: no limit. */
-  limit: number | null;
-}
-
-type Fragment = PendingQuery<Row[]>;
-
-const COLUMNS = (sql: Sql) => sql`id, type, ts, session_id, sequence, context, data, metadata, tags`;
-
-/**
- * A select over a log, for a statement or within one: a session that is no fork reads its own rows, a fork those of
- * each session that wrote a part of the range, in the same statement.
- *
- * @param condition  `` sql`and …` `` on columns of events, or empty
- */
-function selectFrom(
-  sql: Sql,
-  log: SessionLog,
-  range: Range,
-  columns: Fragment,
-  condition: Fragment,
-): Fragment {
-  const order = range.order === "asc" ? sql`asc` : sql`desc`;
-  const limit = range.limit === null ? sql`` : sql`limit ${range.limit}`;
-  const after = range.after ?? null;
-  const before = range.before ?? null;
-  if (log.lineage.length === 0) {
-    return sql`
-      select ${columns}
-        from events
-       where session_id = ${log.id}
-         ${after === null ? sql`` : sql`and sequence > ${after}`}
-         ${before === null ? sql`` : sql`and sequence < ${before}`}
-         ${condition}
-       order by sequence ${order}
-       ${limit}`;
-  }
-  return sql`
-    select e.*
-      from ${partRows(sql, log, after, before)}, lateral (
-        select ${columns}
-          from events
-         where session_id = part.owner_id and sequence > part.after and sequence <= part.up_to ${condition}
-         order by sequence ${order}
-         ${limit}
-      ) e
-     order by e.sequence ${order}
-     ${limit}`;
-}
-
-function partRows(sql: Sql, log: SessionLog, after: number | null, before: number | null): Fragment {
-  const parts = partsOf(log, { after: after ?? 0, before: before ?? Number.MAX_SAFE_INTEGER });
-  return sql`
-    unnest(${parts.map((part) => part.ownerId)}::text[], ${parts.map((part) => part.after)}::bigint[],
-           ${parts.map((part) => part.upTo)}::bigint[]) as part(owner_id, after, up_to)`;
-}
-
-/** Rows as events of this very log, whoever wrote them. */
-function toEvents(log: SessionLog, rows: readonly EventRow[]): Event[] {
-  if (log.lineage.length === 0) return rows.map(toEvent);
-  return rows.map((row) => toEvent({ ...row, session_id: log.id }));
-}
-
-async function readRows({ sql }: Db, log: SessionLog, range: Range, condition: Fragment): Promise<Event[]> {
-  return toEvents(log, await sql<EventRow[]>`${selectFrom(sql, log, range, COLUMNS(sql), condition)}`);
-}
 
 /** Events after a cursor, oldest first. The organization was checked when the session was looked up. */
 export async function readEventsAfter(
@@ -269,44 +173,6 @@ function deltasSince(db: Db, log: SessionLog, start: Fragment, last: number): Pr
   const { sql } = db;
   const condition = sql`and type = any (${[...DELTA_TYPES]}::text[]) and sequence > coalesce((${start}), 0)`;
   return readRows(db, log, { before: last + 1, order: "asc", limit: null }, condition);
-}
-
-/** The event types that the model's history is built from; `events_history` is the index on exactly these. */
-export type HistoryType =
-  | "input.message"
-  | "output.message.completed"
-  | "tool.completed"
-  | "reason.started"
-  | "reason.item";
-
-/** What the model's history is built from, between two sequences, oldest first (index `events_history`). */
-export function readHistory(
-  db: Db,
-  log: SessionLog,
-  range: { after: number; before?: number },
-): Promise<Event[]> {
-  const { sql } = db;
-  return readRows(db, log, { ...range, order: "asc", limit: null }, HISTORY(sql));
-}
-
-// Literals, not parameters: only so does PostgreSQL see that the partial index holds them all.
-const HISTORY = (sql: Sql) => sql`
-  and type in ('input.message', 'output.message.completed', 'tool.completed', 'reason.started', 'reason.item')`;
-
-/** True when the log has an event of this type for the turn. */
-export async function hasTurnEvent(
-  { sql }: Db,
-  sessionId: string,
-  turnId: string,
-  fromSequence: number,
-  type: EventType,
-): Promise<boolean> {
-  const rows = await sql`
-    select from events
-     where session_id = ${sessionId} and sequence >= ${fromSequence} and type = ${type}
-       and context ->> 'turn_id' = ${turnId}
-     limit 1`;
-  return rows.length > 0;
 }
 
 /** The newest sequence of each of these sessions; one that does not exist is missing from the map. */

@@ -3,7 +3,7 @@
  * statement. Under load the reads of 64 sessions were more than half of all statements (2026-11-22).
  */
 import type { Event } from "../contract/event.ts";
-import { type EventRow, toEvent } from "./events.ts";
+import { type EventRow, toEvent } from "./_log-rows.ts";
 import { type Lineage, type LogPart, partsOf } from "./lineage.ts";
 import type { Db } from "./pool.ts";
 

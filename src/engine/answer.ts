@@ -52,6 +52,7 @@ export function failureEvents(
         metadata: {
           model: model.model.model_id,
           provider: model.provider.provider_type,
+          ...shownFrom(scope),
           duration_ms: durationMs,
           success: false,
           error: error.message,
@@ -88,11 +89,18 @@ export interface UniqueCall {
   argumentsJson: string;
 }
 
-/** Some compatible servers number their calls from 0 in each answer; in our log an id stands for one call. */
+/** Shorter ids than this are taken for numbers: those that vendors draw at random are longer. */
+const RANDOM_ID_CHARS = 16;
+
+/**
+ * Some compatible servers number their calls from 0 in each answer; in our log an id stands for one call. Where the
+ * log is longer than what was read of it, a short id may have been there: it is replaced.
+ */
 export function uniqueCalls(scope: RunScope, answer: Collected): UniqueCall[] {
   const used = usedCallIds(scope.history);
   return answer.toolCalls.map((call) => {
-    let id = call.id === "" ? newId("call") : call.id;
+    const isDoubtful = call.id === "" || (scope.isHistoryCut && call.id.length < RANDOM_ID_CHARS);
+    let id = isDoubtful ? newId("call") : call.id;
     for (let n = 2; used.has(id); n += 1) id = `${call.id || "call"}_${n}`;
     used.add(id);
     return { id, name: call.name, argumentsJson: call.argumentsJson };
@@ -190,6 +198,7 @@ export function answerEvents(
         metadata: {
           model: model.model.model_id,
           provider: model.provider.provider_type,
+          ...shownFrom(scope),
           usage,
           duration_ms: Math.round(call.durationMs),
           ...(call.firstTokenMs === null ? {} : { time_to_first_token_ms: call.firstTokenMs }),
@@ -220,6 +229,12 @@ function retryOf({ retries }: Collected) {
   if (retries.attempts === 0) return {};
   const { attempts, totalWaitMs, reasons } = retries;
   return { retry: { attempts, total_wait_ms: Math.round(totalWaitMs), reasons } };
+}
+
+/** Where the conversation began for the model, when it was longer than the model's window. */
+function shownFrom({ history, isHistoryCut }: RunScope): { history_from_sequence?: number } {
+  const first = history[0];
+  return isHistoryCut && first ? { history_from_sequence: first.sequence } : {};
 }
 
 /**

@@ -1,5 +1,5 @@
 /**
- * PURE: the event log as messages for the model.
+ * PURE: the event log as messages for the model. How much of it: history-window.ts.
  *
  * The log is in order of commit, the model wants order of conversation, and the two differ in three places. A
  * message that arrived while the model was answering stands before the answer in the log, but the model had not

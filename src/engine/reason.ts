@@ -9,8 +9,6 @@ import { LeaseLostError, RetryableError, TerminalError } from "../base/errors.ts
 import { newId } from "../base/id.ts";
 import type { EventContext, NewEvent } from "../contract/event.ts";
 import { addUsage, NO_USAGE } from "../contract/usage.ts";
-import { readHistory } from "../db/events.ts";
-import { ownLog } from "../db/lineage.ts";
 import { type PartialAnswer, readPartialAnswer } from "../db/partial-answer.ts";
 import { type Collected, createCollector } from "../llm/collect.ts";
 import type { ModelRequest } from "../llm/driver.ts";
@@ -30,10 +28,12 @@ import {
   uniqueCalls,
 } from "./answer.ts";
 import { settleCall } from "./budget.ts";
+import { catchUpHistory } from "./conversation.ts";
 import { createDeltaStream } from "./deltas.ts";
 import { completedEnding } from "./ending.ts";
 import { needsApproval } from "./gate.ts";
 import { modelMessages } from "./history.ts";
+import { OMITTED_NOTE } from "./history-window.ts";
 import type { Passage } from "./provider-gate.ts";
 import { contextOf, type RunScope, write } from "./scope.ts";
 import type { DoneReason } from "./turn.ts";
@@ -115,12 +115,7 @@ async function ask(scope: RunScope, iteration: number): Promise<Asked> {
       ...announcement(scope, iteration, messageId, context),
     ],
   });
-  if (!isHistoryCurrent(scope, announced.lastInputSequence)) {
-    const newer = await readHistory(deps.db, ownLog(run.session_id), {
-      after: scope.history.at(-1)?.sequence ?? 0,
-    });
-    scope.history.push(...newer);
-  }
+  if (!isHistoryCurrent(scope, announced.lastInputSequence)) await catchUpHistory(scope);
   return {
     request: modelRequest(scope, iteration, announced.lastSequence),
     messageId,
@@ -197,7 +192,7 @@ function modelRequest(scope: RunScope, iteration: number, upTo: number): ModelRe
   return {
     model: scope.model.model.model_id,
     system: scope.systemPrompt,
-    messages: modelMessages(scope.history, upTo),
+    messages: [...(scope.isHistoryCut ? [OMITTED_NOTE] : []), ...modelMessages(scope.history, upTo)],
     tools: toolSpecs(scope),
     reasoningEffort: scope.run.controls?.reasoning?.effort ?? null,
     maxOutputTokens: null,

@@ -6,8 +6,7 @@ import { describeError, LeaseLostError, RetryableError, UserError } from "../bas
 import { limits } from "../contract/limits.ts";
 import { textOf } from "../contract/message.ts";
 import { addUsage, NO_USAGE } from "../contract/usage.ts";
-import { hasTurnEvent, readHistory } from "../db/events.ts";
-import { inheritedUpTo, ownLog, toLineage } from "../db/lineage.ts";
+import { hasTurnEvent } from "../db/history.ts";
 import { type ClaimedRun, isLeaseHeld, loadSteps, releaseRun, type StoredStep } from "../db/runs.ts";
 import { loadTurnConfig, type TurnConfig } from "../db/sessions.ts";
 import { isTransientDatabaseError } from "../db/sqlstate.ts";
@@ -15,6 +14,7 @@ import { givenApprovals } from "../db/waits.ts";
 import { type Act, act, openAct } from "./act.ts";
 import type { ReasonResult } from "./answer.ts";
 import { passBudgets } from "./budget.ts";
+import { loadHistory, readNewestHistory } from "./conversation.ts";
 import { budgetEnding, completedEnding, failedEnding, sealedEnding } from "./ending.ts";
 import type { Lease } from "./lease.ts";
 import { park } from "./park.ts";
@@ -89,18 +89,18 @@ async function drive(
   isFresh: boolean,
 ): Promise<RunOutcome> {
   if (run.takeovers >= limits.takeoversMax) return await seal(deps, run, lease);
-  const [config, steps, history, approvals] = await Promise.all([
+  const [config, steps, newest, approvals] = await Promise.all([
     loadTurnConfig(deps.db, {
       sessionId: run.session_id,
       organizationId: run.organization_id,
       controlsModelId: run.controls?.model_id ?? null,
     }),
     isFresh ? [] : loadSteps(deps.db, run.id),
-    readHistory(deps.db, ownLog(run.session_id), { after: 0 }),
+    readNewestHistory(deps.db, run.session_id),
     isFresh ? [] : givenApprovals(deps.db, run.id),
   ]);
-  const inherited = config === null ? [] : await inheritedHistory(deps, run, config);
-  const scope = openScope(deps, run, lease, config, steps, [...inherited, ...history], isFresh);
+  const scope = openScope(deps, run, lease, config, steps, isFresh);
+  await loadHistory(scope, newest);
   await announceTurn(scope, isFresh);
 
   const reasons = steps
@@ -168,24 +168,12 @@ async function drive(
   }
 }
 
-/** What a fork's conversation was before it was forked. */
-async function inheritedHistory(
-  { db }: EngineDeps,
-  { session_id: id }: ClaimedRun,
-  { session }: TurnConfig,
-): Promise<RunScope["history"]> {
-  const lineage = toLineage(session);
-  if (lineage.length === 0) return [];
-  return readHistory(db, { id, lineage }, { after: 0, before: inheritedUpTo(lineage) + 1 });
-}
-
 function openScope(
   deps: EngineDeps,
   run: ClaimedRun,
   lease: Lease,
   config: TurnConfig | null,
   steps: readonly StoredStep[],
-  history: RunScope["history"],
   isFresh: boolean,
 ): RunScope {
   if (config === null) throw new UserError("processing_error", "the session does not exist any more");
@@ -216,7 +204,9 @@ function openScope(
     clientTools,
     approval: capabilities.approval,
     systemPrompt: [plan.systemPrompt, capabilities.prompt].filter((text) => text !== "").join("\n\n"),
-    history,
+    history: [],
+    isHistoryCut: false,
+    historyTokensMax: 0,
     carry: [],
     usage: steps.reduce((sum, step) => (step.usage === null ? sum : addUsage(sum, step.usage)), NO_USAGE),
     toolCallCount: toolCount,
@@ -224,8 +214,7 @@ function openScope(
     beganAtMs: deps.clock.monotonicMs(),
     isTakenOver: !isFresh,
     progressedAt: progressOf(run, steps),
-    lastInputSequence:
-      history.findLast((event) => event.type === "input.message")?.sequence ?? run.input_sequence,
+    lastInputSequence: run.input_sequence,
   };
 }
 

@@ -71,8 +71,12 @@ export interface RunScope {
   clientTools: ReadonlyMap<string, ToolDefinition>;
   approval: ApprovalPolicy | null;
   systemPrompt: string;
-  /** The history events of the session as far as they have been read. */
+  /** The history events of the session as far as they have been read, and as far back as the model's window goes. */
   history: Event[];
+  /** The conversation goes further back than `history`. */
+  isHistoryCut: boolean;
+  /** Tokens that the model's window has for the history. */
+  historyTokensMax: number;
   /** Events that go out with the next write; spares a statement of their own. */
   carry: NewEvent[];
   /** Of every committed step of the run so far. */

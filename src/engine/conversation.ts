@@ -1,0 +1,85 @@
+/**
+ * The conversation of a run: read from its newest end when the run is taken up, no further back than the model can
+ * take, and brought up to date before each model call. A short session costs one read, which goes out together with
+ * the other reads of a claim; a session of any length costs a few.
+ */
+import { type HistoryPage, readHistory, readHistoryPage, readInputs } from "../db/history.ts";
+import { ownLog, type SessionLog, toLineage } from "../db/lineage.ts";
+import type { Db } from "../db/pool.ts";
+import { toolSpecs } from "./answer.ts";
+import { eventsMissing, fitHistory, historyTokensMax, isEnough } from "./history-window.ts";
+import type { RunScope } from "./scope.ts";
+
+/** Holds most sessions whole. */
+const NEWEST_PAGE = { rowsMax: 500, storedBytesMax: 256 * 1024 };
+const OLDER_PAGE = { rowsMin: 100, storedBytesMax: 1024 * 1024 };
+
+/** The newest part of what the session wrote itself; needs nothing but its id. */
+export function readNewestHistory(db: Db, sessionId: string): Promise<HistoryPage> {
+  return readHistoryPage(db, ownLog(sessionId), { before: null, ...NEWEST_PAGE });
+}
+
+/** Fills the scope's history: from the newest part back to where the model's window ends. */
+export async function loadHistory(scope: RunScope, newest: HistoryPage): Promise<void> {
+  const { deps, run, config } = scope;
+  const log: SessionLog = { id: run.session_id, lineage: toLineage(config.session) };
+  scope.historyTokensMax = historyTokensMax(scope.model.model.model_id, {
+    system: scope.systemPrompt,
+    tools: toolSpecs(scope).map((tool) => JSON.stringify(tool)),
+  });
+  const window = { tokensMax: scope.historyTokensMax, inputSequence: run.input_sequence };
+  let events = newest.events;
+  let isWhole = newest.isFirst && log.lineage.length === 0;
+  while (!isWhole && !isEnough(events, window)) {
+    const before = events[0]?.sequence ?? null;
+    const older = await readHistoryPage(deps.db, log, {
+      before,
+      rowsMax: Math.max(OLDER_PAGE.rowsMin, eventsMissing(events, window.tokensMax)),
+      storedBytesMax: OLDER_PAGE.storedBytesMax,
+    });
+    events = [...older.events, ...events];
+    isWhole = older.isFirst;
+  }
+  let isClean = isWhole;
+  const oldest = events[0]?.sequence ?? 0;
+  if (!isWhole && oldest > run.input_sequence) {
+    // The turn under way is longer than what fits: its beginning is what the user said in it.
+    const calls = events.slice(events.findIndex((event) => event.type === "reason.started"));
+    const inputs = await readInputs(deps.db, log, {
+      after: run.input_sequence - 1,
+      before: calls[0]?.sequence ?? oldest,
+    });
+    events = [...inputs, ...calls];
+    isClean = true;
+  }
+  keep(scope, fitHistory(events, { ...window, isWhole, isClean }));
+  const input = scope.history.findLast((event) => event.type === "input.message");
+  scope.lastInputSequence = input?.sequence ?? run.input_sequence;
+}
+
+/** What was written since, and again no more than fits. */
+export async function catchUpHistory(scope: RunScope): Promise<void> {
+  const { deps, run } = scope;
+  const newer = await readHistory(deps.db, ownLog(run.session_id), {
+    after: scope.history.at(-1)?.sequence ?? 0,
+  });
+  const window = {
+    tokensMax: scope.historyTokensMax,
+    inputSequence: run.input_sequence,
+    isWhole: !scope.isHistoryCut,
+    isClean: true,
+  };
+  keep(scope, fitHistory([...scope.history, ...newer], window));
+}
+
+function keep(scope: RunScope, shown: ReturnType<typeof fitHistory>): void {
+  const isNews = shown.isCut && !scope.isHistoryCut;
+  scope.history = shown.events;
+  scope.isHistoryCut = shown.isCut;
+  if (!isNews) return;
+  scope.deps.log.info("the conversation is longer than the model's window; its beginning is left out", {
+    model: scope.model.model.model_id,
+    history_tokens_max: scope.historyTokensMax,
+    from_sequence: shown.events[0]?.sequence,
+  });
+}
