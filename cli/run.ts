@@ -170,6 +170,13 @@ function createPrinter({ out, err }: CommandContext, options: RunOptions): Print
       case "tool.started":
         if (isChatty) say(`→ ${event.data.tool_call.name} ${short(event.data.tool_call.arguments)}`);
         return;
+      case "tool.call_requested": {
+        // Said also when nobody wants to see the calls: the turn stands still until somebody answers.
+        const { tool_calls: calls } = event.data;
+        const route = calls.some(({ id }) => id.startsWith("tool_approval_")) ? "approvals" : "results";
+        for (const call of calls) say(`… ${call.name} ${short(call.arguments)}`);
+        return say(`the turn waits: POST /v1/sessions/${event.session_id}/tool-${route}`);
+      }
       case "tool.completed": {
         const { tool_name: name, success, status, duration_ms: ms, error } = event.data;
         const took = ms === undefined ? "" : ` ${ms} ms`;

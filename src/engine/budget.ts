@@ -18,7 +18,7 @@ import {
 } from "../db/budget-meter.ts";
 import { openBudgets, takeBudgetWaits, wakeForBudgets } from "../db/budget-waits.ts";
 import { parkRun, type WaitWrite } from "../db/park.ts";
-import { pricedUsage } from "./answer.ts";
+import { pricedUsage, toolSpecs } from "./answer.ts";
 import { modelMessages } from "./history.ts";
 import { contextOf, type RunScope } from "./scope.ts";
 
@@ -154,11 +154,10 @@ const leftOf = ({ balance, limit_amount, currency }: MeteredBudget): string =>
 /** What the next call may cost at most: all of its request as fresh input, and the longest answer. */
 function costAtMost(scope: RunScope): CallCost {
   const profile = modelProfile(scope.model.model.model_id);
-  const tools = [...scope.tools.values()].map(({ tool }) => [tool.name, tool.description, tool.parameters()]);
   const request = JSON.stringify([
     scope.systemPrompt,
     modelMessages(scope.history, Number.MAX_SAFE_INTEGER),
-    tools,
+    toolSpecs(scope),
   ]);
   const input = Math.ceil(Buffer.byteLength(request) / BYTES_PER_TOKEN);
   const output = profile?.limits?.output ?? OUTPUT_TOKENS_DEFAULT;

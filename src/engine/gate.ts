@@ -45,12 +45,15 @@ export function gateOf(input: GateInput): Gate {
   const { call, offered, clientTool, given, always } = input;
   if (clientTool === null && offered === null) return { kind: "run", argumentsJson: call.argumentsJson };
   const reason = approvalReason(input);
-  if (clientTool === null && reason === null) return { kind: "run", argumentsJson: call.argumentsJson };
+  if (clientTool === null && reason === null && given === null) {
+    return { kind: "run", argumentsJson: call.argumentsJson };
+  }
 
   const read = readArguments(call.name, call.argumentsJson);
   if (!read.ok) return { kind: "refuse", error: read.complaint };
   let argumentsJson = call.argumentsJson;
-  if (reason !== null && given !== null) {
+  // What was decided stands, also when the call would not be asked about any more.
+  if (given !== null) {
     if (given.argumentsHash !== argumentsHash(call.name, read.value)) {
       return { kind: "refuse", error: "The approval was given for other arguments. The call did not run." };
     }
