@@ -93,10 +93,9 @@ export async function parkRun({ sql }: Db, lease: LeaseRef, parking: Parking): P
              status = (select ${sessionStatus(sql)} from wait), updated_at = now()
         from parked where sessions.id = parked.session_id
     ), settled as (
-      -- Waiting is not a failed attempt: the claim that goes on counts as the same one.
       update runs
          set state = 'waiting', waiting_on = (select ${waitingOn(sql)} from wait), lease_owner = null,
-             lease_expires_at = null, attempt = runs.attempt - 1,
+             lease_expires_at = null,
              parked = ${act === null ? null : toJsonText(actColumns(act))}::text::jsonb
         from parked where runs.id = parked.id
     ), logged as (

@@ -387,7 +387,6 @@ describe("random interleavings", () => {
         run.state = "waiting";
         run.waitsFor = `call_${parkings}`;
         run.worker = null;
-        run.attempt -= 1;
         of(run.session).lastSequence += 1;
         return { outcome: "parked" };
       }

@@ -60,14 +60,14 @@ describe("parking", () => {
     expect(await stateOf(session)).toEqual(before);
   });
 
-  test("does not count as an attempt, and a worker that parked can write nothing more", async () => {
+  test("a worker that parked a run can write nothing more for it", async () => {
     const session = await newSession(database.db);
     await send(database.db, session, "hello");
     const lease = await claimed(session);
     expect(await parkRun(database.db, lease, parking)).toEqual({ outcome: "parked" });
     expect(await stateOf(session)).toMatchObject({
       state: "waiting",
-      attempt: 0,
+      attempt: 1,
       status: "waitingfortoolresults",
       waits: 1,
     });
