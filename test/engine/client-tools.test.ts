@@ -61,7 +61,12 @@ describe("a call of a client-side tool", () => {
       iterations: 2,
       tool_call_count: 1,
     });
-    expect(await it.run(session)).toMatchObject({ state: "completed", attempt: 2, takeovers: 0, parked: null });
+    expect(await it.run(session)).toMatchObject({
+      state: "completed",
+      attempt: 2,
+      takeovers: 0,
+      parked: null,
+    });
   });
 
   test("server tools of the same answer run first; the counts of the act are of all calls", async () => {
