@@ -2,8 +2,8 @@
 
 import { silentLog } from "../../src/base/log.ts";
 import type { NewEvent } from "../../src/contract/event.ts";
+import { claimRuns } from "../../src/db/claim.ts";
 import { createHints } from "../../src/db/hints.ts";
-import { claimRuns } from "../../src/db/runs.ts";
 import { createWriter } from "../../src/db/writer.ts";
 import { madeUpDriver, startEngine } from "./engine.ts";
 import { watchCpu } from "./machine.ts";

@@ -1,6 +1,6 @@
 /** Checkpointed steps: 1,000 runs of six steps on 50 slots, about 1 KB a step. */
 import type { NewEvent } from "../../src/contract/event.ts";
-import { claimRuns } from "../../src/db/runs.ts";
+import { claimRuns } from "../../src/db/claim.ts";
 import { createWriter, type RunWrite } from "../../src/db/writer.ts";
 import type { Chunk, Driver } from "../../src/llm/driver.ts";
 import { madeUpDriver, startEngine } from "./engine.ts";

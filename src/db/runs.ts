@@ -1,71 +1,7 @@
-/** The queue's side of a run: claim, heartbeat, hand back, and what a worker loads when it takes one up. */
-import type { Controls } from "../contract/message.ts";
+/** A run under a lease: heartbeat, hand back, and what a worker loads when it takes one up. */
 import type { TokenUsage } from "../contract/usage.ts";
 import type { Db } from "./pool.ts";
 import type { LeaseRef } from "./writer.ts";
-
-/** A run under a fresh lease. */
-export interface ClaimedRun {
-  id: string;
-  organization_id: string;
-  session_id: string;
-  agent_id: string | null;
-  attempt: number;
-  /** How often its worker was lost since the last checkpoint, and put back for a passing error. */
-  takeovers: number;
-  retries: number;
-  /** The worker that was lost, when this claim takes over from one. */
-  lost_worker: string | null;
-  lease_epoch: number;
-  input_message_id: string;
-  input_sequence: number;
-  controls: Controls | null;
-  iterations: number;
-  has_deltas: boolean;
-  queued_at: Date;
-  /** When the first attempt began. */
-  started_at: Date;
-}
-
-/**
- * Takes up to `slots` runs: those whose lease ran out first (their users have waited longest), then queued ones
- * that are due, by priority and age. Skips rows that another worker is looking at. Adds 1 to epoch and attempt, and
- * to `takeovers` where a worker was lost.
- *
- * @param now  moves the database's clock in tests; null in production
- */
-export async function claimRuns(
-  { sql }: Db,
-  claim: { workerId: string; slots: number; leaseMs: number; now?: Date | null },
-): Promise<ClaimedRun[]> {
-  const now = claim.now ?? null;
-  return sql<ClaimedRun[]>`
-    with expired as materialized (
-      select id, lease_owner as lost_worker from runs
-       where state = 'running' and lease_expires_at <= coalesce(${now}, now())
-       order by lease_expires_at
-       limit ${claim.slots}
-         for no key update skip locked
-    ), due as materialized (
-      select id, null as lost_worker from runs
-       where state = 'queued' and available_at <= coalesce(${now}, now())
-       order by priority desc, available_at, id
-       limit greatest(0, ${claim.slots}::int - (select count(*)::int from expired))
-         for no key update skip locked
-    )
-    update runs
-       set state = 'running',
-           lease_epoch = lease_epoch + 1,
-           attempt = attempt + 1,
-           takeovers = takeovers + (claimed.lost_worker is not null)::int,
-           lease_owner = ${claim.workerId},
-           lease_expires_at = coalesce(${now}, now()) + ${claim.leaseMs} * interval '1 millisecond',
-           started_at = coalesce(started_at, now())
-      from (select * from expired union all select * from due) claimed
-     where runs.id = claimed.id
-    returning runs.id, organization_id, session_id, agent_id, attempt, takeovers, retries, claimed.lost_worker,
-              lease_epoch, input_message_id, input_sequence, controls, iterations, has_deltas, queued_at, started_at`;
-}
 
 /**
  * Extends the leases of one worker.

@@ -7,7 +7,7 @@ import type { NewEvent, TurnErrorCode } from "../contract/event.ts";
 import { limits } from "../contract/limits.ts";
 import { type Message, textOf } from "../contract/message.ts";
 import { addUsage, NO_USAGE, type TokenUsage } from "../contract/usage.ts";
-import type { ClaimedRun } from "../db/runs.ts";
+import type { ClaimedRun } from "../db/claim.ts";
 import type { Ending } from "../db/writer.ts";
 import { friendlyText } from "./retry.ts";
 import { contextOf, type RunScope } from "./scope.ts";

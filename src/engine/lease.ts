@@ -7,8 +7,9 @@
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import type { Service } from "../base/service.ts";
+import type { ClaimedRun } from "../db/claim.ts";
 import type { Db } from "../db/pool.ts";
-import { type ClaimedRun, heartbeat } from "../db/runs.ts";
+import { heartbeat } from "../db/runs.ts";
 import type { LeaseRef } from "../db/writer.ts";
 
 export type LossReason = "lost" | "cancelled" | "drained";

@@ -6,8 +6,9 @@ import { describeError, LeaseLostError, RetryableError, UserError } from "../bas
 import { limits } from "../contract/limits.ts";
 import { textOf } from "../contract/message.ts";
 import { addUsage, NO_USAGE } from "../contract/usage.ts";
+import type { ClaimedRun } from "../db/claim.ts";
 import { hasTurnEvent } from "../db/history.ts";
-import { type ClaimedRun, isLeaseHeld, loadSteps, releaseRun, type StoredStep } from "../db/runs.ts";
+import { isLeaseHeld, loadSteps, releaseRun, type StoredStep } from "../db/runs.ts";
 import { loadTurnConfig, type TurnConfig } from "../db/sessions.ts";
 import { isTransientDatabaseError } from "../db/sqlstate.ts";
 import { givenApprovals } from "../db/waits.ts";
@@ -27,6 +28,11 @@ import { type DoneReason, nextStep } from "./turn.ts";
 /** What became of a claimed run. */
 export type RunOutcome = "completed" | "failed" | "parked" | "rescheduled" | "handed_back" | "lost";
 
+interface Rescheduling {
+  /** Told when a run was put back to be tried again after this long. */
+  onRescheduled(delayMs: number): void | Promise<void>;
+}
+
 /** How often a run whose write was refused under a lease that stands looks at what is stored, and goes on. */
 const REFUSALS_MAX = 3;
 /** How long a run waits for a database that is out of reach before it looks again. */
@@ -37,7 +43,7 @@ const DATABASE_RETRY_MS = 250;
  * Contract: never rejects.
  */
 export async function driveRun(
-  deps: EngineDeps,
+  deps: EngineDeps & Rescheduling,
   run: ClaimedRun,
   lease: Lease,
   drain: AbortSignal,
@@ -277,7 +283,7 @@ async function finish(
 }
 
 async function settleFailure(
-  deps: EngineDeps,
+  deps: EngineDeps & Rescheduling,
   run: ClaimedRun,
   lease: Lease,
   error: unknown,
@@ -292,6 +298,7 @@ async function settleFailure(
         error,
       });
       const isHeld = await releaseRun(deps.db, lease, { delayMs, isRetry: countsAsAttempt });
+      if (isHeld) deps.onRescheduled(delayMs);
       return isHeld ? "rescheduled" : "lost";
     }
     deps.log[verdict.code === "processing_error" ? "error" : "info"]("the turn failed", {

@@ -8,8 +8,8 @@
 import { hostname } from "node:os";
 import { describeError } from "../base/errors.ts";
 import type { Service } from "../base/service.ts";
+import { type ClaimedRun, claimRuns, newTurns } from "../db/claim.ts";
 import { openPool, type Sql } from "../db/pool.ts";
-import { type ClaimedRun, claimRuns } from "../db/runs.ts";
 import { heartbeatWorker, holdLivenessLock, registerWorker } from "../db/workers.ts";
 import { createAlarm } from "./alarm.ts";
 import { createJanitor } from "./janitor.ts";
@@ -35,6 +35,10 @@ export interface Worker extends Service {
 
 const POLL_MS = 1_000;
 const WORKER_HEARTBEAT_MS = 5_000;
+/** A timer may fire a moment early, and the run is due by the database's clock. */
+const CLOCK_SLACK_MS = 5;
+/** How often a claim looks for leases that ran out, unless a worker was found dead: it costs a look at all leases. */
+const TAKEOVER_MS = 250;
 
 export function createWorker(deps: EngineDeps, options: WorkerOptions): Worker {
   const id = `worker-${crypto.randomUUID()}`;
@@ -51,6 +55,8 @@ export function createWorker(deps: EngineDeps, options: WorkerOptions): Worker {
   let wakeUp: (() => void) | null = null;
   let isHinted = false;
   let isFull = false;
+  const turns = newTurns();
+  let takeoversLookedAtMs = Number.NEGATIVE_INFINITY;
   let stopping: Promise<void> | null = null;
 
   const look = () => {
@@ -58,9 +64,17 @@ export function createWorker(deps: EngineDeps, options: WorkerOptions): Worker {
     wakeUp?.();
   };
 
+  /** Who put a run back looks when it is due, or has the others look; if it is gone by then, their poll finds it. */
+  const lookIn = async (ms: number) => {
+    await deps.clock.sleep(ms + CLOCK_SLACK_MS, drain.signal);
+    if (drain.signal.aborted) return;
+    if (isFull) deps.hints.publish({ isQueued: true });
+    else look();
+  };
+
   const begin = (run: ClaimedRun, claimedAtMs: number) => {
     const lease = leases.hold(run, claimedAtMs);
-    const driven = driveRun({ ...deps, log }, run, lease, drain.signal)
+    const driven = driveRun({ ...deps, log, onRescheduled: lookIn }, run, lease, drain.signal)
       .then((outcome) => count(outcome))
       .finally(() => {
         leases.drop(lease);
@@ -74,6 +88,8 @@ export function createWorker(deps: EngineDeps, options: WorkerOptions): Worker {
   const count = (outcome: RunOutcome) => {
     if (outcome === "completed") tally.completed += 1;
     if (outcome === "failed") tally.failed += 1;
+    // Others need not wait for their next look.
+    if (outcome === "handed_back") deps.hints.publish({ isQueued: true });
   };
 
   /** @returns whether there may be more to claim at once */
@@ -82,7 +98,15 @@ export function createWorker(deps: EngineDeps, options: WorkerOptions): Worker {
     isFull = slots <= 0;
     if (isFull) return false;
     const sentAtMs = deps.clock.monotonicMs();
-    const runs = await claimRuns(deps.db, { workerId: id, slots, leaseMs: options.leaseMs });
+    const takesOver = sentAtMs - takeoversLookedAtMs >= TAKEOVER_MS;
+    if (takesOver) takeoversLookedAtMs = sentAtMs;
+    const runs = await claimRuns(deps.db, {
+      workerId: id,
+      slots,
+      leaseMs: options.leaseMs,
+      turns,
+      takesOver,
+    });
     for (const run of runs) begin(run, sentAtMs);
     isFull = runs.length === slots;
     return isFull;
@@ -178,7 +202,10 @@ export function createWorker(deps: EngineDeps, options: WorkerOptions): Worker {
           log,
           workerId: id,
           holdOwnLock: () => holdLivenessLock(connection, lockKey),
-          onFreed: look,
+          onFreed() {
+            takeoversLookedAtMs = Number.NEGATIVE_INFINITY;
+            look();
+          },
         }).run(drain.signal),
         createAlarm({ ...deps, log }).run(drain.signal),
         createJanitor({ ...deps, log }).run(drain.signal),

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { claimRuns } from "../../src/db/claim.ts";
 import { openPool, type Sql } from "../../src/db/pool.ts";
-import { claimRuns } from "../../src/db/runs.ts";
 import {
   buryWorkers,
   heartbeatWorker,

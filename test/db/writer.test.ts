@@ -3,7 +3,8 @@ import fc from "fast-check";
 import { LeaseLostError } from "../../src/base/errors.ts";
 import type { Event, NewEvent } from "../../src/contract/event.ts";
 import { cancelTurn } from "../../src/db/cancel.ts";
-import { claimRuns, heartbeat, loadSteps, releaseRun } from "../../src/db/runs.ts";
+import { claimRuns } from "../../src/db/claim.ts";
+import { heartbeat, loadSteps, releaseRun } from "../../src/db/runs.ts";
 import {
   createWriter,
   type Ending,

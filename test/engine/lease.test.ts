@@ -1,8 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { type ManualClock, manualClock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
+import { type ClaimedRun, claimRuns } from "../../src/db/claim.ts";
 import type { Db } from "../../src/db/pool.ts";
-import { type ClaimedRun, claimRuns } from "../../src/db/runs.ts";
 import { createLeaseKeeper, type LeaseKeeper } from "../../src/engine/lease.ts";
 import { until } from "../support/live.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
