@@ -1,11 +1,15 @@
 /**
- * `./everruns bench [part …] [--seed N]`: what the engine reaches on this machine, beside what it is meant to reach.
- * A full run also writes scripts/bench/RESULTS.md. Nothing is asserted about time: tests check truth, this prints.
+ * `./everruns bench [part …] [--seed N] [--quick] [--out FILE]`: what the engine reaches on this machine, beside what
+ * it is meant to reach. A full run writes scripts/bench/RESULTS.md; a quick one takes every part at a tiny size, which
+ * shows that the bench works and nothing else, and writes only where --out says. Nothing is asserted about time: tests
+ * check truth, this prints.
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { parseArgs } from "node:util";
 import { measureKill } from "./bench/kill.ts";
 import { describeMachine, load, type Machine } from "./bench/machine.ts";
+import { measureSync } from "./bench/meter.ts";
 import { type Ceiling, measureCeiling } from "./bench/pgbench.ts";
 import { measureFullTable, measureQueue } from "./bench/queue.ts";
 import { createReport, toMarkdown } from "./bench/report.ts";
@@ -22,7 +26,7 @@ const SEED = 20_261_122;
 const PARTS = {
   steps: (stage: Stage, ceiling: Ceiling) => measureSteps(stage, ceiling),
   queue: (stage: Stage, ceiling: Ceiling) => measureQueue(stage, ceiling),
-  turns: (stage: Stage) => measureTurns(stage),
+  turns: (stage: Stage, ceiling: Ceiling) => measureTurns(stage, ceiling),
   streams: (stage: Stage) => measureStreams(stage),
   kill: (stage: Stage) => measureKill(stage),
   resume: (stage: Stage) => measureResume(stage),
@@ -31,20 +35,20 @@ const PARTS = {
 type Part = keyof typeof PARTS;
 
 async function main(args: readonly string[]): Promise<number> {
-  const seedAt = args.indexOf("--seed");
-  const seed = seedAt < 0 ? SEED : Number(args[seedAt + 1]);
-  const asked = args.filter((_, index) => seedAt < 0 || (index !== seedAt && index !== seedAt + 1));
-  const unknown = asked.filter((name) => name !== "ceiling" && !(name in PARTS));
-  if (unknown.length > 0 || !Number.isInteger(seed)) {
-    console.error(`usage: everruns bench [ceiling ${Object.keys(PARTS).join(" ")}] [--seed N]`);
+  const options = readOptions(args);
+  if (options === null) {
+    console.error(
+      `usage: everruns bench [ceiling ${Object.keys(PARTS).join(" ")}] [--seed N] [--quick] [--out FILE]`,
+    );
     return 2;
   }
+  const { asked, seed, isQuick } = options;
   const isWhole = asked.length === 0;
   const machine = describeMachine();
   const loadBefore = load();
   const start = performance.now();
   const report = createReport((line) => console.log(line));
-  const stage = await openStage(report, seed);
+  const stage = await openStage(report, { seed, isQuick });
   let isInterrupted = false;
   const interrupt = () => {
     isInterrupted = true;
@@ -54,7 +58,9 @@ async function main(args: readonly string[]): Promise<number> {
   try {
     const server = await settings(stage);
     console.log(heading(machine, server, { seed, loadBefore }).join("\n"));
-    const needsCeiling = isWhole || asked.some((name) => ["ceiling", "steps", "queue"].includes(name));
+    const needsCeiling =
+      isWhole || asked.some((name) => ["ceiling", "steps", "queue", "turns"].includes(name));
+    measureSync(stage);
     const none = { stepsPerSecond: null, runsPerSecond: null };
     const ceiling = needsCeiling ? await measureCeiling(stage) : none;
     for (const name of Object.keys(PARTS) as Part[]) {
@@ -64,10 +70,11 @@ async function main(args: readonly string[]): Promise<number> {
     const missed = report.rows().filter((row) => row.isMet === false).length;
     const met = report.rows().filter((row) => row.isMet === true).length;
     console.log(`\n${met} goals met, ${missed} missed, in ${seconds} s`);
-    if (isWhole) {
+    const out = options.out ?? (isWhole && !isQuick ? RESULTS : null);
+    if (out !== null) {
       const lines = heading(machine, server, { seed, loadBefore });
-      writeFileSync(RESULTS, resultsText(lines, { seconds, met, missed }, toMarkdown(report.rows())));
-      console.log(`written to ${RESULTS}`);
+      writeFileSync(out, resultsText(lines, { seconds, met, missed }, toMarkdown(report.rows())));
+      console.log(`written to ${out}`);
     }
     return 0;
   } catch (error) {
@@ -75,6 +82,31 @@ async function main(args: readonly string[]): Promise<number> {
     throw error;
   } finally {
     await stage.close();
+  }
+}
+
+interface Options {
+  asked: string[];
+  seed: number;
+  isQuick: boolean;
+  /** Where to write the tables; null is the usual place, and only after a full run. */
+  out: string | null;
+}
+
+/** @returns null when they cannot be understood */
+function readOptions(args: readonly string[]): Options | null {
+  try {
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: { seed: { type: "string" }, quick: { type: "boolean" }, out: { type: "string" } },
+    });
+    const seed = values.seed === undefined ? SEED : Number(values.seed);
+    if (!Number.isInteger(seed)) return null;
+    if (!positionals.every((name) => name === "ceiling" || name in PARTS)) return null;
+    return { asked: positionals, seed, isQuick: values.quick ?? false, out: values.out ?? null };
+  } catch {
+    return null;
   }
 }
 
@@ -122,10 +154,8 @@ function resultsText(
   return `# What the engine reaches
 
 Written by \`./everruns bench\`; made again by it, never by hand. Load generator, servers and PostgreSQL share the
-cores of one machine, so every figure includes what it costs to ask for it. "Processors used" says which of them was
-busy: where the sum comes near the number of cores, the machine is the bound; where one process comes near 1.0, that
-process is; where neither, waiting is (a commit's disk sync, a round trip). "Anything else" was not the bench's: other programs,
-and what a hypervisor took away. Where it is high, the figure is too low.
+cores of one machine, so every figure includes what it costs to ask for it. "Anything else" among the processors was
+not the bench's: other programs, and what a hypervisor took away. Where it is high, the figure is too low.
 
 \`\`\`
 ${lines.join("\n")}

@@ -7,7 +7,6 @@ import { ms } from "./report.ts";
 import { ended, queueRuns, seedModel } from "./rows.ts";
 import { type Stage, until } from "./stage.ts";
 
-const RUNS = 200;
 const ANSWERS = 4;
 /** Of the simulated model, before each answer. */
 const LATENCY_MS = 50;
@@ -19,24 +18,28 @@ export async function measureKill(stage: Stage): Promise<void> {
   const hints = createHints({ db, log: silentLog });
   await hints.start();
   try {
-    const undisturbed = await trial(stage, db, hints, false);
-    const killed = await trial(stage, db, hints, true);
+    const runs = stage.pick(200, 8);
+    const undisturbed = await trial(stage, db, hints, { count: runs, kills: false });
+    const killed = await trial(stage, db, hints, { count: runs, kills: true });
     const seconds = killed.afterKillMs / 1000;
     stage.report.add({
-      what: `kill -9 of a worker with ${RUNS} runs in flight: until all of them have ended elsewhere`,
+      what: `kill -9 of a worker with ${runs} runs in flight: until all of them have ended elsewhere`,
       measured: `${seconds.toFixed(2)} s`,
       goal: "≤ 1 s",
       isMet: seconds <= 1,
+      elsewhere:
+        "0.51 s bare SQL, 1.13 s Restate, 1.3–3.6 s DBOS, 30 s openworkflow, 120 s absurd, others not within 420 s",
+      bound: `of the ${seconds.toFixed(2)} s ${(killed.lastTakenMs / 1000).toFixed(2)} s went by until the last run was taken over; the work that was left takes an undisturbed worker ${(undisturbed.afterKillMs / 1000).toFixed(2)} s`,
       note:
-        `${ANSWERS} answers and ${ANSWERS - 1} tool calls a run, ${LATENCY_MS} ms before each answer; at the kill ${killed.settledAtKill} of ${RUNS * (2 * ANSWERS - 1)} steps were settled; ` +
-        `${killed.taken} runs were taken over, the first after ${ms(killed.firstTakenMs)} ms, the last after ${ms(killed.lastTakenMs)} ms; ` +
-        `undisturbed, from the same point, one worker needs ${(undisturbed.afterKillMs / 1000).toFixed(2)} s`,
+        `${ANSWERS} answers and ${ANSWERS - 1} tool calls a run, ${LATENCY_MS} ms before each answer; at the kill ${killed.settledAtKill} of ${runs * (2 * ANSWERS - 1)} steps were settled; ` +
+        `${killed.taken} runs were taken over, the first after ${ms(killed.firstTakenMs)} ms, the last after ${ms(killed.lastTakenMs)} ms`,
     });
     stage.report.add({
       what: "settled steps that ran twice, runs lost",
       measured: `${killed.settledTwice}, ${killed.lost}`,
       goal: "0, 0",
       isMet: killed.settledTwice === 0 && killed.lost === 0,
+      elsewhere: "4 to 136 steps ran twice",
       note: `${killed.startedAgain} model calls that were in flight were asked again, which is their nature`,
     });
   } finally {
@@ -45,9 +48,14 @@ export async function measureKill(stage: Stage): Promise<void> {
   }
 }
 
-async function trial(stage: Stage, db: Db, hints: ReturnType<typeof createHints>, kills: boolean) {
+async function trial(
+  stage: Stage,
+  db: Db,
+  hints: ReturnType<typeof createHints>,
+  { count, kills }: { count: number; kills: boolean },
+) {
   const startWorker = () =>
-    stage.start(["cli/everruns.ts", "worker", "--concurrency", String(RUNS)], /everruns worker: up to/, {
+    stage.start(["cli/everruns.ts", "worker", "--concurrency", String(count)], /everruns worker: up to/, {
       EVERRUNS_LOG_LEVEL: "error",
     });
   const survivor = await startWorker();
@@ -57,14 +65,14 @@ async function trial(stage: Stage, db: Db, hints: ReturnType<typeof createHints>
   const [model] = await db.sql`select from organizations where default_model_id is not null`;
   if (!model) await seedModel(db);
   const before = await ended(db);
-  const runs = await queueRuns(db, RUNS, script());
+  const runs = await queueRuns(db, count, script());
   hints.publish({ isQueued: true });
   await until("every run has its first answer and its first call settled", async () => {
     const rows = await db.sql<{ runs: number }[]>`
       select count(*) as runs from (
         select from steps where run_id = any (${runs}::text[]) and status = 'settled' group by run_id having count(*) > 1
       ) begun`;
-    return rows[0]?.runs === RUNS;
+    return rows[0]?.runs === count;
   });
   survivor.signal("SIGCONT");
   if (kills) await victim.stop("SIGKILL");
@@ -76,7 +84,7 @@ async function trial(stage: Stage, db: Db, hints: ReturnType<typeof createHints>
       select count(*) as taken from runs where id = any (${runs}::text[]) and attempt > 1`;
     for (let n = takenMs.length; n < (rows[0]?.taken ?? 0); n += 1)
       takenMs.push(performance.now() - killedAt);
-    return (await ended(db)) >= before + RUNS;
+    return (await ended(db)) >= before + count;
   });
   const afterKillMs = performance.now() - killedAt;
   await Promise.all([survivor.stop(), victim.stop()]);
@@ -96,7 +104,7 @@ async function trial(stage: Stage, db: Db, hints: ReturnType<typeof createHints>
       [...settled].filter(([key, stamp]) => after.get(key) !== stamp).length +
       asked.filter(({ key, times }) => settled.has(key) && times > 1).length,
     startedAgain: asked.filter(({ key, times }) => !settled.has(key) && times > 1).length,
-    lost: RUNS - (ok?.completed ?? 0),
+    lost: count - (ok?.completed ?? 0),
     taken: takenMs.length,
     firstTakenMs: takenMs.at(0) ?? 0,
     lastTakenMs: takenMs.at(-1) ?? 0,

@@ -54,6 +54,8 @@ export interface CpuUse {
   text(): string;
   /** Processors that one of the watched used, as a number of cores. */
   of(name: string): number;
+  /** What others used, as a number of cores. */
+  others(): number;
 }
 
 /**
@@ -69,15 +71,18 @@ export function watchCpu(watched: Readonly<Record<string, number>>): CpuUse {
     const seconds = (performance.now() - start) / 1000;
     return (ticksOf(watched[name] ?? 0) - (before[name] ?? 0)) / TICKS / seconds;
   };
+  const names = Object.keys(watched);
+  const others = () => {
+    const seconds = (performance.now() - start) / 1000;
+    const busy = (busyTicks() - busyBefore) / TICKS / seconds;
+    return Math.max(0, busy - names.reduce((sum, name) => sum + of(name), 0));
+  };
   return {
     of,
+    others,
     text() {
-      const names = Object.keys(watched);
-      const seconds = (performance.now() - start) / 1000;
-      const busy = (busyTicks() - busyBefore) / TICKS / seconds;
-      const others = Math.max(0, busy - names.reduce((sum, name) => sum + of(name), 0));
       const each = names.map((name) => `${name} ${of(name).toFixed(2)}`);
-      return `processors used: ${[...each, `anything else ${others.toFixed(2)}`].join(", ")}`;
+      return `processors used: ${[...each, `anything else ${others().toFixed(2)}`].join(", ")}`;
     },
   };
 }

@@ -5,12 +5,39 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { count } from "./report.ts";
 import { FILL, newSessions, ORGANIZATION, queueRuns } from "./rows.ts";
 import type { BenchDatabase, Stage } from "./stage.ts";
 
+/** Each null without pgbench. */
 export interface Ceiling {
   stepsPerSecond: number | null;
   runsPerSecond: number | null;
+}
+
+/** What the goals were set against: the same script on the machine of that time. */
+const REFERENCE_STEPS_PER_SECOND = 11_040;
+
+/** A throughput goal, and the same goal in proportion to what the database reaches on this machine. */
+export function throughputGoal(
+  ceiling: Ceiling,
+  goal: { perSecond: number; unit: string },
+  measured: number,
+): { goal: string; isMet: boolean; here: { goal: string; isMet: boolean } | null } {
+  const text = (perSecond: number) => `≥ ${count(perSecond)} ${goal.unit}`;
+  const { stepsPerSecond } = ceiling;
+  const scaled =
+    stepsPerSecond === null ? null : (goal.perSecond * stepsPerSecond) / REFERENCE_STEPS_PER_SECOND;
+  return {
+    goal: text(goal.perSecond),
+    isMet: measured >= goal.perSecond,
+    here: scaled === null ? null : { goal: text(scaled), isMet: measured >= scaled },
+  };
+}
+
+/** @returns null without a ceiling */
+export function shareOf(measured: number, ceiling: number | null, of: string): string | null {
+  return ceiling === null ? null : `${Math.round((100 * measured) / ceiling)} % of ${of}'s ${count(ceiling)}`;
 }
 
 const CLIENTS = 50;
@@ -68,12 +95,12 @@ export async function measureCeiling(stage: Stage): Promise<Ceiling> {
   try {
     const how = `${CLIENTS} clients`;
     const steps = `${CLAIM}${STEPS.map(CHECKPOINT).join("")}${DONE}`;
-    const perClient = 40;
+    const perClient = stage.pick(40, 2);
     // Once to warm up, once to measure.
     await queueRuns(database.db, CLIENTS * perClient * 2, "go");
     await run(stage, database, steps, { clients: CLIENTS, transactions: perClient });
     const runTps = await run(stage, database, steps, { clients: CLIENTS, transactions: perClient });
-    const noopPerClient = 100;
+    const noopPerClient = stage.pick(100, 2);
     await queueRuns(database.db, CLIENTS * noopPerClient, "go");
     const noopTps = await run(stage, database, `${CLAIM}${DONE}`, {
       clients: CLIENTS,
@@ -83,12 +110,13 @@ export async function measureCeiling(stage: Stage): Promise<Ceiling> {
     const enqueue = `
       insert into runs (id, organization_id, session_id, input_message_id, input_sequence)
       values ('turn_' || replace(gen_random_uuid()::text, '-', ''), '${ORGANIZATION}', '${session}', 'message_1', 1);`;
-    const enqueueTps = await run(stage, database, enqueue, { clients: CLIENTS, seconds: 3 });
+    const seconds = stage.pick(3, 1);
+    const enqueueTps = await run(stage, database, enqueue, { clients: CLIENTS, seconds });
     const checkpoint = `
       insert into steps (run_id, name, kind, status, attempt, result, started_at, finished_at)
       select id, gen_random_uuid()::text, 'reason', 'settled', 1, '{"text": "${FILL}"}', now(), now()
         from (select id from runs limit 1) r;`;
-    const checkpointTps = await run(stage, database, checkpoint, { clients: CLIENTS, seconds: 3 });
+    const checkpointTps = await run(stage, database, checkpoint, { clients: CLIENTS, seconds });
     const add = (what: string, tps: number | null, times: number, unit: string) =>
       report.add({
         what,

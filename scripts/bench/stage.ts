@@ -16,11 +16,17 @@ const ROOT = join(import.meta.dir, "../..");
 export interface Stage {
   report: Report;
   postgres: EmbeddedPostgres;
+  /** Where everything of this run lies, the database included. */
+  directory: string;
+  /** Median of a write with fdatasync in this directory, in milliseconds; 0 until it has been measured. */
+  syncMs: number;
   /** What the server says; statements, too, while they are being counted. */
   postgresLog: string;
   /** The path of pgbench, or null when there is none. */
   pgbench: string | null;
   random(): number;
+  /** A size: the first in a real run, the second in a quick one. */
+  pick<T>(full: T, quick: T): T;
   /** A fresh migrated database. */
   database(): Promise<BenchDatabase>;
   /** Starts a program of this checkout; resolves when its output matches. */
@@ -45,8 +51,11 @@ export interface Child {
   stop(name?: NodeJS.Signals): Promise<void>;
 }
 
-/** @param seed  of the random numbers; the same seed asks for the same things in the same order */
-export async function openStage(report: Report, seed: number): Promise<Stage> {
+/**
+ * @param options.seed     of the random numbers; the same seed asks for the same things in the same order
+ * @param options.isQuick  every part at a tiny size: whether it works, not what it reaches
+ */
+export async function openStage(report: Report, options: { seed: number; isQuick: boolean }): Promise<Stage> {
   const directory = mkdtempSync(join(tmpdir(), "everruns-bench-"));
   // As root the server runs under another user, who has to be able to enter.
   chmodSync(directory, 0o755);
@@ -61,9 +70,12 @@ export async function openStage(report: Report, seed: number): Promise<Stage> {
     return {
       report,
       postgres,
+      directory,
+      syncMs: 0,
       postgresLog: join(directory, "postgres-18/postgres.log"),
       pgbench: Bun.which("pgbench"),
-      random: randomFrom(seed),
+      random: randomFrom(options.seed),
+      pick: (full, quick) => (options.isQuick ? quick : full),
       database: () => createDatabase(postgres, closers),
       start: (args, ready, env = {}) =>
         startChild(args, ready, { ...env, EVERRUNS_DATA_DIR: directory }, closers),

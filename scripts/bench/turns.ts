@@ -1,7 +1,8 @@
 /** One-step turns over REST, against `everruns serve` in a process of its own. */
 import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { type Db, openDb } from "../../src/db/pool.ts";
-import { watchCpu } from "./machine.ts";
+import { startMeter } from "./meter.ts";
+import { type Ceiling, throughputGoal } from "./pgbench.ts";
 import { openRawPoster, openRawStream, type RawStream } from "./raw-http.ts";
 import { count, latencyText, quantile } from "./report.ts";
 import { deadlocks, newSessions } from "./rows.ts";
@@ -20,13 +21,14 @@ const LOADS = [
   { clients: 64, seconds: 5 },
   { clients: 512, seconds: 6 },
 ];
+const QUICK_LOADS = [{ clients: 64, seconds: 0.5 }];
 
 interface Turns {
   latencies: number[];
   seconds: number;
 }
 
-export async function measureTurns(stage: Stage): Promise<void> {
+export async function measureTurns(stage: Stage, ceiling: Ceiling): Promise<void> {
   stage.report.part(
     "One-step turns over REST: POST to turn.completed on the stream, simulated model without delay",
   );
@@ -38,17 +40,23 @@ export async function measureTurns(stage: Stage): Promise<void> {
   const db = openDb(stage.postgres.address, { applicationName: "everruns-bench" });
   try {
     const port = Number(server.found[1]);
-    await turns(db, port, { clients: 1, turnsEach: 100 });
+    const turnsEach = stage.pick(300, 10);
+    await turns(db, port, { clients: 1, turnsEach: stage.pick(100, 5) });
     await db.sql.unsafe("vacuum analyze");
-    const alone = await turns(db, port, { clients: 1, turnsEach: 300 });
+    const meter = await startMeter(stage, db, { bench: process.pid, server: server.pid });
+    const alone = await turns(db, port, { clients: 1, turnsEach });
     stage.report.add({
-      what: "1 client",
+      what: "one-step turns, 1 client",
       measured: latencyText(alone.latencies),
       goal: "p50 ≤ 8 ms, p99 ≤ 25 ms",
       isMet: quantile(alone.latencies, 0.5) <= 8 && quantile(alone.latencies, 0.99) <= 25,
-      note: `300 turns, a fresh session every ${TURNS_PER_SESSION}; five commits one after the other: message, claim, announcement, first delta, answer`,
+      elsewhere: "39 ms p50",
+      bound: await meter.text({ name: "turn", count: turnsEach }),
+      note: `${turnsEach} turns, a fresh session every ${TURNS_PER_SESSION}; five commits one after the other: message, claim, announcement, first delta, answer`,
     });
-    for (const { clients, seconds } of LOADS) await underLoad(stage, db, server, { port, clients, seconds });
+    for (const { clients, seconds } of stage.pick(LOADS, QUICK_LOADS)) {
+      await underLoad(stage, ceiling, db, server, { port, clients, seconds });
+    }
     await countStatements(stage, db, port);
   } finally {
     await db.close();
@@ -58,20 +66,25 @@ export async function measureTurns(stage: Stage): Promise<void> {
 
 async function underLoad(
   stage: Stage,
+  ceiling: Ceiling,
   db: Db,
   server: Child,
   { port, clients, seconds }: { port: number; clients: number; seconds: number },
 ): Promise<void> {
-  await turns(db, port, { clients, turnsEach: 3 });
-  const cpu = watchCpu({ bench: process.pid, server: server.pid, PostgreSQL: stage.postgres.pid });
+  await turns(db, port, { clients, turnsEach: stage.pick(3, 1) });
+  const meter = await startMeter(stage, db, { bench: process.pid, server: server.pid });
   const done = await turns(db, port, { clients, seconds });
   const perSecond = done.latencies.length / done.seconds;
+  const bound = await meter.text({ name: "turn", count: done.latencies.length });
   stage.report.add({
-    what: `${clients} clients`,
+    what: `one-step turns, ${clients} clients`,
     measured: `${count(perSecond)} turns/s, ${latencyText(done.latencies)}`,
-    goal: clients === 64 ? "≥ 1,500 turns/s" : null,
-    isMet: clients === 64 ? perSecond >= 1_500 : null,
-    note: `${count(done.latencies.length)} turns, one worker of 50 slots in the server's process; ${cpu.text()}; ${await deadlocks(db)} deadlocks`,
+    ...(clients === 64
+      ? throughputGoal(ceiling, { perSecond: 1_500, unit: "turns/s" }, perSecond)
+      : { goal: null, isMet: null }),
+    elsewhere: "34 turns/s",
+    bound,
+    note: `${count(done.latencies.length)} turns, one worker of 50 slots in the server's process; ${await deadlocks(db)} deadlocks`,
   });
 }
 
@@ -156,8 +169,8 @@ const KINDS: readonly [RegExp, string][] = [
 async function countStatements(stage: Stage, db: Db, port: number): Promise<void> {
   await logStatements(db, true);
   for (const load of [
-    { clients: 1, turnsEach: 100 },
-    { clients: 64, turnsEach: 30 },
+    { clients: 1, turnsEach: stage.pick(100, 5) },
+    { clients: 64, turnsEach: stage.pick(30, 2) },
   ]) {
     const from = statSync(stage.postgresLog).size;
     const { latencies } = await turns(db, port, load);
@@ -179,6 +192,7 @@ async function countStatements(stage: Stage, db: Db, port: number): Promise<void
       measured: all.toFixed(1),
       goal: isLoaded ? "below 3 under load" : "≤ 8",
       isMet: isLoaded ? all < 3 : all <= 8,
+      elsewhere: "270 to 284",
       note: `${latencies.length} turns with log_statement = all, everything counted, also polls and the streams' opening: ${breakdown.join(", ")}`,
     });
   }
