@@ -5,7 +5,9 @@
  * `everruns --version` loads nothing.
  */
 import { Command, Option } from "commander";
-import { type CommandContext, runCommand } from "./action.ts";
+import { type CommandContext, runCommand, UsageError } from "./action.ts";
+import type { ForkFlags } from "./forks.ts";
+import type { ResourceOptions } from "./resources.ts";
 import { versionText } from "./version.ts";
 
 const program = new Command("everruns")
@@ -133,19 +135,46 @@ for (const [name, what] of [
   ["runs", "runs of turns, newest first"],
   ["models", "models that can be chosen"],
 ] as const) {
-  clientCommand(name, `list ${what}, or get one`)
-    .addArgument(program.createArgument("[action]").choices(["list", "get"]).default("list"))
-    .argument("[id]", name === "agents" ? "id or name, for get" : "id, for get")
+  const isSessions = name === "sessions";
+  const command = clientCommand(
+    name,
+    `list ${what}, ${isSessions ? "get, fork or compare them" : "or get one"}`,
+  )
+    .addArgument(
+      program
+        .createArgument("[action]")
+        .choices(isSessions ? ["list", "get", "fork", "diff"] : ["list", "get"])
+        .default("list"),
+    )
+    .argument("[id]", name === "agents" ? "id or name, for get" : "id, for all but list")
     .addOption(
       new Option("-o, --output <format>", "how to print").choices(["table", "json"]).default("table"),
     )
     .option("-n, --limit <n>", "how many to list, 1 to 100", "20")
-    .addHelpText("after", `\nExamples:\n  everruns ${name}\n  everruns ${name} get <id> -o json`)
-    .action((action: "list" | "get", id: string | undefined, options) =>
-      start(async (context) =>
-        (await import("./resources.ts")).resources(context, { resource: name, action, id, ...options }),
-      ),
-    );
+    .addHelpText("after", `\nExamples:\n  everruns ${name}\n  everruns ${name} get <id> -o json`);
+  if (isSessions) {
+    command
+      .argument("[other]", "the other session, for diff")
+      .option("--at <sequence>", "for fork: the last event that both have in common")
+      .addHelpText(
+        "after",
+        "  everruns sessions fork <id> --at 23\n  everruns sessions diff <id> <other id>",
+      );
+  }
+  command.action((action: "list" | "get" | "fork" | "diff", id?: string, other?: unknown) =>
+    start(async (context) => {
+      const options = command.opts();
+      if (action === "list" || action === "get") {
+        if (typeof other === "string") throw new UsageError(`${action} takes no second id`);
+        const { resources } = await import("./resources.ts");
+        const flags = options as Pick<ResourceOptions, "output" | "limit">;
+        return resources(context, { ...flags, resource: name, action, id });
+      }
+      const { diff, fork } = await import("./forks.ts");
+      const flags = { ...(options as ForkFlags), id, other };
+      return action === "fork" ? fork(context, flags) : diff(context, flags);
+    }),
+  );
 }
 
 program.commandsGroup("Look after it:").helpCommand("help [command]", "print help for a command");

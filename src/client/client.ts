@@ -17,7 +17,7 @@ import type { Health } from "../contract/health.ts";
 import type { CreateMessageRequest, CreateMessageResponse, Message } from "../contract/message.ts";
 import type { ModelWithProvider, Provider } from "../contract/provider.ts";
 import type { Run, WorkersListResponse } from "../contract/run.ts";
-import type { CreateSessionRequest, Session } from "../contract/session.ts";
+import type { CreateSessionRequest, ForkSessionRequest, Session, SessionDiff } from "../contract/session.ts";
 import { ClientError, errorFromResponse } from "./errors.ts";
 import type { EventSource, StreamQuery } from "./stream.ts";
 
@@ -59,6 +59,11 @@ export interface Client extends EventSource {
   listSessions(query?: PageQuery & { agent_id?: string | undefined }): Promise<Page<Session>>;
   getSession(id: string): Promise<Session>;
   createSession(request: Partial<CreateSessionRequest>): Promise<Session>;
+
+  /** A session that goes on from an event of another one. */
+  forkSession(id: string, request: Partial<ForkSessionRequest>): Promise<Session>;
+  /** What two sessions did after the last event that they share. */
+  diffSessions(a: string, b: string): Promise<SessionDiff>;
 
   listMessages(sessionId: string): Promise<Message[]>;
   createMessage(sessionId: string, request: CreateMessageRequest): Promise<CreateMessageResponse>;
@@ -141,6 +146,8 @@ export function createClient(options: ClientOptions): Client {
     listSessions: (query) => get("/sessions", { ...query }),
     getSession: (id) => get(`/sessions/${enc(id)}`),
     createSession: (request) => post("/sessions", request),
+    forkSession: (id, request) => post(`/sessions/${enc(id)}/fork`, request),
+    diffSessions: (a, b) => get(`/sessions/${enc(a)}/diff/${enc(b)}`),
     listMessages: async (sessionId) =>
       (await get<{ data: Message[] }>(`/sessions/${enc(sessionId)}/messages`)).data,
     createMessage: (sessionId, request) => post(`/sessions/${enc(sessionId)}/messages`, request),

@@ -7,7 +7,7 @@ import {
   ToolDefinition,
   WithUrls,
 } from "./common.ts";
-import { EventSchema } from "./event.ts";
+import { type Event, EventSchema } from "./event.ts";
 import { limits } from "./limits.ts";
 import { Id, JsonObject, Maybe, OneOf, type Static, Timestamp, type TSchema, Type } from "./schema.ts";
 import { TokenUsage } from "./usage.ts";
@@ -124,7 +124,7 @@ export const SessionDiff = Type.Object({
   /** Of every model call after the common ancestor. */
   usage: Branches(TokenUsage),
 });
-export type SessionDiff = Static<typeof SessionDiff>;
+export type SessionDiff = Omit<Static<typeof SessionDiff>, "a" | "b"> & { a: Event[]; b: Event[] };
 
 export const SessionStatsResponse = Type.Object({
   total: Type.Integer(),
