@@ -46,7 +46,7 @@ async function main(args: readonly string[]): Promise<number> {
     if (process.stdout.isTTY) process.stdout.write("\r\x1b[K");
     for (const [name, value] of Object.entries(result.counts)) console.log(`  ${name.padEnd(48)} ${value}`);
     for (const { rule, what } of result.violations.slice(0, VIOLATIONS_SHOWN_MAX)) {
-      console.log(`VIOLATION ${rule}: ${what.slice(0, 2_000)}`);
+      console.log(`VIOLATION ${rule}: ${what.slice(0, 1_000)}`);
     }
     if (result.keptIn !== null) console.log(`logs and data are kept in ${result.keptIn}`);
     return result.violations.length === 0 ? 0 : 1;

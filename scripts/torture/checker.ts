@@ -74,16 +74,19 @@ type Found = (rule: string, what: string) => void;
 /** I1: 1..n in order; what is missing lies in the middle of an answer, where deltas were. */
 function checkLog({ id, events, lastSequence, status, activeRunId }: SessionRecord, found: Found): void {
   let before: Event | null = null;
+  /** Between the announcement of an answer and the answer, or the end of its turn: where deltas may have been. */
+  let isAnswering = false;
   for (const event of events) {
     const expected = (before?.sequence ?? 0) + 1;
     if (event.sequence < expected) found("I1", `${id}: ${event.sequence} after ${before?.sequence}`);
-    const isInAnswer = before !== null && /\.(started|delta|progress)$/.test(before.type) && isWork(before);
-    if (event.sequence > expected && !isInAnswer) {
+    if (event.sequence > expected && !isAnswering) {
       found("I1", `${id}: nothing at ${expected}, after ${before?.type ?? "the beginning"}`);
     }
     if (Number.parseInt(event.id.slice(-10), 16) !== event.sequence) {
       found("I1", `${id}: the id of ${event.sequence} is ${event.id}`);
     }
+    if (event.type === "output.message.started") isAnswering = true;
+    if (event.type === "output.message.completed" || isTerminal(event)) isAnswering = false;
     before = event;
   }
   if ((before?.sequence ?? 0) !== lastSequence) {
@@ -256,10 +259,13 @@ function checkStreams(
     }
     if (last < (session?.lastSequence ?? 0))
       found("I2", `${who}: ends at ${last} of ${session?.lastSequence}`);
-    const [live, replayed] = [events, session?.events ?? []].map((list) =>
-      JSON.stringify(foldTranscript(emptyTranscript, list).entries),
+    const entriesOf = (list: readonly Event[]) =>
+      foldTranscript(emptyTranscript, list).entries.map((entry) => JSON.stringify(entry));
+    const [live, replayed] = [entriesOf(events), entriesOf(session?.events ?? [])];
+    const at = Array.from({ length: Math.max(live.length, replayed.length) }).findIndex(
+      (_, index) => live[index] !== replayed[index],
     );
-    if (live !== replayed) found("I7", `${who}: the transcript is ${live}, from the log it is ${replayed}`);
+    if (at >= 0) found("I7", `${who}: entry ${at} was ${live[at]}, from the log it is ${replayed[at]}`);
   }
 }
 

@@ -133,6 +133,7 @@ export async function torture(options: TortureOptions): Promise<TortureResult> {
     };
     const verdict = check(history);
     isKept = verdict.violations.length > 0;
+    if (isKept) writeFileSync(join(directory, "history.json"), JSON.stringify(history));
     return {
       ...verdict,
       counts: summary({ seconds: (performance.now() - start) / 1000, counts, members, history, verdict }),

@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { emptyTranscript, foldTranscript } from "../../src/client/transcript.ts";
+import { cancelTurn } from "../../src/db/cancel.ts";
 import { openPool } from "../../src/db/pool.ts";
 import { sweep } from "../../src/db/sweep.ts";
 import { seedModel, startEngine, type TestEngine } from "../support/engine.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
-import { GOLDEN_SCRIPTS } from "../support/scripts.ts";
-import { isIdle, logOnce, newSession, readLog, send } from "../support/sessions.ts";
+import { GOLDEN_SCRIPTS, script } from "../support/scripts.ts";
+import { isIdle, logOnce, newSession, ORGANIZATION, readLog, send } from "../support/sessions.ts";
 
 describe("sweeping", () => {
   let database: TestDatabase;
@@ -52,6 +54,33 @@ describe("sweeping", () => {
     const left = (await readLog(database.db, session)).filter(isDelta);
     expect(left.length).toBeGreaterThan(0);
     expect(left.every((event) => event.context?.turn_id === second)).toBe(true);
+  });
+
+  test("keeps what people saw of an answer that a cancellation cut off (I7)", async () => {
+    const session = await newSession(database.db);
+    const steps = [
+      { text: "One moment.", tool_calls: [{ name: "no_such_tool" }] },
+      { text: "On and on. ".repeat(60) },
+    ];
+    await send(database.db, session, `Go on.\n${script(steps, { rate: 100 })}`);
+    engine.hint();
+    await logOnce(
+      database.db,
+      session,
+      (events) =>
+        events.filter((event) => event.type === "output.message.started").length === 2 &&
+        isDelta(events.at(-1)!),
+    );
+    const cancelled = { organizationId: ORGANIZATION, sessionId: session, reason: "a test", now: new Date() };
+    await cancelTurn(database.db, cancelled);
+    const before = await readLog(database.db, session);
+    const entries = foldTranscript(emptyTranscript, before).entries;
+    await age(session);
+    expect((await sweep(database.db, { keepDeltasMs: 60_000 })).deltas).toBeGreaterThan(0);
+    const left = await readLog(database.db, session);
+    expect(foldTranscript(emptyTranscript, left).entries).toEqual(entries);
+    expect(left.filter(isDelta).length).toBeGreaterThan(0);
+    expect((await sweep(database.db, { keepDeltasMs: 60_000 })).deltas).toBe(0);
   });
 
   test("does nothing while another process sweeps", async () => {

@@ -360,6 +360,16 @@ describe("the checker of the torture", () => {
     expect(check(history)).toEqual({ violations: [], lateExecutions: 0 });
   });
 
+  test("finds nothing in a message that came in the middle of an answer, between deltas", () => {
+    const history = sound();
+    const message = eventAt(7, "input.message", {
+      message: { ...agent("message_9", text("client-9\nAnd this.")), role: "user" },
+    });
+    log(history).splice(6, 0, message);
+    stream(history)[6] = message;
+    expect(check(history)).toEqual({ violations: [], lateExecutions: 0 });
+  });
+
   for (const [what, damage, rules] of CASES) {
     test(`finds ${what} (${rules.join(", ")})`, () => {
       const history = sound();
