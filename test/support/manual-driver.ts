@@ -19,7 +19,8 @@ export interface ManualDriver {
   calls(): number;
 }
 
-export function createManualDriver(): ManualDriver {
+/** @param options.canContinue  true: the model goes on from the beginning of an answer */
+export function createManualDriver(options: { canContinue?: boolean } = {}): ManualDriver {
   const made: ModelCallInHand[] = [];
   let taken = 0;
   let announce = Promise.withResolvers<void>();
@@ -73,7 +74,7 @@ export function createManualDriver(): ManualDriver {
   }
 
   return {
-    driver: { stream, listModels: async () => null },
+    driver: { stream, canContinue: () => options.canContinue ?? false, listModels: async () => null },
     async nextCall() {
       while (made.length <= taken) await announce.promise;
       taken += 1;
