@@ -68,18 +68,18 @@ export async function writeGroup(
              step_count, touches, iterations, input_tokens, output_tokens, cache_read_tokens,
              cache_creation_tokens, cost_usd, first_token_ms, has_deltas, end_state, end_event_count, seen_input, error_code, error, final_message_id, preview)
     ), session as materialized (
-      select id, last_sequence, last_input_sequence
-        from sessions
-       where id = any (${runs.sessionId}::text[])
-       order by id
-         for no key update
-    ), held as materialized (
-      select i.*, session.last_sequence, session.last_input_sequence,
-             i.end_state is not null and (i.seen_input is null or session.last_input_sequence <= i.seen_input) as ends
+      select i.*, s.last_sequence, s.last_input_sequence
         from input i
-        join session on session.id = i.session_id
+        join sessions s on s.id = i.session_id
+       order by s.id
+         for no key update of s
+    ), held as materialized (
+      select i.*, i.end_state is not null and (i.seen_input is null or i.last_input_sequence <= i.seen_input) as ends
+        from session i
         join runs r on r.id = i.run_id
-       where r.lease_epoch = i.epoch and r.state = 'running' and r.lease_expires_at > now()
+       -- Only a running run has a lease. Its state is not asked for: the planner would take an index on the running
+       -- runs for short, because at times it is, and scan all of it.
+       where r.lease_epoch = i.epoch and r.lease_expires_at > now()
        order by r.id
          for no key update of r
     ), stored as (
