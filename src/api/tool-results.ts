@@ -77,6 +77,9 @@ export function toolResultRoutes(deps: Pick<ApiDeps, "db" | "hints">): Route[] {
             decision,
           ]),
         );
+        if (decisions.size < body.decisions.length) {
+          throw new UserError("invalid_request", "decisions: there are two about one call");
+        }
         const { settled, status } = await answer(deps, {
           organizationId: caller.organizationId,
           sessionId: pathId("session", params.session_id),
@@ -139,6 +142,13 @@ async function answer(
     const pending = turn.waits.filter((wait) => wait.isPending);
     const known = new Set(turn.waits.map((wait) => wait.toolCallId));
     const unknown = input.toolCallIds.filter((id) => !known.has(id));
+    if (pending.length === 0 && unknown.length > 0 && turn.status === "waitingfortoolresults") {
+      const route = input.kind === "approval" ? "tool-results" : "tool-approvals";
+      throw new UserError(
+        "invalid_request",
+        `these calls are not pending: ${unknown.join(", ")}; what this session waits for is answered at /${route}`,
+      );
+    }
     if (pending.length === 0 && (unknown.length > 0 || known.size === 0)) {
       // The official clients try again when they read these very words.
       throw new UserError(

@@ -5,8 +5,9 @@
  * Invariants (numbers of the engine's specification). Every write names the epoch of its claim (I5) and goes
  * through the grouped writer; a step is stored together with its events, at most once (I4); before each model
  * call every tool call has exactly one result (I8); a run ends with one terminal event (I6); an at_most_once tool
- * runs at most once for a call (I11). Decisions are pure functions (`turn.ts`, `history.ts`, `plan.ts`,
- * `retry.ts`); the files beside them act. The engine never knows about HTTP.
+ * runs at most once for a call (I11); a run that waits for others is parked, and has pending rows in `waits` exactly
+ * while it is. Decisions are pure functions (`turn.ts`, `gate.ts`, `history.ts`, `plan.ts`, `retry.ts`); the files
+ * beside them act. The engine never knows about HTTP.
  */
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";

@@ -246,6 +246,26 @@ describe("a call that needs approval", () => {
     await it.app.post(`/sessions/${session}/cancel`);
   });
 
+  test("what belongs to the other route is sent there; two decisions about one call are refused", async () => {
+    const { session, callIds } = await one(1);
+    const answer = await it.results(session, [
+      { tool_call_id: `tool_approval_${callIds[0]}`, result: "yes" },
+    ]);
+    expect([answer.status, answer.body.detail]).toEqual([
+      400,
+      expect.stringContaining("answered at /tool-approvals"),
+    ]);
+    const twice = await it.app.post(`/sessions/${session}/tool-approvals`, {
+      decisions: [
+        { tool_call_id: callIds[0], decision: "allow" },
+        { tool_call_id: `tool_approval_${callIds[0]}`, decision: "reject" },
+      ],
+    });
+    expect([twice.status, twice.body.detail]).toEqual([400, expect.stringContaining("two about one call")]);
+    expect((await approvals(session)).total).toBe(1);
+    await it.app.post(`/sessions/${session}/cancel`);
+  });
+
   test("the contract's route decides about all of them: what is left out is rejected", async () => {
     const calls = [charge(1), charge(2), { name: "look" }, charge(3)];
     const { session, callIds } = await it.waiting(calls, { capabilities });
