@@ -127,6 +127,18 @@ describe("an entry of the transcript", () => {
       ['→ read_file(path: "/a.md") running', "  └ half way"],
     ],
     [
+      "a call that waits for somebody",
+      {
+        ...tool,
+        isSettled: false,
+        status: "waiting",
+        output: "",
+        progress: "waits for approval",
+        durationMs: null,
+      },
+      ['→ read_file(path: "/a.md") waiting', "  └ waits for approval"],
+    ],
+    [
       "a tool with much to say: the first lines and how many there are",
       { ...tool, output: "1\n2\n3\n4\n5" },
       ['→ read_file(path: "/a.md") ✓ 12 ms', "  └ 1", "    2", "    3", "    … 2 more lines"],
