@@ -34,13 +34,13 @@ export function createGroupedReader({ sql }: Db, limit: number): GroupedReader {
   let isScheduled = false;
 
   const fly = async (group: readonly Wanted[]) => {
-    const parts = group.flatMap((one, place) => one.parts.map((part) => ({ part, place })));
+    const parts = group.flatMap((one, index) => one.parts.map((part) => ({ part, index })));
     try {
       const rows = await sql<(EventRow & { place: number })[]>`
-        select e.*, wanted.place
+        select e.*, wanted.place::int as place
           from unnest(${parts.map(({ part }) => part.ownerId)}::text[], ${parts.map(({ part }) => part.after)}::bigint[],
-                      ${parts.map(({ part }) => part.upTo)}::bigint[], ${parts.map(({ place }) => place)}::int[])
-                 as wanted(session_id, cursor, up_to, place),
+                      ${parts.map(({ part }) => part.upTo)}::bigint[])
+                 with ordinality as wanted(session_id, cursor, up_to, place),
                lateral (
                  select id, type, ts, session_id, sequence, context, data, metadata, tags
                    from events
@@ -51,10 +51,12 @@ export function createGroupedReader({ sql }: Db, limit: number): GroupedReader {
          order by wanted.place, e.sequence`;
       const found: Event[][] = group.map(() => []);
       for (const { place, ...row } of rows) {
-        const events = found[place];
+        const index = parts[place - 1]?.index ?? -1;
+        const events = found[index];
         // Each part of a fork's log brings up to the limit; the oldest come first.
         if (!events || events.length >= limit) continue;
-        events.push(toEvent({ ...row, session_id: group[place]?.sessionId ?? row.session_id }));
+        row.session_id = group[index]?.sessionId ?? row.session_id;
+        events.push(toEvent(row));
       }
       for (const [index, one] of group.entries()) one.resolve(found[index] ?? []);
     } catch (error) {
