@@ -44,6 +44,11 @@ export async function startWorkers(
       leaseMs: config.leaseMs,
       drainMs: config.drainMs,
       version: versionText(),
+      retention: {
+        eventsDays: config.keepEventsDays,
+        deletedDays: config.keepDeletedDays,
+        messageIdsDays: config.keepMessageIdsDays,
+      },
     });
     await worker.start();
     workers.push(worker);

@@ -121,6 +121,21 @@ const settings = {
     fallback: () => 30_000,
   }),
   drainMs: setting({ env: "EVERRUNS_DRAIN_MS", schema: wholeNumber(0, 600_000), fallback: () => 10_000 }),
+  keepEventsDays: setting<number | null>({
+    env: "EVERRUNS_KEEP_EVENTS_DAYS",
+    schema: wholeNumber(1, 36_500),
+    fallback: () => null,
+  }),
+  keepDeletedDays: setting({
+    env: "EVERRUNS_KEEP_DELETED_DAYS",
+    schema: wholeNumber(0, 36_500),
+    fallback: () => 7,
+  }),
+  keepMessageIdsDays: setting({
+    env: "EVERRUNS_KEEP_MESSAGE_IDS_DAYS",
+    schema: wholeNumber(1, 36_500),
+    fallback: () => 30,
+  }),
   authMode: setting({
     env: "AUTH_MODE",
     schema: z.string().transform((mode, context) => {
@@ -298,9 +313,14 @@ function editDistance(a: string, b: string): number {
   return row.at(-1) as number;
 }
 
+const NOTHING_SAID: Partial<Record<SettingName, string>> = {
+  databaseUrl: "(embedded)",
+  keepEventsDays: "(for ever)",
+};
+
 function shown(name: SettingName, definition: Setting<unknown>, config: Config): string {
   const value = config[name];
-  if (value === null) return name === "databaseUrl" ? "(embedded)" : "(not set)";
+  if (value === null) return NOTHING_SAID[name] ?? "(not set)";
   if (definition.isSecret) return shownSecret(String(value));
   if (definition.isUrl) return maskUrl(String(value));
   if (Array.isArray(value)) return value.length === 0 ? "(none)" : value.join(", ");

@@ -6,8 +6,7 @@
  * lineage stands flattened on the fork's row and never changes, so that a read of any part of the log is one
  * statement however deep the forks are, and a session without a parent is read as if there were no forks.
  */
-import type { PendingQuery, Row } from "postgres";
-import type { Sql } from "./pool.ts";
+import type { ISql, PendingQuery, Row } from "postgres";
 
 /** A session that wrote the beginning of another's log. */
 export interface Ancestor {
@@ -108,7 +107,7 @@ export function commonAncestor(
  *
  * @param id  SQL for the id of the session in question, such as `` sql`s.id` ``
  */
-export function isNeededByFork(sql: Sql, id: PendingQuery<Row[]>) {
+export function isNeededByFork(sql: ISql<{ bigint: number }>, id: PendingQuery<Row[]>) {
   return sql`exists (
     select from sessions fork where fork.lineage_ids @> array[${id}]::text[] and fork.deleted_at is null)`;
 }

@@ -176,7 +176,10 @@ export async function updateSession(
   return rows[0] ?? null;
 }
 
-/** A session at rest is gone for every reader; its log stays in the database. One with a turn under way is left alone. */
+/**
+ * A session at rest is gone for every reader; its rows stay until `retention.ts` removes them. One with a turn under
+ * way is left alone.
+ */
 export async function deleteSession(
   { sql }: Db,
   organizationId: string,

@@ -1,8 +1,8 @@
 import { DELTA_TYPES } from "../contract/event.ts";
 import type { Db } from "./pool.ts";
 
-/** "everswee": one sweep at a time in this database. */
-const SWEEP_LOCK = 0x65_76_73_77;
+/** "evsw": one sweep at a time in this database. */
+export const SWEEP_LOCK = 0x65_76_73_77;
 const RUNS_PER_SWEEP = 500;
 const KEEP_WORKERS_DAYS = 1;
 

@@ -12,7 +12,7 @@ import { type ClaimedRun, claimRuns, newTurns } from "../db/claim.ts";
 import { openPool, type Sql } from "../db/pool.ts";
 import { heartbeatWorker, holdLivenessLock, registerWorker } from "../db/workers.ts";
 import { createAlarm } from "./alarm.ts";
-import { createJanitor } from "./janitor.ts";
+import { createJanitor, type Retention } from "./janitor.ts";
 import { createLeaseKeeper, type Lease, type LeaseKeeper } from "./lease.ts";
 import { createReaper } from "./reaper.ts";
 import { driveRun, type RunOutcome } from "./run.ts";
@@ -25,6 +25,8 @@ export interface WorkerOptions {
   /** How long a drain waits for step boundaries. */
   drainMs: number;
   version: string;
+  /** What the janitor removes for good; without it nothing is. */
+  retention?: Retention;
 }
 
 export interface Worker extends Service {
@@ -208,7 +210,7 @@ export function createWorker(deps: EngineDeps, options: WorkerOptions): Worker {
           },
         }).run(drain.signal),
         createAlarm({ ...deps, log }).run(drain.signal),
-        createJanitor({ ...deps, log }).run(drain.signal),
+        createJanitor({ ...deps, log, retention: options.retention ?? null }).run(drain.signal),
       );
       log.debug("worker started", { concurrency: options.concurrency });
     },
