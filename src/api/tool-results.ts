@@ -15,7 +15,6 @@ import {
   ToolApprovalsResponse,
 } from "../contract/approval.ts";
 import { limits } from "../contract/limits.ts";
-import type { SESSION_STATUSES } from "../contract/session.ts";
 import { type Settlement, settledWith, settleWaits, type TurnWaits, waitsOfTurn } from "../db/waits.ts";
 import { decided } from "./approvals.ts";
 import type { ApiDeps } from "./deps.ts";
@@ -23,7 +22,8 @@ import { pathId } from "./path-id.ts";
 import { reply } from "./respond.ts";
 import { defineRoute, type Route } from "./route.ts";
 
-type SessionStatus = (typeof SESSION_STATUSES)[number];
+/** The strict clients know no status "paused": a session that waits for its budget is idle to them. */
+const shownStatus = (status: TurnWaits["status"]) => (status === "paused" ? "idle" : status);
 
 export function toolResultRoutes(deps: Pick<ApiDeps, "db" | "hints">): Route[] {
   return [
@@ -135,7 +135,7 @@ async function answer(
     what: string;
     settlementsOf(turn: TurnWaits): Settlement[];
   },
-): Promise<{ settled: TurnWaits["waits"]; status: SessionStatus }> {
+) {
   for (let look = 1; look <= LOOKS_MAX; look += 1) {
     const turn = await waitsOfTurn(db, input);
     if (!turn) throw new UserError("not_found", "Session not found");
@@ -153,7 +153,7 @@ async function answer(
       // The official clients try again when they read these very words.
       throw new UserError(
         "not_waiting",
-        `Session is not waiting for ${input.what} (current status: ${turn.status})`,
+        `Session is not waiting for ${input.what} (current status: ${shownStatus(turn.status)})`,
       );
     }
     if (unknown.length > 0) {
@@ -164,14 +164,14 @@ async function answer(
       );
     }
     const settlements = input.settlementsOf(turn);
-    if (settlements.length === 0) return { settled: [], status: turn.status as SessionStatus };
+    if (settlements.length === 0) return { settled: [], status: shownStatus(turn.status) };
     const [run] = await settleWaits(db.sql, settlements);
     if (!run) continue;
     hints.publish({ sessions: [input.sessionId], isQueued: run.isResumed });
     const ids = new Set(run.toolCallIds);
     return {
       settled: turn.waits.filter((wait) => ids.has(wait.toolCallId)),
-      status: run.sessionStatus,
+      status: shownStatus(run.sessionStatus),
     };
   }
   throw new Error(`${input.sessionId}: what it waits for changed ${LOOKS_MAX} times`);

@@ -1,8 +1,8 @@
 /** Approvals as people see them: pages, and one by its id. */
 
+import type { ApprovalDecision } from "../contract/approval.ts";
 import type { Db } from "./pool.ts";
 import type { Page, Slice } from "./search.ts";
-import type { Decision } from "./waits.ts";
 
 export type ApprovalStatus = "pending" | "decided" | "expired" | "cancelled";
 
@@ -18,7 +18,7 @@ export interface ApprovalRow {
   requested_at: Date;
   expires_at: Date;
   status: ApprovalStatus;
-  decision: Decision | null;
+  decision: ApprovalDecision | null;
   decided_at: Date | null;
   decided_by: string | null;
   edited_arguments: Record<string, unknown> | null;

@@ -10,8 +10,10 @@
  */
 import { newEventIdHead } from "../base/id.ts";
 import { toJsonText, wellFormed } from "../base/json.ts";
+import type { ApprovalDecision } from "../contract/approval.ts";
 import { sessionStatus, type WaitKind, waitingOn } from "./park.ts";
 import type { Db, Sql, TransactionSql } from "./pool.ts";
+import type { SessionRow } from "./session-rows.ts";
 import { asRetryable } from "./sqlstate.ts";
 
 export interface WaitRef {
@@ -20,9 +22,6 @@ export interface WaitRef {
   kind: WaitKind;
   toolCallId: string;
 }
-
-export const DECISIONS = ["allow", "allow_always", "reject", "reject_always"] as const;
-export type Decision = (typeof DECISIONS)[number];
 
 /** What becomes of one wait. */
 export interface Settlement {
@@ -35,7 +34,7 @@ export interface Settlement {
   result: CallResult | null;
   /** Told to whoever watches when there is no result; null says nothing. */
   progress: string | null;
-  decision: Decision | null;
+  decision: ApprovalDecision | null;
   decidedBy: string | null;
   /** What the call runs with instead of its own arguments; null leaves them. */
   editedArguments: Record<string, unknown> | null;
@@ -67,7 +66,8 @@ export interface SettledRun {
   toolCallIds: string[];
   /** True: nothing is left to wait for, and the run is queued again. The caller publishes that. */
   isResumed: boolean;
-  sessionStatus: "active" | "waitingfortoolresults";
+  /** The session's afterwards. */
+  sessionStatus: SessionRow["status"];
 }
 
 /**
@@ -293,7 +293,7 @@ export async function closeOrphanedWaits({ sql }: Db, waits: readonly WaitRef[])
        and r.id = w.run_id and r.finished_at is not null`;
 }
 
-export interface ApprovalDecision {
+export interface GivenApproval {
   toolCallId: string;
   argumentsHash: string;
   /** null: as the model wrote them. */
@@ -301,7 +301,7 @@ export interface ApprovalDecision {
 }
 
 /** The approvals that a run was given; those that were refused are steps already. */
-export async function givenApprovals({ sql }: Db, runId: string): Promise<ApprovalDecision[]> {
+export async function givenApprovals({ sql }: Db, runId: string): Promise<GivenApproval[]> {
   const rows = await sql<
     { tool_call_id: string; arguments_hash: string; edited_arguments: Record<string, unknown> | null }[]
   >`
@@ -332,8 +332,8 @@ export async function alwaysDecisions(
 }
 
 export interface TurnWaits {
-  /** The session's status. */
-  status: string;
+  /** The session's. */
+  status: SessionRow["status"];
   /** The turn's waits of one kind: the pending ones, and those of the given calls whatever became of them. */
   waits: (WaitRef & { toolName: string; isPending: boolean })[];
 }
@@ -348,7 +348,9 @@ export async function waitsOfTurn(
   { sql }: Db,
   input: { organizationId: string; sessionId: string; kind: WaitKind; toolCallIds: readonly string[] },
 ): Promise<TurnWaits | null> {
-  const rows = await sql<(WaitRow & { session_status: string; tool_name: string; is_pending: boolean })[]>`
+  const rows = await sql<
+    (WaitRow & { session_status: SessionRow["status"]; tool_name: string; is_pending: boolean })[]
+  >`
     select s.status as session_status, w.run_id, w.session_id, w.kind, w.tool_call_id, w.tool_name,
            w.status = 'pending' and r.state = 'waiting' as is_pending
       from sessions s

@@ -9,7 +9,7 @@ import { type Invoked, invokeTool } from "../capabilities/invoke.ts";
 import type { NewEvent } from "../contract/event.ts";
 import { limits } from "../contract/limits.ts";
 import type { StoredStep } from "../db/runs.ts";
-import { type ApprovalDecision, alwaysDecisions } from "../db/waits.ts";
+import { alwaysDecisions, type GivenApproval } from "../db/waits.ts";
 import type { ReasonResult } from "./answer.ts";
 import { pendingSteps } from "./answer.ts";
 import { approvalReason, type Gate, gateOf, type Hold } from "./gate.ts";
@@ -51,7 +51,7 @@ export async function openAct(
   scope: RunScope,
   input: Pick<Act, "settled" | "pending"> & {
     result: ReasonResult;
-    given: ReadonlyMap<string, ApprovalDecision>;
+    given: ReadonlyMap<string, GivenApproval>;
   },
 ): Promise<Act> {
   const { deps, run } = scope;

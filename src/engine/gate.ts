@@ -8,7 +8,7 @@ import { argumentsComplaint, readArguments } from "../capabilities/invoke.ts";
 import { APPROVAL_SECONDS_DEFAULT } from "../capabilities/tool-approval.ts";
 import type { ToolDefinition } from "../contract/common.ts";
 import { limits } from "../contract/limits.ts";
-import type { ApprovalDecision } from "../db/waits.ts";
+import type { GivenApproval } from "../db/waits.ts";
 import type { OfferedTool, RunScope } from "./scope.ts";
 
 /** What a call waits for, instead of running. */
@@ -36,7 +36,7 @@ export interface GateInput {
   /** null: no call needs to be allowed. */
   policy: ApprovalPolicy | null;
   /** What was allowed for this very call. */
-  given: ApprovalDecision | null;
+  given: GivenApproval | null;
   /** What was decided for all calls of this tool in this session. */
   always: "allow_always" | "reject_always" | null;
 }
