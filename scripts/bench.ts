@@ -7,6 +7,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { measureBloat, measureOrganizations } from "./bench/bloat.ts";
+import { measureCancel } from "./bench/cancel.ts";
 import { measureKill } from "./bench/kill.ts";
 import { describeMachine, load, type Machine } from "./bench/machine.ts";
 import { measureSync } from "./bench/meter.ts";
@@ -15,6 +17,7 @@ import { measureFullTable, measureQueue } from "./bench/queue.ts";
 import { createReport, toMarkdown } from "./bench/report.ts";
 import { measureResume } from "./bench/resume.ts";
 import { openStage, type Stage } from "./bench/stage.ts";
+import { measureStatements } from "./bench/statements.ts";
 import { measureSteps } from "./bench/steps.ts";
 import { measureStreams } from "./bench/streams.ts";
 import { measureTurns } from "./bench/turns.ts";
@@ -28,9 +31,12 @@ const PARTS = {
   queue: (stage: Stage, ceiling: Ceiling) => measureQueue(stage, ceiling),
   turns: (stage: Stage, ceiling: Ceiling) => measureTurns(stage, ceiling),
   streams: (stage: Stage) => measureStreams(stage),
+  cancel: (stage: Stage) => measureCancel(stage),
   kill: (stage: Stage) => measureKill(stage),
   resume: (stage: Stage) => measureResume(stage),
   full: (stage: Stage) => measureFullTable(stage),
+  organizations: (stage: Stage) => measureOrganizations(stage),
+  bloat: (stage: Stage) => measureBloat(stage),
 } as const;
 type Part = keyof typeof PARTS;
 
@@ -61,8 +67,11 @@ async function main(args: readonly string[]): Promise<number> {
     const needsCeiling =
       isWhole || asked.some((name) => ["ceiling", "steps", "queue", "turns"].includes(name));
     measureSync(stage);
-    const none = { stepsPerSecond: null, runsPerSecond: null };
+    const none: Ceiling = { stepsPerSecond: null, runsPerSecond: null, writerStepsPerSecond: null };
     const ceiling = needsCeiling ? await measureCeiling(stage) : none;
+    if (isWhole || asked.includes("ceiling") || asked.includes("steps")) {
+      ceiling.writerStepsPerSecond = await measureStatements(stage);
+    }
     for (const name of Object.keys(PARTS) as Part[]) {
       if (isWhole || asked.includes(name)) await PARTS[name](stage, ceiling);
     }

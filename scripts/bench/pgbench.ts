@@ -13,6 +13,8 @@ import type { BenchDatabase, Stage } from "./stage.ts";
 export interface Ceiling {
   stepsPerSecond: number | null;
   runsPerSecond: number | null;
+  /** Our grouped writer's statement alone, 25 runs in each: two under way at once are 50 slots. */
+  writerStepsPerSecond: number | null;
 }
 
 /** What the goals were set against: the same script on the machine of that time. */
@@ -37,7 +39,7 @@ export function throughputGoal(
 
 /** @returns null without a ceiling */
 export function shareOf(measured: number, ceiling: number | null, of: string): string | null {
-  return ceiling === null ? null : `${Math.round((100 * measured) / ceiling)} % of ${of}'s ${count(ceiling)}`;
+  return ceiling === null ? null : `${Math.round((100 * measured) / ceiling)} % of ${of} (${count(ceiling)})`;
 }
 
 const CLIENTS = 50;
@@ -60,14 +62,14 @@ update runs set state = 'completed', lease_owner = null, lease_expires_at = null
  where id = :run and lease_epoch = :epoch and state = 'running';
 `;
 
-/** Transactions a second of one script; null without pgbench. */
-async function run(
+/** Transactions a second of one script. @throws Error without pgbench */
+export async function runPgbench(
   { pgbench }: Stage,
   database: BenchDatabase,
   script: string,
   options: { clients: number; transactions?: number; seconds?: number },
-): Promise<number | null> {
-  if (pgbench === null) return null;
+): Promise<number> {
+  if (pgbench === null) throw new Error("no pgbench on the PATH");
   const directory = mkdtempSync(join(tmpdir(), "everruns-pgbench-"));
   try {
     const file = join(directory, "script.sql");
@@ -76,10 +78,11 @@ async function run(
       ? ["-t", String(options.transactions)]
       : ["-T", String(options.seconds)];
     const clients = ["-c", String(options.clients), "-j", "2"];
-    const child = Bun.spawnSync([
-      pgbench,
-      ...["-n", "-M", "prepared", "-f", file, ...clients, ...bound, database.url],
-    ]);
+    const child = Bun.spawnSync(
+      [pgbench, ...["-n", "-M", "prepared", "-f", file, ...clients, ...bound, database.url]],
+      // As our own connections have it.
+      { env: { ...process.env, PGOPTIONS: "-c plan_cache_mode=force_generic_plan" } },
+    );
     const found = /^tps = ([\d.]+)/m.exec(child.stdout.toString())?.[1];
     if (found === undefined) throw new Error(`pgbench failed:\n${child.stderr.toString()}`);
     return Number(found);
@@ -90,6 +93,9 @@ async function run(
 
 export async function measureCeiling(stage: Stage): Promise<Ceiling> {
   const { report } = stage;
+  if (stage.pgbench === null) {
+    return { stepsPerSecond: null, runsPerSecond: null, writerStepsPerSecond: null };
+  }
   report.part("The ceiling: plain SQL by pgbench, one statement a transaction, no events");
   const database = await stage.database();
   try {
@@ -98,11 +104,11 @@ export async function measureCeiling(stage: Stage): Promise<Ceiling> {
     const perClient = stage.pick(40, 2);
     // Once to warm up, once to measure.
     await queueRuns(database.db, CLIENTS * perClient * 2, "go");
-    await run(stage, database, steps, { clients: CLIENTS, transactions: perClient });
-    const runTps = await run(stage, database, steps, { clients: CLIENTS, transactions: perClient });
+    await runPgbench(stage, database, steps, { clients: CLIENTS, transactions: perClient });
+    const runTps = await runPgbench(stage, database, steps, { clients: CLIENTS, transactions: perClient });
     const noopPerClient = stage.pick(100, 2);
     await queueRuns(database.db, CLIENTS * noopPerClient, "go");
-    const noopTps = await run(stage, database, `${CLAIM}${DONE}`, {
+    const noopTps = await runPgbench(stage, database, `${CLAIM}${DONE}`, {
       clients: CLIENTS,
       transactions: noopPerClient,
     });
@@ -111,26 +117,25 @@ export async function measureCeiling(stage: Stage): Promise<Ceiling> {
       insert into runs (id, organization_id, session_id, input_message_id, input_sequence)
       values ('turn_' || replace(gen_random_uuid()::text, '-', ''), '${ORGANIZATION}', '${session}', 'message_1', 1);`;
     const seconds = stage.pick(3, 1);
-    const enqueueTps = await run(stage, database, enqueue, { clients: CLIENTS, seconds });
+    const enqueueTps = await runPgbench(stage, database, enqueue, { clients: CLIENTS, seconds });
     const checkpoint = `
       insert into steps (run_id, name, kind, status, attempt, result, started_at, finished_at)
       select id, gen_random_uuid()::text, 'reason', 'settled', 1, '{"text": "${FILL}"}', now(), now()
         from (select id from runs limit 1) r;`;
-    const checkpointTps = await run(stage, database, checkpoint, { clients: CLIENTS, seconds });
-    const add = (what: string, tps: number | null, times: number, unit: string) =>
+    const checkpointTps = await runPgbench(stage, database, checkpoint, { clients: CLIENTS, seconds });
+    const add = (what: string, tps: number, times: number, unit: string) =>
       report.add({
         what,
-        measured:
-          tps === null ? "not measured" : `${Math.round(tps * times).toLocaleString("en-US")} ${unit}`,
+        measured: `${count(tps * times)} ${unit}`,
         goal: null,
         isMet: null,
-        note: tps === null ? "no pgbench on the PATH" : `${how}, prepared statements; the commit's disk sync`,
+        note: `${how}, prepared statements; the commit's disk sync`,
       });
     add("claim + 6 checkpoints of 1 KB + done", runTps, 6, "steps/s");
     add("claim + done", noopTps, 1, "runs/s");
     add("enqueue (the run's row alone)", enqueueTps, 1, "runs/s");
     add("checkpoint insert, 1 KB", checkpointTps, 1, "steps/s");
-    return { stepsPerSecond: runTps === null ? null : runTps * 6, runsPerSecond: noopTps };
+    return { stepsPerSecond: runTps * 6, runsPerSecond: noopTps, writerStepsPerSecond: null };
   } finally {
     await database.drop();
   }

@@ -1,7 +1,6 @@
 /** The queue alone: how fast it drains, how soon it starts, and what ended and parked runs cost a claim. */
 
 import { silentLog } from "../../src/base/log.ts";
-import type { NewEvent } from "../../src/contract/event.ts";
 import { claimRuns } from "../../src/db/claim.ts";
 import { createHints } from "../../src/db/hints.ts";
 import { createWriter } from "../../src/db/writer.ts";
@@ -11,7 +10,7 @@ import { type Ceiling, shareOf, throughputGoal } from "./pgbench.ts";
 import { count, latencyText, ms, quantile } from "./report.ts";
 import { newSessions, ORGANIZATION, queueRuns, seedModel, send } from "./rows.ts";
 import { type BenchDatabase, type Stage, until } from "./stage.ts";
-import { analyze, eachClaimed } from "./steps.ts";
+import { analyze, eachClaimed, endingWrite } from "./steps.ts";
 
 const SLOTS = 50;
 
@@ -35,7 +34,7 @@ async function drainNoops(stage: Stage, ceiling: Ceiling): Promise<void> {
         (run) =>
           writer.write(
             { runId: run.id, sessionId: run.session_id, epoch: run.lease_epoch },
-            { events: [], ending: ending(run.id) },
+            { events: [], ending: endingWrite(run.id) },
           ),
       );
       return runs / ((performance.now() - start) / 1000);
@@ -53,7 +52,7 @@ async function drainNoops(stage: Stage, ceiling: Ceiling): Promise<void> {
         ...(slots === SLOTS
           ? throughputGoal(ceiling, { perSecond: 35_000, unit: "runs/s" }, perSecond)
           : { goal: null, isMet: null }),
-        share: shareOf(perSecond, ceiling.runsPerSecond, "pgbench (claim + done)"),
+        share: shareOf(perSecond, ceiling.runsPerSecond, "pgbench"),
         elsewhere: "33,346 graphile-worker, prefetching 500; 17,172 bare SQL",
         bound,
         note: `${count(runs)} runs, claims and grouped writer; session, run and log are written`,
@@ -62,23 +61,6 @@ async function drainNoops(stage: Stage, ceiling: Ceiling): Promise<void> {
   } finally {
     await database.drop();
   }
-}
-
-function ending(runId: string) {
-  const events = (["turn.completed", "session.idled"] as const).map((type) => ({
-    type,
-    context: { turn_id: runId },
-    data: { turn_id: runId },
-  }));
-  return {
-    state: "completed" as const,
-    events: events as unknown as NewEvent[],
-    errorCode: null,
-    error: null,
-    finalMessageId: null,
-    outputPreview: null,
-    seenInputSequence: null,
-  };
 }
 
 /** Enqueuer and worker have connections and hints of their own, so that the hint goes through the database. */

@@ -1,6 +1,6 @@
 /** Rows to work on, written in bulk as acceptance would have written them one by one. */
 import { newEventIdHead, newId } from "../../src/base/id.ts";
-import { type Accepted, acceptMessage } from "../../src/db/accept.ts";
+import { type Accepted, type AcceptInput, acceptMessage } from "../../src/db/accept.ts";
 import type { Db } from "../../src/db/pool.ts";
 
 export const ORGANIZATION = "org_00000000000000000000000000000001";
@@ -53,7 +53,11 @@ export async function queueRuns(db: Db, count: number, text: string): Promise<st
 
 /** One message, through the statement that the API uses. */
 export function send(db: Db, sessionId: string, text: string): Promise<Accepted> {
-  return acceptMessage(db, {
+  return acceptMessage(db, messageTo(sessionId, text));
+}
+
+export function messageTo(sessionId: string, text: string): AcceptInput {
+  return {
     organizationId: ORGANIZATION,
     sessionId,
     message: {
@@ -68,7 +72,7 @@ export function send(db: Db, sessionId: string, text: string): Promise<Accepted>
     clientMessageId: null,
     delivery: "reject",
     preview: text,
-  });
+  };
 }
 
 /** The simulated model as the organization's default. */

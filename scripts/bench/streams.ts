@@ -28,12 +28,12 @@ export async function measureStreams(stage: Stage): Promise<void> {
   await idle(stage);
 }
 
-function startServer(stage: Stage, database: BenchDatabase): Promise<Child> {
+export function startServer(stage: Stage, database: BenchDatabase): Promise<Child> {
   const address = JSON.stringify(database.address);
   return stage.start(["scripts/bench/stream-server.ts", address], /listens on (\d+)/);
 }
 
-const portOf = (server: Child) => Number(server.found[1]);
+export const portOf = (server: Child) => Number(server.found[1]);
 
 const TOKENS_PER_SECOND = 20;
 

@@ -59,6 +59,7 @@ test("a quick bench runs every part, writes a line for each goal, and leaves not
     /delta from driver to reader/,
     /fan-out/,
     /idle streams/,
+    /cancel/,
     /kill -9/,
     /settled steps that ran twice/,
   ]) {
