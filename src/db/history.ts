@@ -1,7 +1,8 @@
 /** The model's history: the few event types that it is built from, through the partial index on exactly these. */
 import type { Event, EventType } from "../contract/event.ts";
-import { COLUMNS, type EventRow, readRows, selectFrom, toEvents } from "./_log-rows.ts";
-import type { SessionLog } from "./lineage.ts";
+import { createGrouping } from "./_grouping.ts";
+import { COLUMNS, type EventRow, type Fragment, readRows, selectFrom, toEvents } from "./_log-rows.ts";
+import { ownLog, type SessionLog } from "./lineage.ts";
 import type { Db, Sql } from "./pool.ts";
 
 /** The event types that the model's history is built from; `events_history` is the index on exactly these. */
@@ -44,14 +45,70 @@ export async function readHistoryPage(
   page: { before: number | null; rowsMax: number; storedBytesMax: number },
 ): Promise<HistoryPage> {
   const range = { before: page.before, order: "desc" as const, limit: page.rowsMax };
-  const rows = await sql<(EventRow & { newer_bytes: number; stored_bytes: number })[]>`
+  const columns = sql`${COLUMNS(sql)}, pg_column_size(data) as stored_bytes`;
+  const newest = selectFrom(sql, log, range, columns, HISTORY(sql));
+  const rows = await sql<SizedRow[]>`${selectPage(sql, newest, page.storedBytesMax)} order by sequence`;
+  return toPage(log, rows, page);
+}
+
+/**
+ * The newest page of what a session wrote itself. Grouped: the pages that many runs want at the same moment are one
+ * statement.
+ */
+export function readNewestPage(db: Db, sessionId: string): Promise<HistoryPage> {
+  return askNewestPage(db, sessionId);
+}
+
+/** Holds most sessions whole. */
+const NEWEST_PAGE = { rowsMax: 500, storedBytesMax: 256 * 1024 };
+/** Few: each may bring a page. */
+const PAGES_MAX = 20;
+const askNewestPage = createGrouping({ groupMax: PAGES_MAX, answer: readNewestPages });
+
+async function readNewestPages({ sql }: Db, sessionIds: readonly string[]): Promise<HistoryPage[]> {
+  const rows = await sql<(SizedRow & { place: number })[]>`
+    select asked.place, page.*
+      from unnest(${[...sessionIds]}::text[], ${sessionIds.map((_, place) => place)}::int[])
+             as asked(session_id, place),
+           lateral (
+             ${selectPage(
+               sql,
+               sql`
+                 select ${COLUMNS(sql)}, pg_column_size(data) as stored_bytes
+                   from events
+                  where session_id = asked.session_id ${HISTORY(sql)}
+                  order by sequence desc
+                  limit ${NEWEST_PAGE.rowsMax}`,
+               NEWEST_PAGE.storedBytesMax,
+             )}
+           ) page
+     order by asked.place, page.sequence`;
+  const found: SizedRow[][] = sessionIds.map(() => []);
+  for (const { place, ...row } of rows) found[place]?.push(row);
+  return found.map((page, place) => toPage(ownLog(sessionIds[place] as string), page, NEWEST_PAGE));
+}
+
+interface SizedRow extends EventRow {
+  newer_bytes: number;
+  stored_bytes: number;
+}
+
+function selectPage(sql: Sql, newest: Fragment, storedBytesMax: number): Fragment {
+  return sql`
     select * from (
       select p.*, coalesce(sum(stored_bytes) over (order by sequence desc rows between unbounded preceding
                                                    and 1 preceding), 0)::bigint as newer_bytes
-        from (${selectFrom(sql, log, range, sql`${COLUMNS(sql)}, pg_column_size(data) as stored_bytes`, HISTORY(sql))}) p
+        from (${newest}) p
     ) sized
-     where newer_bytes < ${page.storedBytesMax}
-     order by sequence`;
+     where newer_bytes < ${storedBytesMax}`;
+}
+
+/** @param rows  oldest first */
+function toPage(
+  log: SessionLog,
+  rows: readonly SizedRow[],
+  page: { rowsMax: number; storedBytesMax: number },
+): HistoryPage {
   const oldest = rows[0];
   const isCut =
     rows.length === page.rowsMax ||

@@ -6,12 +6,15 @@ import type {
   ToolDefinition,
 } from "../contract/common.ts";
 import type { ProviderLimits } from "../contract/provider.ts";
+import { createGrouping } from "./_grouping.ts";
 import { type BreakerView, selectBreakerView } from "./breakers.ts";
 import { budgetsOf } from "./budgets.ts";
 import { HARNESS_DEPTH_MAX } from "./harnesses.ts";
 import type { LineageColumns } from "./lineage.ts";
 import type { Db } from "./pool.ts";
 import { asRetryable } from "./sqlstate.ts";
+
+const CONFIG_GROUP_MAX = 100;
 
 /** What every layer of a turn's configuration may say; the engine merges harness chain, agent and session. */
 export interface ConfigLayer {
@@ -92,76 +95,96 @@ export interface TurnConfig {
  * @returns null when the session does not exist (any more)
  */
 export async function loadTurnConfig(
-  { sql }: Db,
+  db: Db,
   input: { sessionId: string; organizationId: string; controlsModelId: string | null },
 ): Promise<TurnConfig | null> {
-  const rows = await sql<TurnConfigRow[]>`
-    with recursive session as (
-      select id, harness_id, agent_id, workspace_id, model_id, title, locale, hints, system_prompt, capabilities,
-             tools, initial_files, mcp_servers, network_access, parallel_tool_calls, max_iterations, tags,
-             lineage_ids, lineage_up_to
-        from sessions
-       where id = ${input.sessionId} and organization_id = ${input.organizationId} and deleted_at is null
-    ), agent as (
-      select a.id, a.name, a.display_name, a.harness_id, a.default_model_id, a.system_prompt, a.capabilities, a.tools,
-             a.initial_files, a.mcp_servers, a.network_access, a.parallel_tool_calls, a.max_iterations, a.status
-        from agents a join session on a.id = session.agent_id
-       where a.organization_id = ${input.organizationId}
-    ), chain as (
-      select h.id, h.name, h.parent_harness_id, h.default_model_id, h.system_prompt, h.capabilities, h.initial_files,
-             h.mcp_servers, h.network_access, h.parallel_tool_calls, 1 as depth
-        from harnesses h join session on h.id = session.harness_id
-      union all
-      select h.id, h.name, h.parent_harness_id, h.default_model_id, h.system_prompt, h.capabilities, h.initial_files,
-             h.mcp_servers, h.network_access, h.parallel_tool_calls, chain.depth + 1
-        from harnesses h join chain on h.id = chain.parent_harness_id
-       where chain.depth < ${HARNESS_DEPTH_MAX}
-    ), wanted as (
-      select coalesce(
-               ${input.controlsModelId}::text,
-               (select model_id from session),
-               (select default_model_id from agent),
-               (select default_model_id from chain where default_model_id is not null order by depth limit 1),
-               organizations.default_model_id
-             ) as model_id,
-             organizations.default_model_id
-        from organizations where id = ${input.organizationId}
-    ), model as (
-      select jsonb_build_object(
-               'model', jsonb_build_object('id', m.id, 'model_id', m.model_id, 'display_name', m.display_name,
-                                           'capabilities', m.capabilities),
-               'provider', jsonb_build_object('id', p.id, 'name', p.name, 'provider_type', p.provider_type,
-                                              'base_url', p.base_url, 'api_key_sealed', p.api_key_sealed,
-                                              'limits', p.limits),
-               'breaker', ${selectBreakerView({ sql })}
-             ) as resolved
-        from wanted
-        join models m on m.id = wanted.model_id and m.organization_id = ${input.organizationId} and m.enabled
-        join providers p on p.id = m.provider_id and p.status = 'active'
-        left join circuit_breakers b on b.provider_id = p.id and b.model_id = m.model_id
-    )
-    select to_jsonb(session) as session,
-           (select to_jsonb(agent) from agent) as agent,
-           (select jsonb_agg(to_jsonb(chain) - 'depth' order by depth) from chain) as harnesses,
-           wanted.default_model_id,
-           wanted.model_id as requested_model_id,
-           (select resolved from model) as model,
-           exists (select from sessions s ${budgetsOf(sql)}
-                    where s.id = ${input.sessionId} and b.status <> 'disabled') as has_budgets
-      from session cross join wanted`.catch((error) => {
+  try {
+    return await askTurnConfig(db, input);
+  } catch (error) {
     throw asRetryable(error);
-  });
-  const row = rows[0];
-  if (!row) return null;
-  return {
-    session: row.session,
-    agent: row.agent,
-    harnesses: row.harnesses,
-    defaultModelId: row.default_model_id,
-    requestedModelId: row.requested_model_id,
-    model: row.model,
-    hasBudgets: row.has_budgets,
-  };
+  }
+}
+
+/** Grouped: the runs of a claim, and those of a busy worker, are configured by few statements. */
+const askTurnConfig = createGrouping({ groupMax: CONFIG_GROUP_MAX, answer: loadTurnConfigs });
+
+async function loadTurnConfigs(
+  { sql }: Db,
+  inputs: readonly { sessionId: string; organizationId: string; controlsModelId: string | null }[],
+): Promise<(TurnConfig | null)[]> {
+  const rows = await sql<(TurnConfigRow & { place: number })[]>`
+    select asked.place, config.*
+      from unnest(${inputs.map((one) => one.sessionId)}::text[], ${inputs.map((one) => one.organizationId)}::text[],
+                  ${inputs.map((one) => one.controlsModelId)}::text[], ${inputs.map((_, place) => place)}::int[])
+             as asked(session_id, organization_id, controls_model_id, place),
+           lateral (
+         with recursive session as (
+           select id, harness_id, agent_id, workspace_id, model_id, title, locale, hints, system_prompt, capabilities,
+                  tools, initial_files, mcp_servers, network_access, parallel_tool_calls, max_iterations, tags,
+                  lineage_ids, lineage_up_to
+             from sessions
+            where id = asked.session_id and organization_id = asked.organization_id and deleted_at is null
+         ), agent as (
+           select a.id, a.name, a.display_name, a.harness_id, a.default_model_id, a.system_prompt, a.capabilities, a.tools,
+                  a.initial_files, a.mcp_servers, a.network_access, a.parallel_tool_calls, a.max_iterations, a.status
+             from agents a join session on a.id = session.agent_id
+            where a.organization_id = asked.organization_id
+         ), chain as (
+           select h.id, h.name, h.parent_harness_id, h.default_model_id, h.system_prompt, h.capabilities, h.initial_files,
+                  h.mcp_servers, h.network_access, h.parallel_tool_calls, 1 as depth
+             from harnesses h join session on h.id = session.harness_id
+           union all
+           select h.id, h.name, h.parent_harness_id, h.default_model_id, h.system_prompt, h.capabilities, h.initial_files,
+                  h.mcp_servers, h.network_access, h.parallel_tool_calls, chain.depth + 1
+             from harnesses h join chain on h.id = chain.parent_harness_id
+            where chain.depth < ${HARNESS_DEPTH_MAX}
+         ), wanted as (
+           select coalesce(
+                    asked.controls_model_id,
+                    (select model_id from session),
+                    (select default_model_id from agent),
+                    (select default_model_id from chain where default_model_id is not null order by depth limit 1),
+                    organizations.default_model_id
+                  ) as model_id,
+                  organizations.default_model_id
+             from organizations where id = asked.organization_id
+         ), model as (
+           select jsonb_build_object(
+                    'model', jsonb_build_object('id', m.id, 'model_id', m.model_id, 'display_name', m.display_name,
+                                                'capabilities', m.capabilities),
+                    'provider', jsonb_build_object('id', p.id, 'name', p.name, 'provider_type', p.provider_type,
+                                                   'base_url', p.base_url, 'api_key_sealed', p.api_key_sealed,
+                                                   'limits', p.limits),
+                    'breaker', ${selectBreakerView({ sql })}
+                  ) as resolved
+             from wanted
+             join models m on m.id = wanted.model_id and m.organization_id = asked.organization_id and m.enabled
+             join providers p on p.id = m.provider_id and p.status = 'active'
+             left join circuit_breakers b on b.provider_id = p.id and b.model_id = m.model_id
+         )
+         select to_jsonb(session) as session,
+                (select to_jsonb(agent) from agent) as agent,
+                (select jsonb_agg(to_jsonb(chain) - 'depth' order by depth) from chain) as harnesses,
+                wanted.default_model_id,
+                wanted.model_id as requested_model_id,
+                (select resolved from model) as model,
+                exists (select from sessions s ${budgetsOf(sql)}
+                         where s.id = asked.session_id and b.status <> 'disabled') as has_budgets
+           from session cross join wanted
+           ) config`;
+  const found: (TurnConfig | null)[] = inputs.map(() => null);
+  for (const row of rows) {
+    found[row.place] = {
+      session: row.session,
+      agent: row.agent,
+      harnesses: row.harnesses,
+      defaultModelId: row.default_model_id,
+      requestedModelId: row.requested_model_id,
+      model: row.model,
+      hasBudgets: row.has_budgets,
+    };
+  }
+  return found;
 }
 
 interface TurnConfigRow {

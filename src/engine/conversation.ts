@@ -5,19 +5,11 @@
  */
 import { type HistoryPage, readHistory, readHistoryPage, readInputs } from "../db/history.ts";
 import { ownLog, type SessionLog, toLineage } from "../db/lineage.ts";
-import type { Db } from "../db/pool.ts";
 import { toolSpecs } from "./answer.ts";
 import { eventsMissing, fitHistory, historyTokensMax, isEnough } from "./history-window.ts";
 import type { RunScope } from "./scope.ts";
 
-/** Holds most sessions whole. */
-const NEWEST_PAGE = { rowsMax: 500, storedBytesMax: 256 * 1024 };
 const OLDER_PAGE = { rowsMin: 100, storedBytesMax: 1024 * 1024 };
-
-/** The newest part of what the session wrote itself; needs nothing but its id. */
-export function readNewestHistory(db: Db, sessionId: string): Promise<HistoryPage> {
-  return readHistoryPage(db, ownLog(sessionId), { before: null, ...NEWEST_PAGE });
-}
 
 /** Fills the scope's history: from the newest part back to where the model's window ends. */
 export async function loadHistory(scope: RunScope, newest: HistoryPage): Promise<void> {

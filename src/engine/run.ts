@@ -7,7 +7,7 @@ import { limits } from "../contract/limits.ts";
 import { textOf } from "../contract/message.ts";
 import { addUsage, NO_USAGE } from "../contract/usage.ts";
 import type { ClaimedRun } from "../db/claim.ts";
-import { hasTurnEvent } from "../db/history.ts";
+import { hasTurnEvent, readNewestPage } from "../db/history.ts";
 import { isLeaseHeld, loadSteps, releaseRun, type StoredStep } from "../db/runs.ts";
 import { loadTurnConfig, type TurnConfig } from "../db/sessions.ts";
 import { isTransientDatabaseError } from "../db/sqlstate.ts";
@@ -15,7 +15,7 @@ import { givenApprovals } from "../db/waits.ts";
 import { type Act, act, openAct } from "./act.ts";
 import type { ReasonResult } from "./answer.ts";
 import { passBudgets } from "./budget.ts";
-import { loadHistory, readNewestHistory } from "./conversation.ts";
+import { loadHistory } from "./conversation.ts";
 import { budgetEnding, completedEnding, failedEnding, sealedEnding } from "./ending.ts";
 import type { Lease } from "./lease.ts";
 import { park } from "./park.ts";
@@ -102,7 +102,7 @@ async function drive(
       controlsModelId: run.controls?.model_id ?? null,
     }),
     isFresh ? [] : loadSteps(deps.db, run.id),
-    readNewestHistory(deps.db, run.session_id),
+    readNewestPage(deps.db, run.session_id),
     isFresh ? [] : givenApprovals(deps.db, run.id),
   ]);
   const scope = openScope(deps, run, lease, config, steps, isFresh);

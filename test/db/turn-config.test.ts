@@ -76,6 +76,29 @@ describe("a turn's configuration", () => {
     });
   });
 
+  test("of many runs at once is each one's own, also where there is none", async () => {
+    const named = ["session", "agent", "near", "far"] as const;
+    const sessions = await Promise.all(named.map((layer) => sessionWith({ [layer]: layer })));
+    const configs = await Promise.all([
+      ...sessions.map((session) => load(session)),
+      load(sessions[0] ?? "", models.controls),
+      load(sessions[0] ?? "", null, OTHER),
+      load(newId("session")),
+    ]);
+    expect(configs.map((config) => config?.session.id)).toEqual([
+      ...sessions,
+      sessions[0],
+      undefined,
+      undefined,
+    ]);
+    expect(configs.map((config) => config?.requestedModelId)).toEqual([
+      ...named.map((layer) => models[layer] ?? ""),
+      models.controls,
+      undefined,
+      undefined,
+    ]);
+  });
+
   const order: [
     what: string,
     named: Parameters<typeof sessionWith>[0],
