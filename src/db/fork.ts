@@ -46,17 +46,25 @@ export const FORKED_MID_TURN = "the session was forked in the middle of this tur
  * A fork in the middle of a turn is whole, too: the turn goes on in the other session and ends here, with
  * `turn.cancelled` and `session.idled` as the fork's first own events.
  *
+ * The other session's row is held, so that nobody removes events for good that the fork is about to show (they look
+ * for forks under that lock, see `isNeededByFork`). What is read of it is what the statement's snapshot has, row and
+ * events alike: a point in time, also when the lock had to be waited for.
+ *
  * @throws RetryableError the database could not be reached
  */
 export async function forkSession({ sql }: Db, input: ForkInput): Promise<Forked> {
   const workspaceId = `wsp_${input.id.slice("session_".length)}`;
   const heads = [newEventIdHead(), newEventIdHead()];
   const rows = await sql<(ForkRow & SessionRow)[]>`
-    with parent as materialized (
+    with held as materialized (
+      select id from sessions
+       where id = ${input.sessionId} and organization_id = ${input.organizationId} and deleted_at is null
+         for share
+    ), parent as materialized (
       select *, coalesce(${input.atSequence}::bigint, last_sequence) as at_sequence,
              workspace_id <> 'wsp_' || substring(id from 9) as is_workspace_shared
         from sessions
-       where id = ${input.sessionId} and organization_id = ${input.organizationId} and deleted_at is null
+       where id in (select id from held)
     ), point as materialized (
       select * from parent
        where at_sequence between 1 and last_sequence

@@ -4,8 +4,11 @@ import { newId } from "../../src/base/id.ts";
 import type { Event } from "../../src/contract/event.ts";
 import { createFileStore } from "../../src/db/files.ts";
 import { FORKED_MID_TURN } from "../../src/db/fork.ts";
+import { isNeededByFork } from "../../src/db/lineage.ts";
+import { transaction } from "../../src/db/tx.ts";
 import { type TestApp, testApp } from "../support/app.ts";
 import { startEngine, type TestEngine } from "../support/engine.ts";
+import { until } from "../support/live.ts";
 import { createManualDriver } from "../support/manual-driver.ts";
 import type { TestDatabase } from "../support/postgres.ts";
 import { isIdle, logOnce, ORGANIZATION, readLog, send, turnsEnded } from "../support/sessions.ts";
@@ -276,6 +279,49 @@ describe("a fork", () => {
     expect((await fork(parent)).status).toBe(404);
     expect(await turn(child, "two", "2")).toEqual(["user: one", "agent: 1", "user: two"]);
     expect((await app.get(`/sessions/${child}/events`)).body.data[0].sequence).toBe(1);
+  });
+
+  test("of a session that is deleted at the same moment: either there was one, or 404", async () => {
+    const parent = await newParent();
+    const [held, deleted] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const deleting = transaction(app.db, async (sql) => {
+      await sql`update sessions set deleted_at = now() where id = ${parent}`;
+      held.resolve();
+      await deleted.promise;
+    });
+    await held.promise;
+    const forking = fork(parent);
+    await until(async () => {
+      const waiting = await app.db.sql`select from pg_locks where not granted`;
+      return waiting.length > 0;
+    });
+    deleted.resolve();
+    await deleting;
+    expect((await forking).status).toBe(404);
+  });
+
+  test("keeps what it shows from being removed for good, for as long as it lives itself", async () => {
+    const parent = await newParent();
+    await turn(parent, "one", "1");
+    const child = (await fork(parent)).body.id;
+    const grandchild = (await fork(child)).body.id;
+    const { sql } = app.db;
+    const isNeeded = async (id: string) => {
+      const rows = await sql<{ is_needed: boolean }[]>`
+        select ${isNeededByFork(sql, sql`s.id`)} as is_needed from sessions s where s.id = ${id}`;
+      return rows[0]?.is_needed;
+    };
+    const all = () => Promise.all([parent, child, grandchild].map(isNeeded));
+    expect(await all()).toEqual([true, false, false]);
+    await app.call("DELETE", `/sessions/${parent}`);
+    await app.call("DELETE", `/sessions/${child}`);
+    expect(await all()).toEqual([true, false, false]);
+    await turn(grandchild, "two", "2");
+    const last = (await fork(grandchild)).body.id;
+    await app.call("DELETE", `/sessions/${grandchild}`);
+    expect(await all()).toEqual([true, false, true]);
+    await app.call("DELETE", `/sessions/${last}`);
+    expect(await all()).toEqual([false, false, false]);
   });
 
   test("is refused with a reason", async () => {
