@@ -11,6 +11,7 @@ import forks from "./0009_forks.sql" with { type: "text" };
 import budgets from "./0010_budgets.sql" with { type: "text" };
 import circuitBreakers from "./0011_circuit_breakers.sql" with { type: "text" };
 import retention from "./0012_retention.sql" with { type: "text" };
+import queue from "./0013_queue.sql" with { type: "text" };
 
 export interface Migration {
   version: number;
@@ -31,4 +32,5 @@ export const migrations: readonly Migration[] = [
   { version: 10, name: "0010_budgets", sql: budgets },
   { version: 11, name: "0011_circuit_breakers", sql: circuitBreakers },
   { version: 12, name: "0012_retention", sql: retention },
+  { version: 13, name: "0013_queue", sql: queue },
 ];

@@ -71,6 +71,7 @@ export function messageTo(sessionId: string, text: string): AcceptInput {
     tags: null,
     clientMessageId: null,
     delivery: "reject",
+    priority: 0,
     preview: text,
   };
 }

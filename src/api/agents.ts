@@ -374,6 +374,7 @@ function agentToWire(row: AgentRow): Agent {
     mcpServers: row.mcp_servers,
     network_access: row.network_access,
     parallel_tool_calls: row.parallel_tool_calls,
+    default_delivery: row.default_delivery,
     max_iterations: row.max_iterations,
     tags: row.tags,
     status: row.status,

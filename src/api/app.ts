@@ -31,6 +31,7 @@ import { modelRoutes } from "./models.ts";
 import { type MountedRoute, openApiDocument } from "./openapi.ts";
 import { problemResponse, requestIdOf } from "./problem.ts";
 import { providerRoutes } from "./providers.ts";
+import { queueRoutes } from "./queue.ts";
 import { mountRoutes } from "./route.ts";
 import { runRoutes } from "./runs.ts";
 import { sessionRoutes } from "./sessions.ts";
@@ -102,6 +103,7 @@ export function buildApp(deps: ApiDeps) {
         .use(mountRoutes(sessionRoutes(deps), deps))
         .use(mountRoutes(forkRoutes(deps), deps))
         .use(messagesRoutes(deps))
+        .use(mountRoutes(queueRoutes(deps), deps))
         .use(mountRoutes(toolResultRoutes(deps), deps))
         .use(mountRoutes(approvalRoutes(deps), deps))
         .use(eventsRoutes(deps))

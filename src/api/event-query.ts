@@ -1,7 +1,7 @@
 /** Reads the filters of the events routes: repeated keys, known types only, cursors that exclude each other. */
 import { UserError } from "../base/errors.ts";
 import { wellFormed } from "../base/json.ts";
-import { EVENT_TYPES, type EventType, isEventType } from "../contract/event.ts";
+import { EVENT_TYPES, type EventType, EXTENSION_TYPES, isEventType } from "../contract/event.ts";
 import { limits } from "../contract/limits.ts";
 import { Id, Type } from "../contract/schema.ts";
 import type { EventFilter } from "../db/events.ts";
@@ -42,7 +42,7 @@ export const EventsQuery = Type.Object({
 });
 
 /** `types=a&types=b` and `types=a,b` mean the same. @throws UserError unknown_event_type, limit_exceeded */
-export function eventTypes(query: URLSearchParams, name: "types" | "exclude"): EventType[] | null {
+function eventTypes(query: URLSearchParams, name: "types" | "exclude"): EventType[] | null {
   const words = query
     .getAll(name)
     .flatMap((value) => value.split(","))
@@ -62,6 +62,18 @@ export function eventTypes(query: URLSearchParams, name: "types" | "exclude"): E
   return words as EventType[];
 }
 
+/**
+ * Which types a reader wants. The contract's own unless it names them: a client that was made from the contract may
+ * refuse an event that it does not know.
+ *
+ * @throws UserError unknown_event_type, limit_exceeded
+ */
+export function typeSelection(query: URLSearchParams): Pick<EventFilter, "types" | "exclude"> {
+  const types = eventTypes(query, "types");
+  const exclude = eventTypes(query, "exclude") ?? [];
+  return { types, exclude: types === null ? [...exclude, ...EXTENSION_TYPES] : exclude };
+}
+
 /** The whole filter, cursors left out. @throws UserError */
 export function eventFilter(query: URLSearchParams): EventFilter {
   const tags = query
@@ -70,8 +82,7 @@ export function eventFilter(query: URLSearchParams): EventFilter {
     .map(wellFormed);
   if (tags.length > 20) throw new UserError("limit_exceeded", "tags: at most 20");
   return {
-    types: eventTypes(query, "types"),
-    exclude: eventTypes(query, "exclude") ?? [],
+    ...typeSelection(query),
     afterSequence: integer(query, "after_sequence", 0, Number.MAX_SAFE_INTEGER),
     beforeSequence: integer(query, "before_sequence", 0, Number.MAX_SAFE_INTEGER),
     since: instant(query, "from_ts"),

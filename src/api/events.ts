@@ -16,7 +16,7 @@ import {
 import type { SessionLog } from "../db/lineage.ts";
 import type { Db } from "../db/pool.ts";
 import { accumulatePage, createAccumulator } from "./accumulate.ts";
-import { EventsQuery, eventFilter, eventTypes, integer, StreamQuery, text } from "./event-query.ts";
+import { EventsQuery, eventFilter, integer, StreamQuery, text, typeSelection } from "./event-query.ts";
 import type { Feed } from "./feed.ts";
 import { operationOf } from "./operation.ts";
 import { pathId } from "./path-id.ts";
@@ -83,7 +83,7 @@ export function eventsRoutes(deps: EventsDeps) {
         const head = await sessionHead(deps.db, organizationId, sessionId);
         if (!head) throw noSession();
         const query = new URL(request.url).searchParams;
-        const filter = { types: eventTypes(query, "types"), exclude: eventTypes(query, "exclude") ?? [] };
+        const filter = typeSelection(query);
         const since = text(query, "since_id") ?? request.headers.get("last-event-id");
         const cursor = await startCursor(deps.db, head.log, since, head.lastSequence);
         const release = deps.streams.take(organizationId, sessionId);
@@ -101,7 +101,8 @@ export function eventsRoutes(deps: EventsDeps) {
           summary: "The session's events as Server-Sent Events",
           description:
             "Replays from the first event, or after `since_id` (an event id, or `latest`), then stays open. " +
-            "`types` narrows, `exclude` removes. `deltas=plain` leaves `accumulated` out of deltas.",
+            "`types` narrows, `exclude` removes; `input.queued`, `input.promoted` and `input.withdrawn` are sent only to " +
+            "who names them in `types`. `deltas=plain` leaves `accumulated` out of deltas.",
           query: StreamQuery,
           contentType: "text/event-stream",
           responses: { 200: EventSchema },

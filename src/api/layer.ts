@@ -13,6 +13,7 @@ import type {
 } from "../contract/common.ts";
 import { SLUG } from "../contract/common.ts";
 import { limits } from "../contract/limits.ts";
+import type { Delivery } from "../contract/message.ts";
 import { initialFileProblems } from "../db/files.ts";
 import { modelExists } from "../db/model-exists.ts";
 import type { Db } from "../db/pool.ts";
@@ -26,6 +27,7 @@ export interface LayerInput {
   mcpServers?: McpServers | null;
   network_access?: NetworkAccessList | null;
   parallel_tool_calls?: boolean | null;
+  default_delivery?: Delivery | null;
   max_iterations?: number | null;
   tags?: string[] | null;
 }
@@ -37,6 +39,7 @@ export interface Layer {
   mcp_servers: McpServers;
   network_access: NetworkAccessList | null;
   parallel_tool_calls: boolean | null;
+  default_delivery: Delivery | null;
   max_iterations: number | null;
   tags: string[];
 }
@@ -55,6 +58,7 @@ export function readLayer(input: LayerInput, catalog: CapabilityCatalog): Partia
   if (input.mcpServers !== undefined) layer.mcp_servers = input.mcpServers ?? {};
   if (input.network_access !== undefined) layer.network_access = input.network_access;
   if (input.parallel_tool_calls !== undefined) layer.parallel_tool_calls = input.parallel_tool_calls;
+  if (input.default_delivery !== undefined) layer.default_delivery = input.default_delivery;
   if (input.max_iterations !== undefined) layer.max_iterations = input.max_iterations;
   if (input.tags !== undefined) layer.tags = [...new Set(input.tags ?? [])];
   return layer;
@@ -67,6 +71,7 @@ export const EMPTY_LAYER: Readonly<Layer> = {
   mcp_servers: {},
   network_access: null,
   parallel_tool_calls: null,
+  default_delivery: null,
   max_iterations: null,
   tags: [],
 };

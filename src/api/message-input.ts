@@ -2,7 +2,13 @@
 import { UserError } from "../base/errors.ts";
 import { wellFormed } from "../base/json.ts";
 import { limits } from "../contract/limits.ts";
-import type { ContentPart, Controls, CreateMessageRequest, ExternalActor } from "../contract/message.ts";
+import type {
+  ContentPart,
+  Controls,
+  CreateMessageRequest,
+  Delivery,
+  ExternalActor,
+} from "../contract/message.ts";
 
 export interface MessageInput {
   content: ContentPart[];
@@ -11,7 +17,9 @@ export interface MessageInput {
   metadata: Record<string, unknown> | null;
   tags: string[] | null;
   clientMessageId: string | null;
-  delivery: "steer" | "reject";
+  /** null: as the session or its agent says. */
+  delivery: Delivery | null;
+  priority: number;
 }
 
 /** @throws UserError invalid_request, limit_exceeded: the message names the part */
@@ -45,30 +53,29 @@ export function messageInput(body: CreateMessageRequest, idempotencyKey: string 
     );
   }
   return {
-    content: checkedContent(body.message.content as ContentPart[]),
+    content: checkedContent(body.message.content as ContentPart[], "message.content"),
     controls: cleanControls(body.controls ?? null),
     externalActor: (body.external_actor ?? null) as ExternalActor | null,
     metadata: (body.metadata ?? null) as Record<string, unknown> | null,
     tags: tags?.map(wellFormed) ?? null,
     clientMessageId: clientMessageId === null ? null : wellFormed(clientMessageId),
-    delivery: body.delivery ?? "steer",
+    delivery: body.delivery ?? null,
+    priority: body.priority ?? 0,
   };
 }
 
-function checkedContent(content: readonly ContentPart[]): ContentPart[] {
+/** @throws UserError invalid_request, limit_exceeded: the message names the part */
+export function checkedContent(content: readonly ContentPart[], at: string): ContentPart[] {
   if (content.length > limits.messagePartsMax) {
-    throw new UserError("limit_exceeded", `message.content: at most ${limits.messagePartsMax} parts`);
+    throw new UserError("limit_exceeded", `${at}: at most ${limits.messagePartsMax} parts`);
   }
-  const parts = content.map((part, index) => checkedPart(part, `message.content[${index}]`));
+  const parts = content.map((part, index) => checkedPart(part, `${at}[${index}]`));
   if (!parts.some((part) => part.type !== "text" || part.text.trim() !== "")) {
-    throw new UserError("invalid_request", "message.content: the message is empty");
+    throw new UserError("invalid_request", `${at}: the message is empty`);
   }
   const bytes = parts.reduce((sum, part) => sum + (part.type === "text" ? byteLength(part.text) : 0), 0);
   if (bytes > limits.messageTextBytesMax) {
-    throw new UserError(
-      "limit_exceeded",
-      `message.content: at most ${limits.messageTextBytesMax} bytes of text`,
-    );
+    throw new UserError("limit_exceeded", `${at}: at most ${limits.messageTextBytesMax} bytes of text`);
   }
   return parts;
 }

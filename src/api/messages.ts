@@ -13,13 +13,14 @@ import {
 } from "../contract/message.ts";
 import { messageOfEvent } from "../contract/message-view.ts";
 import { List, OneOf, Type } from "../contract/schema.ts";
-import { acceptMessage } from "../db/accept.ts";
+import { type Accepted, acceptMessage } from "../db/accept.ts";
 import { cancelTurn } from "../db/cancel.ts";
-import { readMessages, sessionHead } from "../db/events.ts";
+import { readEventsAfter, readMessages, sessionHead } from "../db/events.ts";
 import type { Hints } from "../db/hints.ts";
 import { ownLog } from "../db/lineage.ts";
 import { modelExists } from "../db/model-exists.ts";
 import type { Db } from "../db/pool.ts";
+import { promoteNext } from "../db/queue.ts";
 import type { Identify } from "./identify.ts";
 import { messageInput } from "./message-input.ts";
 import { pathId } from "./path-id.ts";
@@ -51,12 +52,13 @@ function createMessage(deps: MessagesDeps): Route {
     tag: "messages",
     summary: "Send a message",
     description:
-      "Starts a turn, or joins the running one at its next model call (`delivery: steer`, the default; " +
-      "`reject` answers 409 instead). `client_message_id`, or an Idempotency-Key header, makes a repeated " +
-      "request answer with the first result.",
+      "Starts a turn. On a busy session `delivery` decides: `steer` (the default) joins the running turn at its next " +
+      "model call, `queue` waits for a turn of its own, `interrupt` cancels the running turn and starts, `reject` " +
+      "answers 409. Left out, the session's `default_delivery` counts, then its agent's. `client_message_id`, or an " +
+      "Idempotency-Key header, makes a repeated request answer with the first result.",
     body: CreateMessageRequest,
     responses: { 201: CreateMessageResponse },
-    problems: ["invalid_id", "limit_exceeded", "not_found", "session_busy"],
+    problems: ["invalid_id", "limit_exceeded", "not_found", "session_busy", "queue_full"],
     async run({ params, body, request, caller: { organizationId } }) {
       const sessionId = pathId("session", params.session_id);
       const input = messageInput(body, request.headers.get("idempotency-key"));
@@ -82,6 +84,7 @@ function createMessage(deps: MessagesDeps): Route {
         tags: input.tags,
         clientMessageId: input.clientMessageId,
         delivery: input.delivery,
+        priority: input.priority,
         preview: preview(textOf(input.content), limits.previewChars),
       });
       if (accepted.outcome === "not_found") throw new UserError("not_found", "Session not found");
@@ -91,9 +94,13 @@ function createMessage(deps: MessagesDeps): Route {
           `the session is working on ${accepted.turnId}; nothing was written`,
         );
       }
-      if (accepted.outcome !== "duplicate") {
-        deps.hints.publish({ sessions: [sessionId], isQueued: accepted.outcome !== "steered" });
+      if (accepted.outcome === "queue_full") {
+        throw new UserError(
+          "queue_full",
+          `${limits.queuedMessagesMax} messages wait in this session already; withdraw one, or wait`,
+        );
       }
+      publish(deps.hints, sessionId, accepted);
       const stored =
         accepted.outcome === "duplicate"
           ? await acceptedMessage(deps.db, sessionId, accepted.sequence)
@@ -104,6 +111,7 @@ function createMessage(deps: MessagesDeps): Route {
         sequence: accepted.sequence,
         turn_id: accepted.turnId,
         delivery: accepted.outcome,
+        ...(accepted.outcome === "queued" ? { queue_position: accepted.position } : {}),
       });
     },
   });
@@ -152,14 +160,45 @@ function cancelTurnRoute(deps: MessagesDeps): Route {
       if (cancelled.outcome === "no_op") {
         return reply(200, { status: "no_op" as const, message: "No turn is running in this session." });
       }
-      deps.hints.publish({ sessions: [sessionId], cancelled: [cancelled.turnId] });
+      await afterCancel(deps, sessionId, cancelled);
       return reply(200, { status: "cancelled" as const, message: `Turn ${cancelled.turnId} was cancelled.` });
     },
   });
 }
 
+/** Tells the worker to stop, and begins the turn of the next queued message, if one waits. */
+export async function afterCancel(
+  { db, hints }: Pick<MessagesDeps, "db" | "hints">,
+  sessionId: string,
+  cancelled: { turnId: string; queueLength: number },
+): Promise<void> {
+  hints.publish({ sessions: [sessionId], cancelled: [cancelled.turnId] });
+  if (cancelled.queueLength === 0) return;
+  // What fails here is left to the workers' sweep: the turn is cancelled, and the answer says so.
+  const promoted = await promoteNext(db.sql, [sessionId]).catch(() => []);
+  if (promoted.length > 0) hints.publish({ sessions: [sessionId], isQueued: true });
+}
+
+function publish(hints: Hints, sessionId: string, accepted: Accepted): void {
+  switch (accepted.outcome) {
+    case "started": {
+      const cancelled = accepted.interruptedTurnId === undefined ? [] : [accepted.interruptedTurnId];
+      return hints.publish({ sessions: [sessionId], isQueued: true, cancelled });
+    }
+    case "resumed":
+      return hints.publish({ sessions: [sessionId], isQueued: true });
+    case "steered":
+      return hints.publish({ sessions: [sessionId] });
+    case "queued":
+      return hints.publish({ sessions: [sessionId], isQueued: accepted.isPromoted });
+  }
+}
+
+/** The event that the message was accepted with: it is the first result, whatever became of the message since. */
 async function acceptedMessage(db: Db, sessionId: string, sequence: number): Promise<Message> {
-  const [event] = await readMessages(db, ownLog(sessionId), sequence);
-  if (event?.type !== "input.message") throw new Error(`no input.message at ${sessionId} ${sequence}`);
+  const [event] = await readEventsAfter(db, ownLog(sessionId), sequence - 1, 1);
+  if (event?.type !== "input.message" && event?.type !== "input.queued") {
+    throw new Error(`no message at ${sessionId} ${sequence}`);
+  }
   return event.data.message;
 }

@@ -296,6 +296,7 @@ function toWire(row: SessionRow, features: string[]): Session {
     network_access: row.network_access,
     hints: row.hints,
     parallel_tool_calls: row.parallel_tool_calls,
+    default_delivery: row.default_delivery,
     max_iterations: row.max_iterations,
     tags: row.tags,
     features,

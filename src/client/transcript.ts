@@ -12,11 +12,10 @@
 import { assertNever } from "../base/assert.ts";
 import type { Event, EventOf } from "../contract/event.ts";
 import { isEventType } from "../contract/event.ts";
-import type { Message } from "../contract/message.ts";
 import { textOf } from "../contract/message.ts";
 import { addUsage, NO_USAGE, type TokenUsage } from "../contract/usage.ts";
 import { budgetNotice, INTERRUPTED, isInterruption } from "./notices.ts";
-import { outputOf } from "./tool-output.ts";
+import { outputOf, type ToolCall, toolCallsOf } from "./tool-parts.ts";
 
 interface EntryBase {
   /** Id of the event that opened the entry; unique in the transcript and stable. */
@@ -218,6 +217,9 @@ function apply(draft: Draft, event: Event): void {
       return;
     case "session.started":
     case "reason.recovered":
+    case "input.queued":
+    case "input.promoted":
+    case "input.withdrawn":
     case "reason.item":
     case "act.started":
     case "act.completed":
@@ -359,7 +361,7 @@ function completeAnswer(draft: Draft, event: EventOf<"output.message.completed">
     if (isBlank(entry)) draft.entries.splice(at, 1);
     else draft.entries[at] = { ...entry, isSettled: true };
   }
-  for (const call of toolCalls(message)) {
+  for (const call of toolCallsOf(message.content)) {
     const tool = newTool(`${event.id}:${call.id}`, turnId, call);
     if (openToolIndex(draft, turnId, call.id) < 0) draft.entries.push(tool);
   }
@@ -371,17 +373,7 @@ function isBlank(entry: AssistantEntry): boolean {
 
 // ---- tools
 
-interface Call {
-  id: string;
-  name: string;
-  arguments: unknown;
-}
-
-function toolCalls(message: Message): Call[] {
-  return message.content.flatMap((part) => (part.type === "tool_call" ? [part] : []));
-}
-
-function newTool(key: string, turnId: string | null, call: Call): ToolEntry {
+function newTool(key: string, turnId: string | null, call: ToolCall): ToolEntry {
   return {
     key,
     turnId,

@@ -8,6 +8,7 @@ import {
   WithUrls,
 } from "./common.ts";
 import { limits } from "./limits.ts";
+import { DELIVERIES } from "./message.ts";
 import { Id, Maybe, OneOf, type Static, Timestamp, Type } from "./schema.ts";
 import { TokenUsage } from "./usage.ts";
 
@@ -30,6 +31,7 @@ export const Agent = Type.Object({
   mcpServers: McpServers,
   network_access: Type.Optional(NetworkAccessList),
   parallel_tool_calls: Type.Optional(Type.Boolean()),
+  default_delivery: Type.Optional(OneOf(DELIVERIES)),
   max_iterations: Type.Optional(Type.Integer()),
   tags: Type.Array(Type.String()),
   status: OneOf(RESOURCE_STATUSES),
@@ -61,6 +63,8 @@ export const LayerRequest = {
   mcpServers: Maybe(McpServers),
   network_access: Maybe(NetworkAccessList),
   parallel_tool_calls: Maybe(Type.Boolean()),
+  /** What becomes of a message that finds its session busy and does not say. Null: `steer`. */
+  default_delivery: Maybe(OneOf(DELIVERIES)),
   max_iterations: Maybe(Type.Integer({ minimum: 1, maximum: limits.maxIterationsMax })),
   tags: Maybe(Type.Array(Type.String({ maxLength: limits.tagCharsMax }), { maxItems: limits.tagsMax })),
 };

@@ -86,6 +86,21 @@ export const events = {
     }),
   ),
   inputMessage: define("input.message", "A user message was accepted.", Type.Object({ message: Message })),
+  inputQueued: define(
+    "input.queued",
+    "A message waits for its turn; the same message again: its content was changed.",
+    Type.Object({ message: Message, turn_id: TurnId, queue_position: Type.Integer() }),
+  ),
+  inputPromoted: define(
+    "input.promoted",
+    "A queued message's turn begins; its `input.message` follows.",
+    Type.Object({ message_id: MessageId, turn_id: TurnId }),
+  ),
+  inputWithdrawn: define(
+    "input.withdrawn",
+    "A queued message was taken back.",
+    Type.Object({ message_id: MessageId, turn_id: TurnId }),
+  ),
   turnStarted: define(
     "turn.started",
     "A worker took up the turn.",
@@ -393,6 +408,16 @@ export const EVENT_TYPES: readonly EventType[] = eventDefinitions.map((definitio
 export const DELTA_TYPES = [
   "output.message.delta",
   "reason.thinking.delta",
+] as const satisfies readonly EventType[];
+
+/**
+ * Types that the wire contract does not know. Clients made from it may refuse what they do not know, so these are
+ * shown only to who asks for them by name (`types=`).
+ */
+export const EXTENSION_TYPES = [
+  "input.queued",
+  "input.promoted",
+  "input.withdrawn",
 ] as const satisfies readonly EventType[];
 
 export function isEventType(text: string): text is EventType {

@@ -24,6 +24,8 @@ export const limits = {
   imageBytesMax: 10 * 1024 * 1024,
   metadataBytesMax: 64 * 1024,
   clientMessageIdCharsMax: 255,
+  /** Messages that wait for their turn in one session. */
+  queuedMessagesMax: 100,
 
   fileBytesMax: 10 * 1024 * 1024,
   workspaceBytesMax: 500 * 1024 * 1024,

@@ -75,8 +75,12 @@ export const Message = Type.Object({
 });
 export type Message = Static<typeof Message>;
 
-/** What happens to a message that finds its session busy: joins the running turn, or is refused with 409. */
-export const DELIVERIES = ["steer", "reject"] as const;
+/**
+ * What happens to a message that finds its session busy: it joins the running turn, waits for its own, takes the
+ * place of the running one, or is refused with 409.
+ */
+export const DELIVERIES = ["steer", "queue", "interrupt", "reject"] as const;
+export type Delivery = (typeof DELIVERIES)[number];
 
 /** `role` may be left out; `assistant` is refused, only a user speaks through this route. */
 export const CreateMessageRequest = Type.Object({
@@ -90,7 +94,10 @@ export const CreateMessageRequest = Type.Object({
   external_actor: Maybe(ExternalActor),
   addressed_participant_id: Maybe(Type.String()),
   client_message_id: Maybe(Type.String({ minLength: 1 })),
+  /** Absent: the session's `default_delivery`, else the agent's, else `steer`. */
   delivery: Maybe(OneOf(DELIVERIES)),
+  /** Of the turn that the message starts; higher is taken up first. Without effect on a turn that runs already. */
+  priority: Maybe(Type.Integer({ minimum: -100, maximum: 100 })),
 });
 export type CreateMessageRequest = Static<typeof CreateMessageRequest>;
 
@@ -108,10 +115,29 @@ export const CreateMessageResponse = Type.Intersect([
     session_id: Id("session"),
     sequence: Type.Integer(),
     turn_id: Id("turn"),
-    delivery: OneOf(["started", "steered", "resumed", "duplicate"]),
+    delivery: OneOf(["started", "steered", "queued", "resumed", "duplicate"]),
+    /** 1 is next; only when the message was queued. */
+    queue_position: Type.Optional(Type.Integer({ minimum: 1 })),
   }),
 ]);
 export type CreateMessageResponse = Static<typeof CreateMessageResponse>;
+
+/** A message that waits for its turn. */
+export const QueuedMessage = Type.Intersect([
+  Message,
+  Type.Object({
+    session_id: Id("session"),
+    /** The turn that it will become. */
+    turn_id: Id("turn"),
+    queue_position: Type.Integer({ minimum: 1 }),
+    priority: Type.Integer(),
+  }),
+]);
+export type QueuedMessage = Static<typeof QueuedMessage>;
+
+export const UpdateQueuedMessageRequest = Type.Object({
+  content: Type.Array(InputContentPart, { minItems: 1 }),
+});
 
 /** The text parts of a message, joined by blank lines. */
 export function textOf(content: readonly ContentPart[]): string {

@@ -22,6 +22,8 @@ export const problems = {
   conflict: code(409, "Conflict", "The resource's state does not allow this."),
   name_taken: code(409, "Conflict", "The name belongs to another resource."),
   session_busy: code(409, "Conflict", "The session is working on a turn."),
+  queue_full: code(409, "Conflict", "As many messages as allowed wait in this session already."),
+  message_promoted: code(409, "Conflict", "The message waits no more: its turn has begun."),
   not_waiting: code(409, "Conflict", "The session is not waiting for this."),
   approval_decided: code(409, "Conflict", "The approval has been decided already."),
   approval_expired: code(409, "Conflict", "Nobody decided in time; the call was given up."),

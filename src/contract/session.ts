@@ -9,6 +9,7 @@ import {
 } from "./common.ts";
 import { type Event, EventSchema } from "./event.ts";
 import { limits } from "./limits.ts";
+import { DELIVERIES } from "./message.ts";
 import { Id, JsonObject, Maybe, OneOf, type Static, Timestamp, type TSchema, Type } from "./schema.ts";
 import { TokenUsage } from "./usage.ts";
 
@@ -41,6 +42,8 @@ export const Session = Type.Object({
   network_access: Type.Optional(NetworkAccessList),
   hints: Type.Optional(JsonObject),
   parallel_tool_calls: Type.Optional(Type.Boolean()),
+  /** Absent: as the agent says. */
+  default_delivery: Type.Optional(OneOf(DELIVERIES)),
   max_iterations: Type.Optional(Type.Integer()),
   tags: Type.Array(Type.String()),
   /** What a user interface should show for this session: `file_system` and the like. */

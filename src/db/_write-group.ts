@@ -18,6 +18,7 @@ interface WrittenRow {
   is_ended: boolean;
   last_sequence: number;
   last_input_sequence: number;
+  queue_length: number;
   /** Events written. */
   total: number;
   /** Of all of them. */
@@ -68,7 +69,7 @@ export async function writeGroup(
              step_count, touches, iterations, input_tokens, output_tokens, cache_read_tokens,
              cache_creation_tokens, cost_usd, first_token_ms, has_deltas, end_state, end_event_count, seen_input, error_code, error, final_message_id, preview)
     ), session as materialized (
-      select i.*, s.last_sequence, s.last_input_sequence
+      select i.*, s.last_sequence, s.last_input_sequence, s.queue_length
         from input i
         join sessions s on s.id = i.session_id
        order by s.id
@@ -147,7 +148,8 @@ export async function writeGroup(
                             string_to_array(w.event_data, E'\\n')) with ordinality as e(type, context, data, k)
        where e.k <= w.total
     )
-    select run_id, ends as is_ended, last_sequence + total as last_sequence, last_input_sequence, total, ts
+    select run_id, ends as is_ended, last_sequence + total as last_sequence, last_input_sequence,
+           queue_length, total, ts
       from written`;
   const places = new Map(group.map(({ lease }, place) => [lease.runId, place]));
   return new Map(
@@ -161,6 +163,7 @@ export async function writeGroup(
             lastSequence: row.last_sequence,
             lastInputSequence: row.last_input_sequence,
             isEnded: row.is_ended,
+            queueLength: row.queue_length,
           },
           log: toWrittenLog(lease.sessionId, row, logs[place] as LogTexts),
         },

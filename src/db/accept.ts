@@ -4,15 +4,15 @@
  *
  * Everything that the statement decides is read from the session's row, which it locks first. Two requests that
  * meet on one session take the lock in turn, and the second sees what the first wrote; rows of other tables it
- * would see as they were when it began.
+ * would see as they were when it began. What needs more of them than that (a queue, an interruption, a run that is
+ * parked) is left to the transaction of `accept-busy.ts`.
  */
 import { newEventIdHead, newId } from "../base/id.ts";
 import { toJsonText, wellFormed } from "../base/json.ts";
-import type { Controls, Message } from "../contract/message.ts";
+import type { Controls, Delivery, Message } from "../contract/message.ts";
+import { acceptBusy } from "./accept-busy.ts";
 import type { Db, Sql, TransactionSql } from "./pool.ts";
 import { asRetryable, isUniqueViolation } from "./sqlstate.ts";
-import { transaction } from "./tx.ts";
-import { cancelWaits } from "./waits.ts";
 
 export interface AcceptInput {
   organizationId: string;
@@ -23,31 +23,40 @@ export interface AcceptInput {
   metadata: Record<string, unknown> | null;
   tags: readonly string[] | null;
   clientMessageId: string | null;
-  /** On a busy session: join the running turn, or be refused. */
-  delivery: "steer" | "reject";
+  /** What becomes of it on a busy session; null: as the session says, else its agent, else `steer`. */
+  delivery: Delivery | null;
+  /** Of the run that it starts. */
+  priority: number;
   preview: string;
 }
 
 export type Accepted =
   | { outcome: "not_found" }
   | { outcome: "busy"; turnId: string }
+  | { outcome: "queue_full" }
   /** resumed: the turn waited for somebody; its pending calls were cancelled, and it goes on with the message. */
   | {
       outcome: "started" | "steered" | "resumed" | "duplicate";
       turnId: string;
       messageId: string;
       sequence: number;
+      /** The turn that had to make way for this one. */
+      interruptedTurnId?: string;
+    }
+  /** `sequence` is that of its `input.queued`; `turnId` names the turn that it will become. */
+  | {
+      outcome: "queued";
+      turnId: string;
+      messageId: string;
+      sequence: number;
+      /** 1 is next. */
+      position: number;
+      /** True when a turn was begun from the queue by the way: this message's, or one before it. */
+      isPromoted: boolean;
     };
 
-interface AcceptRow {
-  is_duplicate: boolean;
-  is_accepted: boolean;
-  starts: boolean;
-  is_parked: boolean;
-  turn_id: string;
-  message_id: string;
-  sequence: number;
-}
+/** What one statement made of a message. `undecided`: nothing was written; it is told what was asked for. */
+export type Attempt = Accepted | { outcome: "undecided"; delivery: Exclude<Delivery, "reject"> };
 
 /** @throws RetryableError the database could not be reached: the message may or may not have been accepted */
 export async function acceptMessage(db: Db, input: AcceptInput): Promise<Accepted> {
@@ -61,38 +70,45 @@ export async function acceptMessage(db: Db, input: AcceptInput): Promise<Accepte
 }
 
 async function acceptAnywhere(db: Db, input: AcceptInput): Promise<Accepted> {
-  return (await acceptOnce(db.sql, input, { isParkedTaken: false })) ?? (await acceptParked(db, input));
+  const attempt = await acceptOnce(db.sql, input, { isLocked: false });
+  if (attempt.outcome !== "undecided") return attempt;
+  return acceptBusy(db, input, (sql) => acceptOnce(sql, input, { isLocked: true }));
+}
+
+interface AcceptRow {
+  is_duplicate: boolean;
+  is_accepted: boolean;
+  starts: boolean;
+  delivery: Delivery;
+  is_parked: boolean;
+  turn_id: string;
+  message_id: string;
+  sequence: number;
 }
 
 /**
- * For a session whose run is parked. What the run waits for stands in rows of its own, which the statement that waited
- * for the session's lock may not see: a second one, under the same lock, does.
+ * @param isLocked  the session's row was locked by an earlier statement of the transaction: this one sees everything
  */
-function acceptParked(db: Db, input: AcceptInput): Promise<Accepted> {
-  const { organizationId, sessionId } = input;
-  return transaction(db, async (sql) => {
-    await sql`select from sessions where id = ${sessionId} and organization_id = ${organizationId} for no key update`;
-    const accepted = await acceptOnce(sql, input, { isParkedTaken: true });
-    if (accepted === null) throw new Error(`${sessionId}: a parked run was not taken`);
-    if (accepted.outcome !== "steered") return accepted;
-    const woken = await cancelWaits(sql, { organizationId, sessionId });
-    return woken === null ? accepted : { ...accepted, outcome: "resumed" };
-  });
-}
-
-/** @returns null when the session's run is parked, or may be, and `isParkedTaken` is false: nothing was written */
 async function acceptOnce(
   sql: Sql | TransactionSql,
   input: AcceptInput,
-  { isParkedTaken }: { isParkedTaken: boolean },
-): Promise<Accepted | null> {
+  { isLocked }: { isLocked: boolean },
+): Promise<Attempt> {
   const turnId = newId("turn");
   const rows = await sql<AcceptRow[]>`
     with session as materialized (
-      select id, agent_id, active_run_id, last_sequence
+      select id, agent_id, active_run_id, last_sequence, default_delivery,
+             active_run_id is null and queue_length = 0 as is_free
         from sessions
        where id = ${input.sessionId} and organization_id = ${input.organizationId} and deleted_at is null
          for no key update
+    ), asked as materialized (
+      -- A session that is free takes every message alike: then the agent is not looked for.
+      select case when session.is_free then 'steer'
+                  else coalesce(${input.delivery}, session.default_delivery,
+                                (select a.default_delivery from agents a where a.id = session.agent_id), 'steer')
+             end as delivery
+        from session
     ), active as materialized (
       select r.state from session join runs r on r.id = session.active_run_id for no key update of r
     ), parked as materialized (
@@ -107,17 +123,19 @@ async function acceptOnce(
     ), accepted as materialized (
       select session.id, session.agent_id, session.active_run_id is null as starts,
              coalesce(session.active_run_id, ${turnId}) as turn_id, session.last_sequence + 1 as sequence
-        from session
+        from session, asked
        where not exists (select from earlier)
-         and (session.active_run_id is null or ${input.delivery === "steer"})
-         and (${isParkedTaken} or not exists (select from parked))
+         and case when session.active_run_id is not null
+                  then asked.delivery = 'steer' and (${isLocked} or not exists (select from parked))
+                  -- At rest for a moment, until the next of its queue begins: what asks to queue goes behind that.
+                  else session.is_free or asked.delivery <> 'queue' end
     ), remembered as (
       insert into accepted_messages (session_id, client_message_id, message_id, turn_id, sequence)
       select id, ${input.clientMessageId}, ${input.message.id}, turn_id, sequence
         from accepted where ${input.clientMessageId}::text is not null
     ), run as (
-      insert into runs (id, organization_id, session_id, agent_id, input_message_id, input_sequence, controls)
-      select turn_id, ${input.organizationId}, id, agent_id, ${input.message.id}, sequence,
+      insert into runs (id, organization_id, session_id, agent_id, input_message_id, input_sequence, priority, controls)
+      select turn_id, ${input.organizationId}, id, agent_id, ${input.message.id}, sequence, ${input.priority},
              ${input.controls === null ? null : toJsonText(input.controls)}::text::jsonb
         from accepted where starts
     ), activated as (
@@ -148,16 +166,18 @@ async function acceptOnce(
     select earlier.message_id is not null as is_duplicate,
            accepted.id is not null as is_accepted,
            coalesce(accepted.starts, false) as starts,
+           asked.delivery,
            exists (select from parked) as is_parked,
            coalesce(earlier.turn_id, accepted.turn_id, session.active_run_id) as turn_id,
            coalesce(earlier.message_id, ${input.message.id}) as message_id,
            coalesce(earlier.sequence, accepted.sequence) as sequence
-      from session left join earlier on true left join accepted on true`;
+      from session cross join asked left join earlier on true left join accepted on true`;
 
   const row = rows[0];
   if (!row) return { outcome: "not_found" };
   if (!row.is_duplicate && !row.is_accepted) {
-    return row.is_parked && input.delivery === "steer" ? null : { outcome: "busy", turnId: row.turn_id };
+    if (row.delivery === "reject") return { outcome: "busy", turnId: row.turn_id };
+    return { outcome: "undecided", delivery: row.delivery };
   }
   const outcome = row.is_duplicate ? "duplicate" : row.starts ? "started" : "steered";
   return { outcome, turnId: row.turn_id, messageId: row.message_id, sequence: row.sequence };

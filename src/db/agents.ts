@@ -7,6 +7,7 @@ import type {
   NetworkAccessList,
   ToolDefinition,
 } from "../contract/common.ts";
+import type { Delivery } from "../contract/message.ts";
 import { assignments } from "./assign.ts";
 import type { Db } from "./pool.ts";
 import { type Page, type Slice, searchPatterns } from "./search.ts";
@@ -26,6 +27,7 @@ export interface AgentFields {
   mcp_servers: McpServers;
   network_access: NetworkAccessList | null;
   parallel_tool_calls: boolean | null;
+  default_delivery: Delivery | null;
   max_iterations: number | null;
   tags: string[];
 }
@@ -64,6 +66,7 @@ const COLUMNS = [
   "mcp_servers",
   "network_access",
   "parallel_tool_calls",
+  "default_delivery",
   "max_iterations",
   "tags",
   "status",
@@ -163,13 +166,13 @@ export async function applyAgent(
     const rows = await sql<(AgentRow & { is_created: boolean })[]>`
       insert into agents (id, organization_id, harness_id, name, display_name, description, system_prompt,
                           default_model_id, capabilities, tools, initial_files, mcp_servers, network_access,
-                          parallel_tool_calls, max_iterations, tags, forked_from_agent_id)
+                          parallel_tool_calls, default_delivery, max_iterations, tags, forked_from_agent_id)
       values (${input.id ?? newId("agent")}, ${input.organizationId}, ${fields.harness_id}, ${fields.name},
               ${fields.display_name}, ${fields.description}, ${fields.system_prompt}, ${fields.default_model_id},
               ${toJsonText(fields.capabilities)}::text::jsonb, ${toJsonText(fields.tools)}::text::jsonb,
               ${toJsonText(fields.initial_files)}::text::jsonb, ${toJsonText(fields.mcp_servers)}::text::jsonb,
               ${fields.network_access === null ? null : toJsonText(fields.network_access)}::text::jsonb,
-              ${fields.parallel_tool_calls}, ${fields.max_iterations}, ${fields.tags}::text[],
+              ${fields.parallel_tool_calls}, ${fields.default_delivery}, ${fields.max_iterations}, ${fields.tags}::text[],
               ${input.forkedFromAgentId ?? null})
       on conflict ${target} do update
          set harness_id = excluded.harness_id, name = excluded.name, display_name = excluded.display_name,
@@ -177,6 +180,7 @@ export async function applyAgent(
              default_model_id = excluded.default_model_id, capabilities = excluded.capabilities,
              tools = excluded.tools, initial_files = excluded.initial_files, mcp_servers = excluded.mcp_servers,
              network_access = excluded.network_access, parallel_tool_calls = excluded.parallel_tool_calls,
+             default_delivery = excluded.default_delivery,
              max_iterations = excluded.max_iterations, tags = excluded.tags,
              status = 'active', archived_at = null, updated_at = now()
        where agents.organization_id = excluded.organization_id and agents.status <> 'deleted'
@@ -200,10 +204,10 @@ export async function insertCopy(
   const rows = await sql<AgentRow[]>`
     insert into agents (id, organization_id, harness_id, name, display_name, description, system_prompt,
                         default_model_id, capabilities, tools, initial_files, mcp_servers, network_access,
-                        parallel_tool_calls, max_iterations, tags, forked_from_agent_id)
+                        parallel_tool_calls, default_delivery, max_iterations, tags, forked_from_agent_id)
     select ${newId("agent")}, organization_id, harness_id, ${input.name}, display_name, description, system_prompt,
            default_model_id, capabilities, tools, initial_files, mcp_servers, network_access,
-           parallel_tool_calls, max_iterations, tags, id
+           parallel_tool_calls, default_delivery, max_iterations, tags, id
       from agents
      where id = ${input.source.id} and organization_id = ${input.organizationId} and status <> 'deleted'
     on conflict (organization_id, name) where status <> 'deleted' do nothing

@@ -2,29 +2,48 @@ import { newEventIdHead, newId } from "../base/id.ts";
 import { toJsonText } from "../base/json.ts";
 import type { NewEvent } from "../contract/event.ts";
 import type { Message } from "../contract/message.ts";
-import type { Db } from "./pool.ts";
+import type { Db, Sql, TransactionSql } from "./pool.ts";
 import { asRetryable } from "./sqlstate.ts";
 
 export type Cancelled =
   | { outcome: "not_found" }
   | { outcome: "no_op" }
-  | { outcome: "cancelled"; turnId: string };
+  /** `queueLength`: messages that wait for their turn now; the caller promotes the first. */
+  | { outcome: "cancelled"; turnId: string; queueLength: number };
+
+interface CancelInput {
+  organizationId: string;
+  sessionId: string;
+  /** Cancels this turn or none; left out: whichever runs. */
+  turnId?: string;
+  reason: string;
+  now: Date;
+}
+
+/** @throws RetryableError the database could not be reached */
+export function cancelTurn(db: Db, input: CancelInput): Promise<Cancelled> {
+  return cancelTurnWith(db.sql, { ...input, isIdling: true });
+}
 
 /**
  * Cancels the turn of a session, whatever state its run is in, in one statement: the run ends as `cancelled` and
  * the four events that say so are written. A worker that is busy with it finds its epoch fenced off; the hint
  * that the caller publishes lets it stop at once.
  *
+ * @param input.isIdling  false when the caller starts the next turn in the same transaction: then the session does not
+ *                        come to rest, and no `session.idled` says so
  * @throws RetryableError the database could not be reached
  */
-export async function cancelTurn(
-  db: Db,
-  input: { organizationId: string; sessionId: string; reason: string; now: Date },
+export async function cancelTurnWith(
+  sql: Sql | TransactionSql,
+  input: CancelInput & { isIdling: boolean },
 ): Promise<Cancelled> {
-  const events = cancellationEvents(input.reason, input.now);
-  const rows = await db.sql<{ turn_id: string | null }[]>`
+  const events = cancellationEvents(input.reason, input.now).filter(
+    (event) => input.isIdling || event.type !== "session.idled",
+  );
+  const rows = await sql<{ turn_id: string | null; queue_length: number }[]>`
     with session as materialized (
-      select id, active_run_id, last_sequence
+      select id, active_run_id, last_sequence, queue_length
         from sessions
        where id = ${input.sessionId} and organization_id = ${input.organizationId} and deleted_at is null
          for no key update
@@ -34,6 +53,7 @@ export async function cancelTurn(
              lease_epoch = lease_epoch + 1, finished_at = now()
         from session
        where runs.id = session.active_run_id
+         and runs.id = coalesce(${input.turnId ?? null}, session.active_run_id)
       returning runs.id, runs.input_message_id, session.id as session_id, session.last_sequence
     ), unparked as (
       update waits set status = 'cancelled', decided_at = now()
@@ -56,12 +76,13 @@ export async function cancelTurn(
                with ordinality as raw(head, type, names, data, ordinality),
              lateral (select raw.head, raw.type, raw.names = 1 as names_turn, raw.data, raw.ordinality) e
     )
-    select run.id as turn_id from session left join run on true`.catch((error) => {
+    select run.id as turn_id, session.queue_length from session left join run on true`.catch((error) => {
     throw asRetryable(error);
   });
   const row = rows[0];
   if (!row) return { outcome: "not_found" };
-  return row.turn_id === null ? { outcome: "no_op" } : { outcome: "cancelled", turnId: row.turn_id };
+  if (row.turn_id === null) return { outcome: "no_op" };
+  return { outcome: "cancelled", turnId: row.turn_id, queueLength: row.queue_length };
 }
 
 /** The order and the texts are those of the wire contract, section 7.3. `turn_id` is filled in by the statement. */

@@ -108,7 +108,8 @@ export async function forkSession({ sql }: Db, input: ForkInput): Promise<Forked
     ), fork as (
       insert into sessions (id, organization_id, harness_id, agent_id, workspace_id, owner_principal_id, title, locale,
                             model_id, system_prompt, capabilities, tools, initial_files, mcp_servers, network_access,
-                            hints, parallel_tool_calls, max_iterations, tags, status, last_sequence,
+                            hints, parallel_tool_calls, default_delivery, max_iterations, tags, status,
+                            last_sequence,
                             last_input_sequence, preview, output_preview, forked_from_session_id,
                             forked_from_sequence, lineage_ids, lineage_up_to)
       select ${input.id}, organization_id, coalesce(${input.agent?.harnessId ?? null}, harness_id),
@@ -116,7 +117,7 @@ export async function forkSession({ sql }: Db, input: ForkInput): Promise<Forked
              case when is_workspace_shared then workspace_id else ${workspaceId} end, ${input.ownerPrincipalId},
              coalesce(${input.title}, title), coalesce(${input.locale}, locale), coalesce(${input.modelId}, model_id),
              coalesce(${input.systemPrompt}, system_prompt), capabilities, tools, initial_files, mcp_servers,
-             network_access, hints, parallel_tool_calls, max_iterations,
+             network_access, hints, parallel_tool_calls, default_delivery, max_iterations,
              coalesce(${input.tags === null ? null : [...input.tags]}::text[], tags),
              case when exists (select from mark) then 'idle' else 'started' end,
              at_sequence + (select count(*) from closing), coalesce((select sequence from input), 0),

@@ -7,6 +7,7 @@ import type {
   NetworkAccessList,
   ToolDefinition,
 } from "../contract/common.ts";
+import type { Delivery } from "../contract/message.ts";
 import type { SessionStatsResponse } from "../contract/session.ts";
 import { assignments } from "./assign.ts";
 import type { Db } from "./pool.ts";
@@ -29,6 +30,7 @@ export interface SessionFields {
   network_access: NetworkAccessList | null;
   hints: Record<string, unknown> | null;
   parallel_tool_calls: boolean | null;
+  default_delivery: Delivery | null;
   max_iterations: number | null;
   tags: string[];
 }
@@ -71,6 +73,7 @@ export const SESSION_COLUMNS = [
   "network_access",
   "hints",
   "parallel_tool_calls",
+  "default_delivery",
   "max_iterations",
   "tags",
   "forked_from_session_id",
@@ -105,12 +108,13 @@ export async function createSession(
     with session as (
       insert into sessions (id, organization_id, harness_id, agent_id, workspace_id, owner_principal_id, title, locale,
                             model_id, system_prompt, capabilities, tools, initial_files, mcp_servers, network_access,
-                            hints, parallel_tool_calls, max_iterations, tags, last_sequence)
+                            hints, parallel_tool_calls, default_delivery, max_iterations, tags, last_sequence)
       values (${input.id}, ${input.organizationId}, ${fields.harness_id}, ${fields.agent_id}, ${fields.workspace_id},
               ${fields.owner_principal_id}, ${fields.title}, ${fields.locale}, ${fields.model_id},
               ${fields.system_prompt}, ${json(fields.capabilities)}, ${json(fields.tools)},
               ${json(fields.initial_files)}, ${json(fields.mcp_servers)}, ${json(fields.network_access)},
-              ${json(fields.hints)}, ${fields.parallel_tool_calls}, ${fields.max_iterations}, ${fields.tags}::text[], 1)
+              ${json(fields.hints)}, ${fields.parallel_tool_calls}, ${fields.default_delivery}, ${fields.max_iterations},
+              ${fields.tags}::text[], 1)
       returning ${sql(SESSION_COLUMNS)}
     ), logged as (
       insert into events (session_id, sequence, id, type, data)

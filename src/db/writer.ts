@@ -77,6 +77,8 @@ export interface Written {
   lastInputSequence: number;
   /** False when there was no ending, or when an unseen message kept the run going. */
   isEnded: boolean;
+  /** Messages that wait for their turn. After an ending the caller promotes the first (`queue.ts`). */
+  queueLength: number;
 }
 
 export interface Writer {

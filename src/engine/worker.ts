@@ -14,6 +14,7 @@ import { heartbeatWorker, holdLivenessLock, registerWorker } from "../db/workers
 import { createAlarm } from "./alarm.ts";
 import { createJanitor, type Retention } from "./janitor.ts";
 import { createLeaseKeeper, type Lease, type LeaseKeeper } from "./lease.ts";
+import { createPromoter } from "./promoter.ts";
 import { createReaper } from "./reaper.ts";
 import { driveRun, type RunOutcome } from "./run.ts";
 import type { EngineDeps } from "./scope.ts";
@@ -46,6 +47,7 @@ export function createWorker(deps: EngineDeps, options: WorkerOptions): Worker {
   const id = `worker-${crypto.randomUUID()}`;
   const log = deps.log.with({ worker_id: id });
   const leases: LeaseKeeper = createLeaseKeeper({ ...deps, log, leaseMs: options.leaseMs });
+  const promoter = createPromoter({ ...deps, log });
   const drain = new AbortController();
   /** By claim, not by run: a run may be claimed again before its earlier claim has come to rest. */
   const running = new Map<Lease, Promise<void>>();
@@ -76,7 +78,8 @@ export function createWorker(deps: EngineDeps, options: WorkerOptions): Worker {
 
   const begin = (run: ClaimedRun, claimedAtMs: number) => {
     const lease = leases.hold(run, claimedAtMs);
-    const driven = driveRun({ ...deps, log, onRescheduled: lookIn }, run, lease, drain.signal)
+    const turnDeps = { ...deps, log, writer: promoter.writer, onRescheduled: lookIn };
+    const driven = driveRun(turnDeps, run, lease, drain.signal)
       .then((outcome) => count(outcome))
       .finally(() => {
         leases.drop(lease);
@@ -210,6 +213,7 @@ export function createWorker(deps: EngineDeps, options: WorkerOptions): Worker {
           },
         }).run(drain.signal),
         createAlarm({ ...deps, log }).run(drain.signal),
+        promoter.run(drain.signal),
         createJanitor({ ...deps, log, retention: options.retention ?? null }).run(drain.signal),
       );
       log.debug("worker started", { concurrency: options.concurrency });

@@ -40,6 +40,9 @@ const OURS: Record<string, string> = {
   "GET /v1/sessions/{}/runs": "ours: runs",
   "POST /v1/sessions/{}/tool-approvals": "named in the contract's text, not in its OpenAPI",
   "GET /v1/approvals": "ours: approvals over all sessions",
+  "GET /v1/sessions/{}/queue": "ours: the queue of a session",
+  "PATCH /v1/sessions/{}/queue/{}": "ours: the queue of a session",
+  "DELETE /v1/sessions/{}/queue/{}": "ours: the queue of a session",
   "POST /v1/approvals/{}": "ours: approvals over all sessions",
   "GET /v1/sessions/{}/diff/{}": "ours: what two branches did",
   "POST /v1/budgets": "named in the contract's text, not in its OpenAPI",
@@ -153,6 +156,7 @@ beforeAll(async () => {
     network_access: { blocked: ["x.example.com"] },
     max_iterations: 3,
     parallel_tool_calls: true,
+    default_delivery: "steer",
   });
   await step("POST", "/v1/sessions", [], 201, {});
   await step("GET", "/v1/sessions/stats", [], 200);
@@ -172,6 +176,13 @@ beforeAll(async () => {
   await step("GET", "/v1/runs", [], 200);
   await step("GET", "/v1/runs/{}", [message.turn_id], 200);
   await step("GET", "/v1/sessions/{}/runs", [session.id], 200, undefined, "?status=queued");
+  const words = (text: string) => ({ message: { content: [{ type: "text", text }] }, delivery: "queue" });
+  const queued = await step("POST", "/v1/sessions/{}/messages", [session.id], 201, words("Then this."));
+  await step("GET", "/v1/sessions/{}/queue", [session.id], 200);
+  await step("PATCH", "/v1/sessions/{}/queue/{}", [session.id, queued.id], 200, {
+    content: [{ type: "text", text: "Then that." }],
+  });
+  await step("DELETE", "/v1/sessions/{}/queue/{}", [session.id, queued.id], 204);
   await step("POST", "/v1/sessions/{}/cancel", [session.id], 200);
   await step("POST", "/v1/sessions/{}/cancel", [session.id], 200);
   await step("GET", "/v1/sessions/{}/messages", [session.id], 200);

@@ -12,6 +12,7 @@ const turn = newId("turn");
 const budget = newId("budget");
 const harness = newId("harness");
 const approval = newId("approval");
+const queued = newId("message");
 
 beforeAll(async () => {
   app = await testApp();
@@ -34,6 +35,9 @@ beforeAll(async () => {
             values (${session}, 1, ${newId("event")}, 'session.started', '{}')`;
   await sql`insert into runs (id, organization_id, session_id, agent_id, input_message_id, input_sequence)
             values (${turn}, ${OTHER_ORGANIZATION}, ${session}, ${agent}, ${newId("message")}, 1)`;
+  await sql`insert into queued_messages (id, session_id, organization_id, position, turn_id, message, priority, preview)
+            values (${queued}, ${session}, ${OTHER_ORGANIZATION}, 1, ${newId("turn")}, '{"content": "secret"}', 0, 'x')`;
+  await sql`update sessions set queue_length = 1 where id = ${session}`;
   await sql`update runs set state = 'waiting', waiting_on = 'approval' where id = ${turn}`;
   await sql`insert into waits (run_id, kind, tool_call_id, id, organization_id, session_id, tool_name, arguments,
                                arguments_hash, reason, expires_at)
@@ -53,6 +57,7 @@ const VALUES: Record<string, string> = {
   harness_id: harness,
   approval_id: approval,
   key: `${provider}:foreign-model`,
+  message_id: queued,
 };
 /** Bodies that would be taken if the row were ours. */
 const BODIES: Record<string, unknown> = {
@@ -62,6 +67,7 @@ const BODIES: Record<string, unknown> = {
   submit_tool_approvals: { decisions: [{ tool_call_id: "call_1", decision: "allow" }] },
   decide_approval: { decision: "allow" },
   top_up_budget: { amount: 1 },
+  update_queued_message: { content: [{ type: "text", text: "x" }] },
   create_model: { model_id: "m", display_name: "M" },
 };
 
@@ -77,6 +83,7 @@ const rows = async () => {
     await sql`select * from events where session_id = ${session}`,
     await sql`select * from budgets where organization_id = ${OTHER_ORGANIZATION}`,
     await sql`select * from waits where session_id = ${session}`,
+    await sql`select * from queued_messages where session_id = ${session}`,
   ].map((list) => JSON.stringify(list));
 };
 

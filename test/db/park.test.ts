@@ -177,7 +177,15 @@ describe("parking", () => {
     expect(await waitsOfTurn(database.db, { ...foreign, kind: "client_tool", toolCallIds: [] })).toBeNull();
     expect(await transaction(database.db, (sql) => cancelWaits(sql, foreign))).toBeNull();
     const message = { id: `message_${"0".repeat(32)}`, role: "user" as const, content: [], created_at: "" };
-    const input = { message, controls: null, metadata: null, tags: null, clientMessageId: null, preview: "" };
+    const input = {
+      message,
+      controls: null,
+      metadata: null,
+      tags: null,
+      clientMessageId: null,
+      priority: 0,
+      preview: "",
+    };
     expect(await acceptMessage(database.db, { ...input, ...foreign, delivery: "steer" })).toEqual({
       outcome: "not_found",
     });

@@ -2,6 +2,7 @@
 import { newId } from "../../src/base/id.ts";
 import type { CapabilityConfig, ToolDefinition } from "../../src/contract/common.ts";
 import type { Event } from "../../src/contract/event.ts";
+import type { Delivery } from "../../src/contract/message.ts";
 import { acceptMessage } from "../../src/db/accept.ts";
 import { readEventsAfter, sessionHead } from "../../src/db/events.ts";
 import { ownLog } from "../../src/db/lineage.ts";
@@ -28,7 +29,7 @@ export async function send(
   db: Db,
   sessionId: string,
   text: string,
-  options: { clientMessageId?: string; delivery?: "steer" | "reject"; organizationId?: string } = {},
+  options: { clientMessageId?: string; delivery?: Delivery | null; organizationId?: string } = {},
 ) {
   return acceptMessage(db, {
     organizationId: options.organizationId ?? ORGANIZATION,
@@ -43,7 +44,8 @@ export async function send(
     metadata: null,
     tags: null,
     clientMessageId: options.clientMessageId ?? null,
-    delivery: options.delivery ?? "steer",
+    delivery: options.delivery === undefined ? "steer" : options.delivery,
+    priority: 0,
     preview: text,
   });
 }

@@ -83,6 +83,11 @@ function detail(event: Event): string {
     case "budget.exhausted":
     case "budget.resumed":
       return event.data.message ?? "";
+    case "input.queued":
+      return `${event.data.queue_position} ${content(event.data.message.content)}`;
+    case "input.promoted":
+    case "input.withdrawn":
+      return "";
     case "file.written":
       return `${event.data.operation} ${event.data.path} ${event.data.size_bytes}`;
     case "session.started":
