@@ -53,7 +53,11 @@ async function main(args: readonly string[]): Promise<number> {
   const machine = describeMachine();
   const loadBefore = load();
   const start = performance.now();
-  const report = createReport((line) => console.log(line));
+  const progress = showProgress();
+  const report = createReport((line) => {
+    progress.clear();
+    console.log(line);
+  });
   const stage = await openStage(report, { seed, isQuick });
   let isInterrupted = false;
   const interrupt = () => {
@@ -73,7 +77,9 @@ async function main(args: readonly string[]): Promise<number> {
       ceiling.writerStepsPerSecond = await measureStatements(stage);
     }
     for (const name of Object.keys(PARTS) as Part[]) {
-      if (isWhole || asked.includes(name)) await PARTS[name](stage, ceiling);
+      if (!isWhole && !asked.includes(name)) continue;
+      progress.at(name);
+      await PARTS[name](stage, ceiling);
     }
     const seconds = Math.round((performance.now() - start) / 1000);
     const missed = report.rows().filter((row) => row.isMet === false).length;
@@ -90,8 +96,31 @@ async function main(args: readonly string[]): Promise<number> {
     if (isInterrupted) return 130;
     throw error;
   } finally {
+    progress.stop();
     await stage.close();
   }
+}
+
+/** On a terminal a line says which part is under way and for how long; elsewhere nothing. */
+function showProgress() {
+  const isTerminal = process.stderr.isTTY;
+  const start = performance.now();
+  let part = "starting";
+  const clear = () => void (isTerminal && process.stderr.write("\r\x1b[K"));
+  const timer = setInterval(() => {
+    const seconds = Math.round((performance.now() - start) / 1000);
+    if (isTerminal) process.stderr.write(`\r\x1b[K  ${part} … ${seconds} s`);
+  }, 1_000);
+  return {
+    at(name: string) {
+      part = name;
+    },
+    clear,
+    stop() {
+      clearInterval(timer);
+      clear();
+    },
+  };
 }
 
 interface Options {

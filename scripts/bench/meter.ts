@@ -36,7 +36,7 @@ export async function startMeter(
       const walKib = (after.walBytes - before.walBytes) / 1024;
       return (
         `${boundOf(used, { commits, syncMs: stage.syncMs, others })}; ${cpuText}; ${count(commits)} writing transactions/s; ` +
-        `log ${(walKib / 1024 / seconds).toFixed(1)} MiB/s, ${ms(walKib / unit.count)} KiB a ${unit.name}`
+        `log ${(walKib / 1024 / seconds).toFixed(1)} MiB/s, ${ms(walKib / unit.count)} KiB per ${unit.name}`
       );
     },
   };
