@@ -8,7 +8,7 @@ import type { Answer } from "../support/app.ts";
 import { seedModel, startEngine } from "../support/engine.ts";
 import { createManualDriver } from "../support/manual-driver.ts";
 import { testDatabase } from "../support/postgres.ts";
-import { isIdle, logOnce, newSession, ORGANIZATION, readLog, send } from "../support/sessions.ts";
+import { isIdle, logOnce, newSession, ORGANIZATION, readLog, send, turnsEnded } from "../support/sessions.ts";
 import { clientTool, completedCalls, startWaiting, typesOf, type Waiting } from "../support/waiting.ts";
 
 describe("a call of a client-side tool", () => {
@@ -188,6 +188,18 @@ describe("a call of a client-side tool", () => {
     expectSound(log, 2);
     expect(completedCalls(log).at(-1)).toMatchObject({ status: "cancelled", error: SENT_A_MESSAGE });
     expect((await it.results(session, [{ tool_call_id: callIds[1], result: "b" }])).status).toBe(409);
+  });
+
+  test("a message that asks to queue leaves the call waiting, and has its turn after it", async () => {
+    const { session, turnId, callIds } = await it.waiting([{ name: "open_page" }], { tools });
+    const said = { message: { content: [{ type: "text", text: "Then this." }] }, delivery: "queue" };
+    const sent = await it.app.post(`/sessions/${session}/messages`, said);
+    expect(sent.body).toMatchObject({ delivery: "queued", queue_position: 1 });
+    expect(sent.body.turn_id).not.toBe(turnId);
+    expect(await it.status(session)).toBe("waitingfortoolresults");
+    await it.results(session, [{ tool_call_id: callIds[0], result: "a" }]);
+    const log = await logOnce(it.app.db, session, (events) => turnsEnded(events) === 2);
+    expect(completedCalls(log)).toMatchObject([{ status: "success" }]);
   });
 
   test("a message that comes while the tools of the server run keeps the run from being parked", async () => {
