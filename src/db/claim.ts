@@ -130,24 +130,16 @@ async function claimOnce(
         from queued where queued.organization_id is not null and place < ${ORGANIZATIONS_MAX}
     ), waiting as materialized (
       select o.id, o.weight from queued join organizations o on o.id = queued.organization_id
-       -- With more of them than can be looked into, those who have nothing that is due must not be in the way.
-       where (select count(*) from queued) <= ${candidates}
-          or (select r.id from runs r
-               where r.state = 'queued' and r.organization_id = o.id and r.available_at <= coalesce(${now}, now())
-               order by r.priority desc, r.available_at, r.id limit 1) is not null
     ), running as materialized (
       select organization_id, count(*) as count from runs
        where state = 'running' and (select count(*) > 1 from waiting)
        group by organization_id
-    ), organization as materialized (
-      select w.id, w.weight, coalesce(running.count, 0) / w.weight + coalesce(l.lead, 0) as turn
+    ), share as materialized (
+      select w.id, w.weight, coalesce(running.count, 0) / w.weight + coalesce(l.lead, 0) as turn,
+             ceil(${candidates} * w.weight / sum(w.weight) over ())::int as count
         from waiting w
         left join running on running.organization_id = w.id
         left join unnest(${[...leads.keys()]}::text[], ${[...leads.values()]}::float8[]) as l(id, lead) on l.id = w.id
-       order by turn, w.id
-       limit ${candidates}
-    ), share as materialized (
-      select o.*, ceil(${candidates} * o.weight / sum(o.weight) over ())::int as count from organization o
     ), candidate as materialized (
       select c.id, share.id as organization_id, share.weight, share.turn + (c.rank - 1) / share.weight as turn,
              c.available_at, c.rank = share.count as is_cut

@@ -157,4 +157,11 @@ describe("who runs next", () => {
     expect(new Set(ids).size).toBe(480);
     expect(claims.filter((runs) => runs.length === 0)).toEqual([]);
   });
+
+  test("a heartbeat changes nothing that an index holds", async () => {
+    const rows = await database.db.sql<{ indexdef: string }[]>`
+      select tablename, indexdef from pg_indexes where tablename in ('runs', 'workers')`;
+    expect(rows.length).toBeGreaterThan(5);
+    expect(rows.filter(({ indexdef }) => /lease_expires_at|heartbeat_at/.test(indexdef))).toEqual([]);
+  });
 });
