@@ -5,7 +5,7 @@
  */
 
 import { emptyTranscript, foldTranscript } from "../../src/client/transcript.ts";
-import { DELTA_TYPES, type Event } from "../../src/contract/event.ts";
+import { DELTA_TYPES, type Event, EXTENSION_TYPES } from "../../src/contract/event.ts";
 import type { ExecutionMark } from "./capability.ts";
 import { CLIENT_TOOL, type Received, type Said, type Sent } from "./clients.ts";
 import type { RunRecord, SessionRecord, StepRecord, Stored } from "./history.ts";
@@ -42,6 +42,8 @@ export interface Verdict {
 const WAKING_MS = 1_000;
 
 const isDelta = (event: Event) => (DELTA_TYPES as readonly string[]).includes(event.type);
+/** Sent only to who asks for them by name. */
+const isExtension = (event: Event) => (EXTENSION_TYPES as readonly string[]).includes(event.type);
 const isTerminal = (event: Event) => /^turn\.(completed|failed|cancelled|sealed)$/.test(event.type);
 /** What a worker alone writes; the rest comes from requests. */
 const isWork = ({ type }: Event) =>
@@ -72,7 +74,10 @@ export function check(history: History): Verdict {
 type Found = (rule: string, what: string) => void;
 
 /** I1: 1..n in order; what is missing lies in the middle of an answer, where deltas were. */
-function checkLog({ id, events, lastSequence, status, activeRunId }: SessionRecord, found: Found): void {
+function checkLog(
+  { id, events, lastSequence, status, activeRunId, queueLength }: SessionRecord,
+  found: Found,
+): void {
   let before: Event | null = null;
   /** Between the announcement of an answer and the answer, or the end of its turn: where deltas may have been. */
   let isAnswering = false;
@@ -92,8 +97,9 @@ function checkLog({ id, events, lastSequence, status, activeRunId }: SessionReco
   if ((before?.sequence ?? 0) !== lastSequence) {
     found("I1", `${id}: the log ends at ${before?.sequence}, the session's row says ${lastSequence}`);
   }
-  if (activeRunId !== null || status === "active")
-    found("at rest", `${id} is ${status}, with ${activeRunId}`);
+  if (activeRunId !== null || status === "active" || queueLength > 0) {
+    found("at rest", `${id} is ${status}, with ${activeRunId} and ${queueLength} in its queue`);
+  }
 }
 
 /** I3, I5, I6: one turn at a time; nothing of a turn before its start, after its end, or ended twice. */
@@ -153,8 +159,13 @@ function checkMessages(
 ): void {
   const inputs = new Map<string, Event[]>();
   const ends = new Map<string, Event>();
+  /** Where a message that waited for its own turn was put into the queue, by its id. */
+  const queued = new Map<string, number>();
   for (const event of [...sessions.values()].flatMap((session) => session.events)) {
     if (isTerminal(event)) ends.set(event.context.turn_id ?? "", event);
+    if (event.type === "input.queued" && !queued.has(event.data.message.id)) {
+      queued.set(event.data.message.id, event.sequence);
+    }
     if (event.type !== "input.message") continue;
     const [part] = event.data.message.content;
     const marker = part?.type === "text" ? (part.text.split("\n")[0] ?? "") : "";
@@ -170,6 +181,9 @@ function checkMessages(
     const what = `message ${message.clientMessageId} in ${message.sessionId}`;
     const stored = inputs.get(message.clientMessageId) ?? [];
     if (stored.length > 1) found("I10", `${what} is in the log ${stored.length} times`);
+    if (message.isRefused && message.answers.length === 0 && stored.length > 0) {
+      found("I10", `${what} was refused and is in the log`);
+    }
     if (message.answers.length === 0) continue;
     const [first] = stored;
     if (first === undefined) found("I10", `${what} was accepted and is not in the log`);
@@ -177,14 +191,17 @@ function checkMessages(
       const isSame =
         first?.type === "input.message" &&
         first.data.message.id === answer.messageId &&
-        first.sequence === answer.sequence &&
+        (first.sequence === answer.sequence || queued.get(answer.messageId) === answer.sequence) &&
         first.session_id === message.sessionId;
       if (first && !isSame) found("I10", `${what}: answered ${JSON.stringify(answer)}, stored ${first.id}`);
       const end = ends.get(answer.turnId);
       if (end === undefined) found("I10", `${what}: its turn ${answer.turnId} has no end`);
       else if (end.sequence < answer.sequence)
         found("I10", `${what}: came after the end of ${answer.turnId}`);
-      if (states.get(answer.turnId) === "completed" && (seen.get(answer.turnId) ?? 0) < answer.sequence) {
+      if (
+        states.get(answer.turnId) === "completed" &&
+        (seen.get(answer.turnId) ?? 0) < (first ?? answer).sequence
+      ) {
         found("I10", `${what}: ${answer.turnId} completed and the model has not seen it`);
       }
     }
@@ -231,7 +248,7 @@ function checkStreams(
 ): void {
   /** What was at a place that has been pruned, by the first that saw it. */
   const pruned = new Map<string, string>();
-  for (const { sessionId, reader, events } of received) {
+  for (const { sessionId, reader, seesAll, events } of received) {
     const who = `${sessionId}, reader ${reader}`;
     const session = sessions.get(sessionId);
     const log = new Map((session?.events ?? []).map((event) => [event.sequence, event]));
@@ -240,7 +257,9 @@ function checkStreams(
       const { sequence } = event;
       if (sequence <= last) found("I1", `${who}: ${sequence} after ${last}`);
       for (let missed = last + 1; missed < sequence; missed += 1) {
-        if (log.has(missed)) found("I2", `${who}: was never sent ${missed} ${log.get(missed)?.type}`);
+        const there = log.get(missed);
+        if (there && (seesAll || !isExtension(there)))
+          found("I2", `${who}: was never sent ${missed} ${there.type}`);
       }
       last = Math.max(last, sequence);
       const stored = log.get(sequence);

@@ -6,7 +6,8 @@
 import { createSseDecoder } from "../../src/base/sse.ts";
 import { createClient } from "../../src/client/client.ts";
 import { ClientError } from "../../src/client/errors.ts";
-import type { Event } from "../../src/contract/event.ts";
+import { EVENT_TYPES, type Event } from "../../src/contract/event.ts";
+import type { Delivery } from "../../src/contract/message.ts";
 import { CAPABILITY_ID, EFFECTS, toolOf } from "./capability.ts";
 import type { Random } from "./random.ts";
 
@@ -18,6 +19,8 @@ export interface Sent {
   answers: { messageId: string; sequence: number; turnId: string; delivery: string }[];
   /** POSTs that it took, those without an answer included. */
   tries: number;
+  /** Answered with 409: nothing may have been written. */
+  isRefused: boolean;
 }
 
 /** What a client said about a call that waited for it: the result of its own tool, or a decision. */
@@ -37,6 +40,8 @@ export interface Said {
 export interface Received {
   sessionId: string;
   reader: string;
+  /** Whether it asked for every type by name; otherwise it is not sent those that the wire contract does not know. */
+  seesAll: boolean;
   events: Event[];
   connections: number;
 }
@@ -117,12 +122,20 @@ export function startClients(options: {
   };
   const clientOf = (baseUrl: string) => createClient({ baseUrl, apiKey: null, fetch: request });
 
+  /** @returns the turn that the message belongs to; null when it was refused */
   const send = async (
     random: Random,
     sessionId: string,
     text: string,
-  ): Promise<{ sent: Sent; turnId: string }> => {
-    const sent: Sent = { sessionId, clientMessageId: crypto.randomUUID(), answers: [], tries: 0 };
+    delivery: Delivery = "steer",
+  ): Promise<string | null> => {
+    const sent: Sent = {
+      sessionId,
+      clientMessageId: crypto.randomUUID(),
+      answers: [],
+      tries: 0,
+      isRefused: false,
+    };
     witness.sent.push(sent);
     const post = () =>
       insist(
@@ -131,6 +144,7 @@ export function startClients(options: {
           clientOf(baseUrl).createMessage(sessionId, {
             message: { role: "user", content: [{ type: "text", text: `${sent.clientMessageId}\n${text}` }] },
             client_message_id: sent.clientMessageId,
+            delivery,
           }),
         () => {
           sent.tries += 1;
@@ -138,10 +152,17 @@ export function startClients(options: {
       );
     // Now and then a client forgets that it was answered.
     for (let times = random.chance(0.1) ? 2 : 1; times > 0; times -= 1) {
-      const { id, sequence, turn_id, delivery } = await post();
-      sent.answers.push({ messageId: id, sequence, turnId: turn_id, delivery });
+      try {
+        const answer = await post();
+        const { id, sequence, turn_id } = answer;
+        sent.answers.push({ messageId: id, sequence, turnId: turn_id, delivery: answer.delivery });
+      } catch (error) {
+        if (!(error instanceof ClientError) || error.status !== 409) throw error;
+        sent.isRefused = true;
+        return null;
+      }
     }
-    return { sent, turnId: sent.answers[0]?.turnId ?? "" };
+    return sent.answers[0]?.turnId ?? null;
   };
 
   /** Posts once what a call waits for. A refusal is an answer, too: somebody or something else came first. */
@@ -216,16 +237,25 @@ export function startClients(options: {
       }),
     );
     if (isGuarded) witness.guarded.push(sessionId);
-    const first = startReader(sessionId, "first", random.fork());
-    startReader(sessionId, "second", random.fork());
+    const first = startReader(sessionId, "first", false, random.fork());
+    startReader(sessionId, "second", true, random.fork());
     for (let turns = 0; options.goesOn(turns); turns += 1) {
-      const open = new Set([(await send(random, sessionId, script(random))).turnId]);
+      const open = new Set<string>();
+      const also = async (text: string, delivery?: Delivery) => {
+        const turnId = await send(random, sessionId, text, delivery);
+        if (turnId !== null) open.add(turnId);
+      };
+      await also(script(random));
       const isOver = () => [...open].every((turnId) => first.ended.has(turnId));
       while (!isOver() && !stopped.signal.aborted) {
         await Bun.sleep(random.between(20, 250));
         if (isOver()) break;
-        if (random.chance(0.05)) open.add((await send(random, sessionId, "And this, too, please.")).turnId);
-        else if (random.chance(0.02)) {
+        const draw = random.next();
+        if (draw < 0.04) await also("And this, too, please.");
+        else if (draw < 0.08) await also(script(random), "queue");
+        else if (draw < 0.1) await also(script(random), "interrupt");
+        else if (draw < 0.11) await also("Only if there is nothing else.", "reject");
+        else if (draw < 0.13) {
           witness.cancels += 1;
           await insist(random, (baseUrl) => clientOf(baseUrl).cancelTurn(sessionId));
         }
@@ -238,8 +268,8 @@ export function startClients(options: {
   };
 
   /** Reads until it is stopped, drops its connection at random, and goes on after the last whole event. */
-  const startReader = (sessionId: string, reader: string, random: Random) => {
-    const received: Received = { sessionId, reader, events: [], connections: 0 };
+  const startReader = (sessionId: string, reader: string, seesAll: boolean, random: Random) => {
+    const received: Received = { sessionId, reader, seesAll, events: [], connections: 0 };
     const ended = new Set<string>();
     /** Calls that wait for the client, as far as this reader has seen. */
     const clientCalls = new Set<string>();
@@ -268,8 +298,10 @@ export function startClients(options: {
       const drop = setTimeout(end, random.between(200, 15_000));
       try {
         const after = received.events.at(-1)?.id;
+        const query = new URLSearchParams(after === undefined ? {} : { since_id: after });
+        if (seesAll) for (const type of EVENT_TYPES) query.append("types", type);
         const response = await fetch(
-          `${random.pick(options.servers)}/v1/sessions/${sessionId}/sse${after === undefined ? "" : `?since_id=${after}`}`,
+          `${random.pick(options.servers)}/v1/sessions/${sessionId}/sse?${query}`,
           { signal: connection.signal },
         );
         if (response.status === 500) {

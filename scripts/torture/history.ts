@@ -9,6 +9,8 @@ export interface SessionRecord {
   status: string;
   activeRunId: string | null;
   lastSequence: number;
+  /** Messages that wait for their turn. */
+  queueLength: number;
   events: Event[];
 }
 
@@ -47,7 +49,8 @@ const EVENTS_MAX = 1_000_000;
 
 export async function readStored(db: Db): Promise<Stored> {
   const sessions = await db.sql<Omit<SessionRecord, "events">[]>`
-    select id, status, active_run_id as "activeRunId", last_sequence as "lastSequence" from sessions order by id`;
+    select id, status, active_run_id as "activeRunId", last_sequence as "lastSequence",
+           queue_length as "queueLength" from sessions order by id`;
   const runs = await db.sql<RunRecord[]>`
     select id, session_id as "sessionId", state, error_code as "errorCode", error, lease_epoch as epoch from runs order by id`;
   const steps = await db.sql<StepRecord[]>`
@@ -62,8 +65,10 @@ export async function readStored(db: Db): Promise<Stored> {
   return { sessions: whole, runs: [...runs], steps: [...steps] };
 }
 
-/** Runs that have not ended. */
+/** Runs that have not ended, and sessions in whose queue a message waits to become one. */
 export async function openRuns({ sql }: Db): Promise<{ id: string; state: string }[]> {
   return sql<{ id: string; state: string }[]>`
-    select id, state from runs where state in ('queued', 'running', 'waiting') order by id`;
+    select id, state from runs where state in ('queued', 'running', 'waiting')
+    union all
+    select id, queue_length || ' in its queue' from sessions where queue_length > 0 order by id`;
 }

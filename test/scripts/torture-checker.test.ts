@@ -75,6 +75,7 @@ function sound(): History {
         status: "idle",
         activeRunId: null,
         lastSequence: live.length,
+        queueLength: 0,
         events: structuredClone(live.filter((event) => event.type !== "output.message.delta")),
       },
     ],
@@ -90,12 +91,13 @@ function sound(): History {
         sessionId: SESSION,
         clientMessageId: "client-1",
         tries: 2,
+        isRefused: false,
         answers: [{ messageId: "message_1", sequence: 2, turnId: TURN, delivery: "started" }],
       },
     ],
     said: [],
     guarded: [],
-    received: [{ sessionId: SESSION, reader: "first", events: live, connections: 1 }],
+    received: [{ sessionId: SESSION, reader: "first", seesAll: true, events: live, connections: 1 }],
     executions: [
       mark("began", "call_1", 1_000),
       mark("ended", "call_1", 1_500),
@@ -167,6 +169,21 @@ const CASES: readonly [string, (history: History) => void, readonly string[]][] 
     ["I10"],
   ],
   [
+    "a message that was refused and is in the log",
+    (h) => {
+      h.sent[0]!.isRefused = true;
+      h.sent[0]!.answers = [];
+    },
+    ["I10"],
+  ],
+  [
+    "a message that is left in a queue",
+    (h) => {
+      h.sessions[0]!.queueLength = 1;
+    },
+    ["at rest"],
+  ],
+  [
     "an accepted message whose turn has no end",
     (h) => {
       h.sent[0]!.answers[0]!.turnId = "turn_9";
@@ -217,7 +234,13 @@ const CASES: readonly [string, (history: History) => void, readonly string[]][] 
     (h) => {
       const other = structuredClone(stream(h));
       other[6] = eventAt(7, "output.message.delta", { turn_id: TURN, delta: "Another" });
-      (h.received as unknown[]).push({ sessionId: SESSION, reader: "second", events: other, connections: 1 });
+      (h.received as unknown[]).push({
+        sessionId: SESSION,
+        reader: "second",
+        seesAll: true,
+        events: other,
+        connections: 1,
+      });
     },
     ["I2"],
   ],
