@@ -183,7 +183,8 @@ function publish(hints: Hints, sessionId: string, accepted: Accepted): void {
   switch (accepted.outcome) {
     case "started": {
       const cancelled = accepted.interruptedTurnId === undefined ? [] : [accepted.interruptedTurnId];
-      return hints.publish({ sessions: [sessionId], isQueued: true, cancelled });
+      const logs = accepted.log ? { logs: new Map([[sessionId, accepted.log]]) } : {};
+      return hints.publish({ sessions: [sessionId], isQueued: true, cancelled, ...logs });
     }
     case "resumed":
       return hints.publish({ sessions: [sessionId], isQueued: true });

@@ -10,7 +10,9 @@
 import { newEventIdHead, newId } from "../base/id.ts";
 import { toJsonText, wellFormed } from "../base/json.ts";
 import type { Controls, Delivery, Message } from "../contract/message.ts";
+import { startTurn } from "./_start-turn.ts";
 import { acceptBusy } from "./accept-busy.ts";
+import type { WrittenLog } from "./hints.ts";
 import type { Db, Sql, TransactionSql } from "./pool.ts";
 import { asRetryable, isUniqueViolation } from "./sqlstate.ts";
 
@@ -42,6 +44,8 @@ export type Accepted =
       sequence: number;
       /** The turn that had to make way for this one. */
       interruptedTurnId?: string;
+      /** What the session's log has grown by, where it is known without reading it. */
+      log?: WrittenLog;
     }
   /** `sequence` is that of its `input.queued`; `turnId` names the turn that it will become. */
   | {
@@ -70,6 +74,9 @@ export async function acceptMessage(db: Db, input: AcceptInput): Promise<Accepte
 }
 
 async function acceptAnywhere(db: Db, input: AcceptInput): Promise<Accepted> {
+  // One that the caller named may be a repetition, which only the session's lock can tell.
+  const started = input.clientMessageId === null ? await startTurn(db, input) : null;
+  if (started) return { outcome: "started", messageId: input.message.id, ...started };
   const attempt = await acceptOnce(db.sql, input, { isLocked: false });
   if (attempt.outcome !== "undecided") return attempt;
   return acceptBusy(db, input, (sql) => acceptOnce(sql, input, { isLocked: true }));

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { newId } from "../../src/base/id.ts";
+import { acceptMessage } from "../../src/db/accept.ts";
 import { cancelTurn } from "../../src/db/cancel.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 import { newSession, ORGANIZATION, readLog, send } from "../support/sessions.ts";
@@ -26,6 +27,51 @@ describe("accepting a message", () => {
       .sql`select status, active_run_id, last_sequence from sessions where id = ${session}`;
     expect(row).toMatchObject({ status: "active", last_sequence: 2 });
     expect(await runsOf(session)).toMatchObject([{ id: row?.active_run_id as string, state: "queued" }]);
+  });
+
+  test("I7: messages to many sessions at once start a turn each, and what is handed on is what the log gives back", async () => {
+    const sessions = await Promise.all(Array.from({ length: 30 }, () => newSession(database.db)));
+    const accepted = await Promise.all(
+      sessions.map((sessionId, n) =>
+        acceptMessage(database.db, {
+          organizationId: ORGANIZATION,
+          sessionId,
+          message: {
+            id: newId("message"),
+            role: "user",
+            content: [{ type: "text", text: `number ${n} \u0000 ${"\ud800"}\n` }],
+            created_at: new Date().toISOString(),
+            metadata: { longer: 1, b: [1.5, null], a: "é" },
+          },
+          controls: n % 2 === 0 ? null : { model_id: "m" },
+          metadata: n % 3 === 0 ? null : { zz: 1, y: { bb: 1, a: 2 } },
+          tags: n % 4 === 0 ? null : n % 4 === 1 ? [] : ["b", "a", "b"],
+          clientMessageId: null,
+          delivery: n % 5 === 0 ? null : "queue",
+          priority: n,
+          preview: `number ${n}`,
+        }),
+      ),
+    );
+    for (const [n, session] of sessions.entries()) {
+      const one = accepted[n];
+      if (one?.outcome !== "started" || !one.log) throw new Error(`${one?.outcome}`);
+      const read = await readLog(database.db, session);
+      expect(one.log.after).toBe(0);
+      expect(one.log.events().map((event) => JSON.stringify(event))).toEqual(
+        read.map((event) => JSON.stringify(event)),
+      );
+      const [run] = await runsOf(session);
+      expect(run?.id).toBe(one.turnId);
+      const [row] = await database.db
+        .sql`select preview, controls, priority from sessions s join runs r on r.session_id = s.id
+                                           where s.id = ${session}`;
+      expect(row).toMatchObject({
+        preview: `number ${n}`,
+        priority: n,
+        controls: n % 2 === 0 ? null : { model_id: "m" },
+      });
+    }
   });
 
   test("joins the running turn of a busy session", async () => {
