@@ -54,7 +54,7 @@ export async function measureResume(stage: Stage): Promise<void> {
         ...(events === GOAL_EVENTS
           ? { goal: "≤ 50 ms", isMet: quantile(times, 0.5) <= 50, elsewhere: "unpublished" }
           : { goal: null, isMet: null }),
-        note: `${tries - 1} messages; ${count((events / perTurn) * 2)} messages are history and all of them go to the model`,
+        note: `${tries - 1} messages; ${count((events / perTurn) * 2)} messages are history, of which the model gets what fits its window`,
       });
     }
     await engine.stop();

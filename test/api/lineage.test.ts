@@ -8,7 +8,7 @@ import { newEventIdHead, newId } from "../../src/base/id.ts";
 import { DELTA_TYPES, type Event } from "../../src/contract/event.ts";
 import { sessionHead } from "../../src/db/events.ts";
 import { createGroupedReader } from "../../src/db/grouped-reader.ts";
-import { readHistory } from "../../src/db/history.ts";
+import { readHistory, readHistoryPage } from "../../src/db/history.ts";
 import { ownLog } from "../../src/db/lineage.ts";
 import { type TestApp, testApp } from "../support/app.ts";
 import { type LiveServer, openStream, startServer } from "../support/live.ts";
@@ -229,6 +229,11 @@ test("I1, I2, I7: whatever is read of a fork is what a session with the same eve
               under(node.id, await readHistory(app.db, ownLog(flat), range)) as Event[],
             );
           }
+          const page = { before: null, rowsMax: 1_000, storedBytesMax: 1_000_000 };
+          expect(await readHistoryPage(app.db, head.log, page)).toEqual({
+            events: await readHistory(app.db, head.log, { after: 0 }),
+            isFirst: true,
+          });
           const cursors = Array.from({ length: node.last + 2 }, (_, cursor) => cursor);
           const read = await Promise.all(
             cursors.map((cursor) => reader.read(node.id, cursor, head.log.lineage)),
