@@ -82,12 +82,19 @@ describe("a worker process that sleeps past its lease", () => {
     return { events: before.events, slept: slept.held, rescued: rescued?.held };
   }
 
-  test("inside a model call: the other asks the model anew, the sleeper's answer is never stored (I5, I6)", async () => {
+  test("inside a model call: the other goes on from what was streamed, the sleeper adds nothing to it (I5, I6, I7)", async () => {
     const text = "A long answer, word by word. ".repeat(8).trim();
     const { events } = await sleepThrough(script([{ text }], { rate: 100 }), "pure", async (log) =>
       log.some((event) => event.type === "output.message.delta"),
     );
-    expect(events.filter((event) => event.type === "output.message.started")).toHaveLength(2);
+    expect(events.filter((event) => event.type === "output.message.started")).toHaveLength(1);
+    expect(events.flatMap((event) => (event.type === "reason.recovered" ? [event.data.mode] : []))).toEqual([
+      "finalize",
+    ]);
+    const deltas = events.flatMap((event) =>
+      event.type === "output.message.delta" ? [event.data.delta] : [],
+    );
+    expect(deltas.join("")).toBe(text);
     const answers = events.flatMap((event) =>
       event.type === "output.message.completed" ? [event.data.message.content] : [],
     );
