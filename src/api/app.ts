@@ -33,6 +33,7 @@ import { problemResponse, requestIdOf } from "./problem.ts";
 import { providerRoutes } from "./providers.ts";
 import { queueRoutes } from "./queue.ts";
 import { mountRoutes } from "./route.ts";
+import { runActionRoutes } from "./run-actions.ts";
 import { runRoutes } from "./runs.ts";
 import { sessionRoutes } from "./sessions.ts";
 import { toolResultRoutes } from "./tool-results.ts";
@@ -108,6 +109,7 @@ export function buildApp(deps: ApiDeps) {
         .use(mountRoutes(approvalRoutes(deps), deps))
         .use(eventsRoutes(deps))
         .use(mountRoutes(runRoutes(deps), deps))
+        .use(mountRoutes(runActionRoutes(deps), deps))
         .use(mountRoutes(breakerRoutes(deps), deps))
         .use(mountRoutes(budgetRoutes(deps), deps))
         .use(mountRoutes(harnessRoutes(deps), deps))

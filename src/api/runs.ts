@@ -23,7 +23,7 @@ import { iso, isoOrNull, PageQuery, page, present, reply, sliceOf, usageOf } fro
 import { defineRoute, type Route } from "./route.ts";
 
 const RunQuery = {
-  status: Type.Optional(OneOf(RUN_STATUSES)),
+  status: Type.Optional(Type.Array(OneOf(RUN_STATUSES), { description: "May be repeated." })),
   waiting_on: Type.Optional(OneOf(RUN_WAITS)),
   worker_id: Type.Optional(Type.String()),
   ...PageQuery,
@@ -50,7 +50,7 @@ export function runRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
         const { rows, total } = await listRuns(db, {
           organizationId: caller.organizationId,
           filter: {
-            status: query.status ?? null,
+            statuses: query.status ?? null,
             waitingOn: query.waiting_on ?? null,
             workerId: query.worker_id ?? null,
             agentId: query.agent_id === undefined ? null : pathId("agent", query.agent_id),
@@ -72,7 +72,7 @@ export function runRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
       async run({ params, caller }) {
         const run = await readRun(db, caller.organizationId, pathId("turn", params.turn_id));
         if (!run) throw new UserError("not_found", "Run not found");
-        return reply(200, { ...runToWire(run), steps: run.steps.map(stepToWire) });
+        return reply(200, runWithSteps(run));
       },
     }),
     defineRoute({
@@ -93,7 +93,7 @@ export function runRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
         const { rows, total } = await listRuns(db, {
           organizationId,
           filter: {
-            status: query.status ?? null,
+            statuses: query.status ?? null,
             waitingOn: query.waiting_on ?? null,
             workerId: query.worker_id ?? null,
             agentId: null,
@@ -140,6 +140,10 @@ export function runRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
 
 const WORKER_GROUP = "default";
 
+export function runWithSteps(row: RunRow & { steps: StepRow[] }): Run {
+  return { ...runToWire(row), steps: row.steps.map(stepToWire) };
+}
+
 function runToWire(row: RunRow): Run {
   const isTaken = row.attempt > 0;
   return present({
@@ -156,6 +160,7 @@ function runToWire(row: RunRow): Run {
     lease_expires_at: isoOrNull(row.lease_expires_at),
     available_at: iso(row.available_at),
     input_message_id: row.input_message_id,
+    retried_run_id: row.retried_run_id,
     final_message_id: row.final_message_id,
     error_code: row.error_code,
     error: row.error,
@@ -183,6 +188,10 @@ function stepToWire(row: StepRow): Step {
       row.finished_at === null ? null : Math.max(0, row.finished_at.getTime() - row.started_at.getTime()),
     usage: row.usage,
     error: row.error,
+    settlement:
+      row.settlement === null
+        ? null
+        : { ...row.settlement, settled_at: iso(new Date(row.settlement.settled_at)) },
   });
 }
 

@@ -1,5 +1,5 @@
 /** A run is the durable execution of a turn; its id is the turn's. */
-import { Id, JsonObject, OneOf, type Static, Timestamp, Type } from "./schema.ts";
+import { Id, JsonObject, Maybe, OneOf, type Static, Timestamp, Type } from "./schema.ts";
 import { TokenUsage } from "./usage.ts";
 
 export const RUN_STATUSES = [
@@ -29,6 +29,14 @@ export const Step = Type.Object({
   duration_ms: Type.Optional(Type.Integer()),
   usage: Type.Optional(TokenUsage),
   error: Type.Optional(Type.String()),
+  /** What an operator decided about a call whose outcome was unknown. */
+  settlement: Type.Optional(
+    Type.Object({
+      outcome: OneOf(["done", "retry", "abort"]),
+      settled_by: Type.String(),
+      settled_at: Timestamp,
+    }),
+  ),
 });
 export type Step = Static<typeof Step>;
 
@@ -48,6 +56,8 @@ export const Run = Type.Object({
   lease_expires_at: Type.Optional(Timestamp),
   available_at: Timestamp,
   input_message_id: Id("message"),
+  /** The run that this one goes on from. */
+  retried_run_id: Type.Optional(Id("turn")),
   final_message_id: Type.Optional(Id("message")),
   error_code: Type.Optional(Type.String()),
   error: Type.Optional(Type.String()),
@@ -83,6 +93,15 @@ export const CircuitBreakersListResponse = Type.Object({
   total: Type.Integer({ minimum: 0 }),
 });
 export type CircuitBreakersListResponse = Static<typeof CircuitBreakersListResponse>;
+
+export const SettleStepRequest = Type.Object({
+  outcome: OneOf(["done", "retry", "abort"]),
+  /** With `done`: what the call gave, for the model to read. */
+  result: Type.Optional(Type.Unknown()),
+  /** With `abort`: why it is given up. */
+  error: Maybe(Type.String()),
+});
+export type SettleStepRequest = Static<typeof SettleStepRequest>;
 
 /** A worker process, in the words of the contract's durable engine. */
 export const Worker = Type.Object({

@@ -17,6 +17,7 @@ export interface RunRow {
   lease_expires_at: Date | null;
   available_at: Date;
   input_message_id: string;
+  retried_run_id: string | null;
   final_message_id: string | null;
   error_code: string | null;
   error: string | null;
@@ -43,10 +44,12 @@ export interface StepRow {
   error: string | null;
   started_at: Date;
   finished_at: Date | null;
+  settlement: { outcome: "done" | "retry" | "abort"; settled_by: string; settled_at: string } | null;
 }
 
 export interface RunFilter {
-  status: RunStatus | null;
+  /** null: all of them. */
+  statuses: readonly RunStatus[] | null;
   agentId: string | null;
   sessionId: string | null;
   workerId: string | null;
@@ -66,6 +69,7 @@ const COLUMNS = [
   "lease_expires_at",
   "available_at",
   "input_message_id",
+  "retried_run_id",
   "final_message_id",
   "error_code",
   "error",
@@ -95,7 +99,7 @@ export async function listRuns(
     organization_id = ${input.organizationId}
     and ${filter.sessionId === null ? sql`true` : sql`session_id = ${filter.sessionId}`}
     and ${filter.agentId === null ? sql`true` : sql`agent_id = ${filter.agentId}`}
-    and ${filter.status === null ? sql`true` : sql`state = ${filter.status}`}
+    and ${filter.statuses === null ? sql`true` : sql`state = any (${[...filter.statuses]}::text[])`}
     and ${filter.workerId === null ? sql`true` : sql`lease_owner = ${filter.workerId}`}
     and ${filter.waitingOn === null ? sql`true` : sql`waiting_on = ${filter.waitingOn}`}
     and exists (select from sessions s where s.id = runs.session_id and s.deleted_at is null)`;
@@ -124,7 +128,7 @@ export async function readRun(
        where id = ${id} and organization_id = ${organizationId}
          and exists (select from sessions s where s.id = runs.session_id and s.deleted_at is null)`,
     sql<StepRow[]>`
-      select name, kind, tool_name, effect, status, attempt, usage, error, started_at, finished_at
+      select name, kind, tool_name, effect, status, attempt, usage, error, started_at, finished_at, settlement
         from steps where run_id = ${id}
        order by started_at, name`,
   ]);

@@ -65,6 +65,8 @@ export interface StoredStep {
   status: "pending" | "settled" | "unknown";
   result: unknown;
   usage: TokenUsage | null;
+  /** The run that it was taken over from; null when it was made in this one. */
+  origin_run_id: string | null;
   /** null while it is pending. */
   finished_at: Date | null;
 }
@@ -72,5 +74,7 @@ export interface StoredStep {
 /** The checkpoints of a run, in the order in which they were stored. */
 export async function loadSteps({ sql }: Db, runId: string): Promise<StoredStep[]> {
   return sql<StoredStep[]>`
-    select name, kind, status, result, usage, finished_at from steps where run_id = ${runId} order by finished_at nulls last, name`;
+    select name, kind, status, result, usage, origin_run_id, finished_at
+      from steps where run_id = ${runId}
+     order by finished_at nulls last, name`;
 }

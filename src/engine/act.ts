@@ -255,7 +255,7 @@ function runTool(
       sessionId: run.session_id,
       turnId: run.id,
       toolCallId: call.id,
-      idempotencyKey: `${run.id}:${call.id}`,
+      idempotencyKey: `${scope.callOrigins.get(call.id) ?? run.id}:${call.id}`,
       files: deps.filesOf({ organizationId: run.organization_id, workspaceId: config.session.workspace_id }),
       network: plan.network,
       progress(message) {

@@ -5,7 +5,8 @@
  * message that arrived while the model was answering stands before the answer in the log, but the model had not
  * seen it: it belongs after the answer and its tool results. Results of parallel calls are logged as they finish:
  * they belong in the order of the calls. And a turn that was cut short leaves calls without results, which no
- * provider takes: each gets one that says so (I8).
+ * provider takes: each gets one that says so (I8). A result that comes after all (the turn was retried, or an operator
+ * had the call run again) takes that one's place.
  */
 import type { Event } from "../contract/event.ts";
 import type { ContentPart } from "../contract/message.ts";
@@ -28,8 +29,13 @@ export function modelMessages(
   let isReasoning = false;
   let open: { calls: readonly ModelToolCall[]; results: Map<string, ToolMessage> } | null = null;
 
+  /** Where the result of each call stands in `out`. */
+  const places = new Map<string, number>();
   const settle = () => {
-    if (open) for (const call of open.calls) out.push(open.results.get(call.id) ?? interrupted(call));
+    for (const call of open?.calls ?? []) {
+      places.set(call.id, out.length);
+      out.push(open?.results.get(call.id) ?? interrupted(call));
+    }
     open = null;
   };
   const settleAndRelease = () => {
@@ -79,13 +85,16 @@ export function modelMessages(
       }
       case "tool.completed": {
         const { tool_call_id, tool_name, success, result, error } = event.data;
-        open?.results.set(tool_call_id, {
+        const message: ToolMessage = {
           role: "tool",
           toolCallId: tool_call_id,
           toolName: tool_name,
           content: success ? partsText(result ?? []) : (error ?? "The call failed."),
           isError: !success,
-        });
+        };
+        const place = places.get(tool_call_id);
+        if (place === undefined) open?.results.set(tool_call_id, message);
+        else out[place] = message;
         break;
       }
     }

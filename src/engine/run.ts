@@ -214,8 +214,13 @@ function openScope(
     isHistoryCut: false,
     historyTokensMax: 0,
     carry: [],
-    usage: steps.reduce((sum, step) => (step.usage === null ? sum : addUsage(sum, step.usage)), NO_USAGE),
+    // A copy stands for "not the first step": steps that were taken over from another run carry no usage.
+    usage: steps.reduce(
+      (sum, step) => (step.usage === null ? sum : addUsage(sum, step.usage)),
+      steps.length === 0 ? NO_USAGE : { ...NO_USAGE },
+    ),
     toolCallCount: toolCount,
+    callOrigins: originsOf(steps),
     announcedHere: new Set(),
     beganAtMs: deps.clock.monotonicMs(),
     isTakenOver: !isFresh,
@@ -227,6 +232,16 @@ function openScope(
 function progressOf(run: ClaimedRun, steps: readonly StoredStep[]): Date {
   const times = [run.started_at, ...steps.flatMap((step) => step.finished_at ?? [])];
   return new Date(Math.max(...times.map((time) => time.getTime())));
+}
+
+function originsOf(steps: readonly StoredStep[]): Map<string, string> {
+  return new Map(
+    steps.flatMap(({ kind, result, origin_run_id: origin }) =>
+      kind === "reason" && origin !== null
+        ? (result as ReasonResult).tool_calls.map((call) => [call.id, origin] as const)
+        : [],
+    ),
+  );
 }
 
 function noModel(config: TurnConfig): UserError {

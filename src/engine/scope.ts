@@ -83,6 +83,8 @@ export interface RunScope {
   /** Of every committed step of the run so far. */
   usage: TokenUsage;
   toolCallCount: number;
+  /** The run that made a call, for calls that were taken over from another: their idempotency keys name it. */
+  callOrigins: ReadonlyMap<string, string>;
   /** at_most_once calls that this very attempt announced; what another announced may have run. */
   announcedHere: Set<string>;
   /** Monotonic time at which this attempt began. */

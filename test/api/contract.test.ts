@@ -40,6 +40,9 @@ const OURS: Record<string, string> = {
   "GET /v1/sessions/{}/runs": "ours: runs",
   "POST /v1/sessions/{}/tool-approvals": "named in the contract's text, not in its OpenAPI",
   "GET /v1/approvals": "ours: approvals over all sessions",
+  "POST /v1/runs/{}/cancel": "ours: runs",
+  "POST /v1/runs/{}/retry": "ours: runs",
+  "POST /v1/runs/{}/steps/{}/settle": "ours: runs",
   "GET /v1/sessions/{}/queue": "ours: the queue of a session",
   "PATCH /v1/sessions/{}/queue/{}": "ours: the queue of a session",
   "DELETE /v1/sessions/{}/queue/{}": "ours: the queue of a session",
@@ -176,6 +179,10 @@ beforeAll(async () => {
   await step("GET", "/v1/runs", [], 200);
   await step("GET", "/v1/runs/{}", [message.turn_id], 200);
   await step("GET", "/v1/sessions/{}/runs", [session.id], 200, undefined, "?status=queued");
+  await app.db.sql`insert into steps (run_id, name, kind, tool_name, effect, status, attempt, started_at)
+                   values (${message.turn_id}, 'tool:call_1', 'tool', 'charge', 'at_most_once', 'unknown', 1, now())`;
+  const settled = { outcome: "done", result: { a: 1 } };
+  await step("POST", "/v1/runs/{}/steps/{}/settle", [message.turn_id, "tool:call_1"], 200, settled);
   const words = (text: string) => ({ message: { content: [{ type: "text", text }] }, delivery: "queue" });
   const queued = await step("POST", "/v1/sessions/{}/messages", [session.id], 201, words("Then this."));
   await step("GET", "/v1/sessions/{}/queue", [session.id], 200);
@@ -183,6 +190,8 @@ beforeAll(async () => {
     content: [{ type: "text", text: "Then that." }],
   });
   await step("DELETE", "/v1/sessions/{}/queue/{}", [session.id, queued.id], 204);
+  await step("POST", "/v1/runs/{}/cancel", [message.turn_id], 200);
+  await step("POST", "/v1/sessions/{}/messages", [session.id], 201, words("Again."));
   await step("POST", "/v1/sessions/{}/cancel", [session.id], 200);
   await step("POST", "/v1/sessions/{}/cancel", [session.id], 200);
   await step("GET", "/v1/sessions/{}/messages", [session.id], 200);
@@ -210,6 +219,12 @@ beforeAll(async () => {
   await step("GET", "/v1/agents/{}/stats", [agent.id], 200);
   await step("GET", "/v1/agents/{}", [agent.id], 200);
   await step("DELETE", "/v1/sessions/{}", [session.id], 204);
+
+  const failing = await newSession(app.db);
+  const failed = await step("POST", "/v1/sessions/{}/messages", [failing], 201, words("Fail."));
+  await app.db.sql`update runs set state = 'failed', finished_at = now() where id = ${failed.turn_id}`;
+  await app.db.sql`update sessions set active_run_id = null, status = 'idle' where id = ${failing}`;
+  await step("POST", "/v1/runs/{}/retry", [failed.turn_id], 201);
 
   const parked = await newSession(app.db);
   await parkDirectly(app.db, parked, [

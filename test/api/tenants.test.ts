@@ -67,6 +67,7 @@ const BODIES: Record<string, unknown> = {
   submit_tool_approvals: { decisions: [{ tool_call_id: "call_1", decision: "allow" }] },
   decide_approval: { decision: "allow" },
   top_up_budget: { amount: 1 },
+  settle_step: { outcome: "done" },
   update_queued_message: { content: [{ type: "text", text: "x" }] },
   create_model: { model_id: "m", display_name: "M" },
 };

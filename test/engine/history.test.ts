@@ -164,4 +164,24 @@ describe("the log as messages for the model", () => {
   test("every call id of the log is known", () => {
     expect(usedCallIds(log(answer("", ["x", "y"]), answer("", ["z"])))).toEqual(new Set(["x", "y", "z"]));
   });
+
+  test("I8: a result that comes after the turn was cut short takes the place of the one made up for it", () => {
+    const failed: NewEvent = {
+      type: "output.message.completed",
+      data: { message: message("agent", [{ type: "text", text: "Something broke." }]), error_code: "x" },
+    };
+    const events = log(user("hi"), started, answer("a", ["c1", "c2"]), result("c1", "one"), failed);
+    expect(short(events).at(-1)).toBe(`tool c2!: ${INTERRUPTED_RESULT}`);
+    const retried = log(
+      ...[user("hi"), started, answer("a", ["c1", "c2"]), result("c1", "one"), failed],
+      ...[result("c2", "two"), started, answer("b")],
+    );
+    expect(short(retried)).toEqual([
+      "user: hi",
+      "assistant: a -> c1,c2",
+      "tool c1: one",
+      "tool c2: two",
+      "assistant: b",
+    ]);
+  });
 });
