@@ -10,6 +10,7 @@ import { newId } from "../base/id.ts";
 import type { EventContext, NewEvent } from "../contract/event.ts";
 import { addUsage, NO_USAGE } from "../contract/usage.ts";
 import { type PartialAnswer, readPartialAnswer } from "../db/partial-answer.ts";
+import type { RunWrite, Written } from "../db/writer.ts";
 import { type Collected, createCollector } from "../llm/collect.ts";
 import type { ModelRequest } from "../llm/driver.ts";
 import {
@@ -262,6 +263,28 @@ function failedCall(
     : new TerminalError(error.code, error.message);
 }
 
+const ANSWER_WRITES_MAX = 4;
+const ANSWER_WRITE_PAUSE_MS = 100;
+
+/**
+ * Writes an answer, again if the database was out of reach for a moment: it is paid for, and asking the model anew
+ * costs more. If the first write did stand, the second is refused, and the run goes on from what is stored.
+ */
+async function writeAnswer(scope: RunScope, answer: RunWrite): Promise<Written> {
+  const { deps, lease } = scope;
+  for (let tries = 1; ; tries += 1) {
+    const carried = scope.carry;
+    try {
+      return await write(scope, answer);
+    } catch (error) {
+      const isPassing = error instanceof RetryableError && error.code === "unavailable";
+      if (!isPassing || tries >= ANSWER_WRITES_MAX || lease.signal.aborted) throw error;
+      scope.carry = carried;
+      await deps.clock.sleep(ANSWER_WRITE_PAUSE_MS * 2 ** (tries - 1), lease.signal);
+    }
+  }
+}
+
 async function commitAnswer(scope: RunScope, answer: Answer): Promise<Reasoned> {
   const { deps, run } = scope;
   const { call, iteration, messageId } = answer;
@@ -281,7 +304,7 @@ async function commitAnswer(scope: RunScope, answer: Answer): Promise<Reasoned> 
     scope,
     calls.filter((one) => !needsApproval(scope, one.name)),
   );
-  const written = await write(scope, {
+  const written = await writeAnswer(scope, {
     events: [...call.unsentDeltas, ...answered, ...(isFinal ? [] : actAnnouncement(scope, calls))],
     hasDeltas: call.unsentDeltas.length > 0,
     steps: [reasonStep(scope, answer, result, usage), ...announced],
