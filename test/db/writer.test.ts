@@ -383,6 +383,49 @@ describe("the grouped writer", () => {
   });
 });
 
+test("no deadlock (40P01) when two writers, messages and cancellations meet on the same sessions", async () => {
+  const database = await testDatabase({ connections: 16 });
+  try {
+    const { db } = database;
+    const writers = [0, 1].map(() => createWriter({ db, onWritten: () => {} }));
+    const sessions = await Promise.all(Array.from({ length: 24 }, () => newSession(db)));
+    const failures: unknown[] = [];
+    const outcomes: Promise<unknown>[] = [];
+    const begin = (work: Promise<unknown>) => outcomes.push(work.catch((error) => failures.push(error)));
+    const shuffled = <T>(list: readonly T[], by: number) =>
+      list.map((_, n) => list[(n * 7 + by * 5) % list.length] as T);
+    for (let round = 0; round < 12; round += 1) {
+      for (const session of shuffled(sessions, round)) begin(send(db, session, `round ${round}`));
+      await Bun.sleep(0);
+      const runs = await claimRuns(db, { workerId: "worker-test", slots: 100, leaseMs: 60_000 });
+      for (const [side, writer] of writers.entries()) {
+        for (const run of shuffled(runs, side + round)) {
+          const lease = { runId: run.id, sessionId: run.session_id, epoch: run.lease_epoch };
+          begin(
+            writer.write(lease, {
+              events: [note("w")],
+              steps: [step(`tool:${side}`)],
+              ...(round % 3 === side ? { ending: ending(null) } : {}),
+            }),
+          );
+        }
+      }
+      for (const sessionId of shuffled(sessions, round + 3).slice(0, 8)) {
+        begin(cancelTurn(db, { organizationId: ORGANIZATION, sessionId, reason: "", now: new Date() }));
+      }
+    }
+    await Promise.all(outcomes);
+    // What lost its lease to a cancellation or an ending is told so; a deadlock would come as a RetryableError.
+    expect(failures.filter((error) => !(error instanceof LeaseLostError))).toEqual([]);
+    const [{ gaps } = { gaps: -1 }] = await db.sql<{ gaps: number }[]>`
+      select count(*) as gaps from sessions s
+       where last_sequence <> (select count(*) from events e where e.session_id = s.id)`;
+    expect(gaps).toBe(0);
+  } finally {
+    await database.drop();
+  }
+});
+
 describe("claiming", () => {
   let database: TestDatabase;
   beforeAll(async () => {
