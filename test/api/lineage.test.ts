@@ -313,6 +313,17 @@ test("I2, I7: a stream of a fork resumes at every event, inherited or own, also 
     expect(await frames(grandchild.id, `?since_id=${id}`)).toEqual(expected as Event[]);
     expect(await frames(grandchild.id, "", { "last-event-id": id })).toEqual(expected as Event[]);
   }
+  // And goes on live with what the fork itself writes, while its parents write, too.
+  const live = await openStream(`${server.url}/v1/sessions/${grandchild.id}/sse?since_id=latest`);
+  await live.next();
+  for (const node of [root, child, grandchild]) {
+    await grow(node, [0, 8]);
+    server.hints.publish({ sessions: [node.id] });
+  }
+  const seen = await live.eventsUntil(({ sequence }) => sequence === grandchild.last);
+  expect(seen.map(({ id }) => id)).toEqual(grandchild.log.slice(-2).map(({ id }) => id));
+  live.close();
+
   const foreign = child.log.at(-1)?.id ?? "";
   const refused = await openStream(`${server.url}/v1/sessions/${grandchild.id}/sse?since_id=${foreign}`);
   expect([refused.status, (await refused.json()).code]).toEqual([400, "invalid_cursor"]);
