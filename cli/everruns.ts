@@ -8,6 +8,7 @@ import { Command, Option } from "commander";
 import { type CommandContext, runCommand, UsageError } from "./action.ts";
 import type { ForkFlags } from "./forks.ts";
 import type { ResourceOptions } from "./resources.ts";
+import type { RunActionFlags } from "./run-actions.ts";
 import { versionText } from "./version.ts";
 
 const program = new Command("everruns")
@@ -136,14 +137,13 @@ for (const [name, what] of [
   ["models", "models that can be chosen"],
 ] as const) {
   const isSessions = name === "sessions";
-  const command = clientCommand(
-    name,
-    `list ${what}, ${isSessions ? "get, fork or compare them" : "or get one"}`,
-  )
+  const isRuns = name === "runs";
+  const more = isSessions ? "get, fork or compare them" : isRuns ? "get, cancel or retry one" : "or get one";
+  const command = clientCommand(name, `list ${what}, ${more}`)
     .addArgument(
       program
         .createArgument("[action]")
-        .choices(isSessions ? ["list", "get", "fork", "diff"] : ["list", "get"])
+        .choices(["list", "get", ...(isSessions ? ["fork", "diff"] : isRuns ? ["cancel", "retry"] : [])])
         .default("list"),
     )
     .argument("[id]", name === "agents" ? "id or name, for get" : "id, for all but list")
@@ -161,7 +161,9 @@ for (const [name, what] of [
         "  everruns sessions fork <id> --at 23\n  everruns sessions diff <id> <other id>",
       );
   }
-  command.action((action: "list" | "get" | "fork" | "diff", id?: string, other?: unknown) =>
+  if (isRuns) command.addHelpText("after", "  everruns runs retry <id>\n  everruns runs cancel <id>");
+  type Action = "list" | "get" | "fork" | "diff" | "cancel" | "retry";
+  command.action((action: Action, id?: string, other?: unknown) =>
     start(async (context) => {
       const options = command.opts();
       if (action === "list" || action === "get") {
@@ -169,6 +171,10 @@ for (const [name, what] of [
         const { resources } = await import("./resources.ts");
         const flags = options as Pick<ResourceOptions, "output" | "limit">;
         return resources(context, { ...flags, resource: name, action, id });
+      }
+      if (action === "cancel" || action === "retry") {
+        const { runAction } = await import("./run-actions.ts");
+        return runAction(context, action, { ...(options as RunActionFlags), id });
       }
       const { diff, fork } = await import("./forks.ts");
       const flags = { ...(options as ForkFlags), id, other };

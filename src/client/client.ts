@@ -80,6 +80,10 @@ export interface Client extends EventSource {
     query?: PageQuery & { session_id?: string; agent_id?: string; status?: string },
   ): Promise<Page<Run>>;
   getRun(turnId: string): Promise<Run>;
+  /** Ends a run that has not ended. */
+  cancelRun(turnId: string): Promise<{ status: "cancelled"; message: string }>;
+  /** Takes a failed or sealed run up from its last checkpoint. @returns the new run */
+  retryRun(turnId: string): Promise<Run>;
   listWorkers(): Promise<WorkersListResponse>;
 
   listModels(): Promise<Page<ModelWithProvider>>;
@@ -157,6 +161,8 @@ export function createClient(options: ClientOptions): Client {
     lastEventId: async (sessionId) => (await listEvents(sessionId, { limit: 1 })).at(-1)?.id ?? null,
     listRuns: (query) => get("/runs", { ...query }),
     getRun: (turnId) => get(`/runs/${enc(turnId)}`),
+    cancelRun: (turnId) => post(`/runs/${enc(turnId)}/cancel`, {}),
+    retryRun: (turnId) => post(`/runs/${enc(turnId)}/retry`, {}),
     listWorkers: () => get("/durable/workers"),
     listModels: () => get("/models"),
     getModel: (id) => get(`/models/${enc(id)}`),

@@ -102,3 +102,27 @@ describe("everruns config", () => {
     expect(stderr).toMatch(/--port: [\s\S]*--workers: /);
   });
 });
+
+describe("everruns runs", () => {
+  for (const [action, reply, printed] of [
+    ["retry", { id: "turn_2", status: "queued" }, "turn_2"],
+    ["cancel", { status: "cancelled", message: "Turn turn_1 was cancelled." }, "Turn turn_1 was cancelled."],
+  ] as const) {
+    test(`${action} asks the server and prints what came of it`, async () => {
+      const asked: string[] = [];
+      server.intercept((request) => {
+        asked.push(`${request.method} ${new URL(request.url).pathname}`);
+        return Response.json(reply);
+      });
+      const { code, stdout } = await runCli(["runs", action, "turn_1"], { env });
+      expect({ code, stdout, asked }).toEqual({
+        code: 0,
+        stdout: `${printed}\n`,
+        asked: [`POST /api/v1/runs/turn_1/${action}`],
+      });
+      const without = await runCli(["runs", action], { env });
+      expect(without.stderr).toContain(`which one? everruns runs ${action} <id>`);
+      expect(without.code).not.toBe(0);
+    });
+  }
+});
