@@ -8,9 +8,11 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import fc from "fast-check";
 import { LeaseLostError } from "../../src/base/errors.ts";
 import type { Event, NewEvent } from "../../src/contract/event.ts";
+import { DELIVERIES, type Delivery } from "../../src/contract/message.ts";
 import { cancelTurn } from "../../src/db/cancel.ts";
 import { claimRuns } from "../../src/db/claim.ts";
 import { parkRun, type WaitWrite } from "../../src/db/park.ts";
+import { promoteNext } from "../../src/db/queue.ts";
 import { heartbeat, releaseRun } from "../../src/db/runs.ts";
 import { settledWith, settleWaits, waitsOfTurn } from "../../src/db/waits.ts";
 import { buryWorkers } from "../../src/db/workers.ts";
@@ -28,11 +30,12 @@ const PROPERTY_MS_MAX = 120_000;
 
 /** `lease` counts from the newest lease that was ever handed out, whatever became of it. */
 type Command =
-  | { do: "send"; session: number; delivery: "steer" | "reject"; clientId: string | null }
+  | { do: "send"; session: number; delivery: Delivery; clientId: string | null }
   | { do: "claim"; worker: number; slots: number }
   | { do: "step"; lease: number; name: string; isPending: boolean }
   | { do: "end"; lease: number; seen: "all" | "none" | "any"; state: "completed" | "failed" }
   | { do: "cancel"; session: number }
+  | { do: "promote"; session: number }
   | { do: "release"; lease: number; isDelayed: boolean; isRetry: boolean }
   | { do: "park"; lease: number; isNewerSeen: boolean }
   | { do: "answer"; session: number }
@@ -50,7 +53,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
     arbitrary: fc.record({
       do: fc.constant("send" as const),
       session,
-      delivery: fc.constantFrom("steer" as const, "reject" as const),
+      delivery: fc.constantFrom(...DELIVERIES),
       clientId: fc.constantFrom(null, null, "one", "two"),
     }),
   },
@@ -81,6 +84,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("cancel" as const), session }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("promote" as const), session }) },
   {
     weight: 2,
     arbitrary: fc.record({
@@ -119,6 +123,8 @@ interface SessionModel {
   activeRun: string | null;
   lastSequence: number;
   lastInputSequence: number;
+  /** The turns of the messages that wait for their own. */
+  queue: string[];
   /** What a client id was answered with. */
   remembered: Map<string, { turnId: string; sequence: number }>;
 }
@@ -170,9 +176,9 @@ describe("random interleavings", () => {
           delivery,
           ...(clientId === null ? {} : { clientMessageId: clientId }),
         });
-        return "sequence" in sent
-          ? { outcome: sent.outcome, turnId: sent.turnId, sequence: sent.sequence }
-          : { ...sent };
+        if (!("sequence" in sent)) return { ...sent };
+        const { messageId: _, ...rest } = sent;
+        return rest;
       }
       case "claim": {
         const id = WORKERS[one.worker] ?? "";
@@ -219,6 +225,10 @@ describe("random interleavings", () => {
         });
         return { outcome };
       }
+      case "promote":
+        return {
+          promoted: (await promoteNext(db.sql, [ids[one.session] ?? ""])).map(({ turnId }) => turnId),
+        };
       case "release": {
         const held = leaseAt(one.lease);
         if (!held) return {};
@@ -290,34 +300,51 @@ describe("random interleavings", () => {
         const at = of(one.session);
         const earlier = one.clientId === null ? undefined : at.remembered.get(one.clientId);
         if (earlier) return { outcome: "duplicate", ...earlier };
+        const remember = (turnId: string, sequence: number) => {
+          if (one.clientId !== null) at.remembered.set(one.clientId, { turnId, sequence });
+        };
+        const isFree = at.activeRun === null && at.queue.length === 0;
         if (at.activeRun !== null && one.delivery === "reject")
           return { outcome: "busy", turnId: at.activeRun };
+        if (one.delivery === "queue" && !isFree) {
+          const turnId = String(actual.turnId);
+          at.lastSequence += 1;
+          at.queue.push(turnId);
+          const sequence = at.lastSequence;
+          const position = at.queue.length;
+          remember(turnId, sequence);
+          return {
+            outcome: "queued",
+            turnId,
+            sequence,
+            position,
+            isPromoted: promote(model, one.session) !== null,
+          };
+        }
+        const interruptedTurnId = one.delivery === "interrupt" ? at.activeRun : null;
+        // It makes way without coming to rest: one event less.
+        if (interruptedTurnId !== null) cancel(model, one.session, 3);
+        const active = at.activeRun === null ? undefined : model.runs.get(at.activeRun);
+        const isParked = active?.state === "waiting";
         const starts = at.activeRun === null;
-        const parked = at.activeRun === null ? undefined : model.runs.get(at.activeRun);
-        const isParked = parked?.state === "waiting";
         const turnId = at.activeRun ?? String(actual.turnId);
         const sequence = at.lastSequence + 1;
         at.activeRun = turnId;
         at.lastInputSequence = sequence;
         at.lastSequence = sequence + (starts ? 1 : 0);
-        if (one.clientId !== null) at.remembered.set(one.clientId, { turnId, sequence });
-        if (starts) {
-          model.runs.set(turnId, {
-            session: one.session,
-            state: "queued",
-            epoch: 0,
-            attempt: 0,
-            takeovers: 0,
-            retries: 0,
-            worker: null,
-            isExpired: false,
-            isDelayed: false,
-            waitsFor: null,
-            steps: new Map(),
-          });
-        }
-        if (isParked) wake(parked, at);
-        return { outcome: isParked ? "resumed" : starts ? "started" : "steered", turnId, sequence };
+        remember(turnId, sequence);
+        if (starts) model.runs.set(turnId, queuedRun(one.session));
+        if (isParked) wake(active, at);
+        return {
+          outcome: isParked ? "resumed" : starts ? "started" : "steered",
+          turnId,
+          sequence,
+          ...(interruptedTurnId === null ? {} : { interruptedTurnId }),
+        };
+      }
+      case "promote": {
+        const turnId = promote(model, one.session);
+        return { promoted: turnId === null ? [] : [turnId] };
       }
       case "claim": {
         const free = [...model.runs].filter(
@@ -363,17 +390,8 @@ describe("random interleavings", () => {
       }
       case "cancel": {
         const at = of(one.session);
-        const active = at.activeRun === null ? undefined : model.runs.get(at.activeRun);
-        if (!active) return { outcome: "no_op" };
-        active.state = "cancelled";
-        active.epoch += 1;
-        active.worker = null;
-        active.isExpired = false;
-        active.isDelayed = false;
-        active.waitsFor = null;
-        at.activeRun = null;
-        at.lastInputSequence = at.lastSequence + 2;
-        at.lastSequence += 4;
+        if (at.activeRun === null) return { outcome: "no_op" };
+        cancel(model, one.session, 4);
         return { outcome: "cancelled" };
       }
       case "release": {
@@ -423,8 +441,18 @@ describe("random interleavings", () => {
   /** The tables in the model's words. */
   async function tables(): Promise<Model> {
     const { sql } = database.db;
-    const sessions = await sql<{ id: string; active: string | null; last: number; input: number }[]>`
-      select id, active_run_id as active, last_sequence as last, last_input_sequence as input
+    const sessions = await sql<
+      {
+        id: string;
+        active: string | null;
+        last: number;
+        input: number;
+        queue: string[];
+        queue_length: number;
+      }[]
+    >`
+      select id, active_run_id as active, last_sequence as last, last_input_sequence as input, queue_length,
+             array(select turn_id from queued_messages q where q.session_id = sessions.id order by position) as queue
         from sessions where id = any (${ids}) order by array_position(${ids}, id)`;
     const remembered = await sql<{ session_id: string; client: string; turn: string; sequence: number }[]>`
       select session_id, client_message_id as client, turn_id as turn, sequence from accepted_messages
@@ -442,8 +470,10 @@ describe("random interleavings", () => {
              state = 'queued' and available_at > now() as "isDelayed",
              (select coalesce(jsonb_object_agg(name, status), '{}') from steps where run_id = runs.id) as steps
         from runs where session_id = any (${ids})`;
+    for (const row of sessions) expect(row.queue_length).toBe(row.queue.length);
     return {
       sessions: sessions.map((row) => ({
+        queue: row.queue,
         activeRun: row.active,
         lastSequence: row.last,
         lastInputSequence: row.input,
@@ -548,6 +578,49 @@ describe("random interleavings", () => {
   );
 });
 
+function queuedRun(session: number): RunModel {
+  return {
+    session,
+    state: "queued",
+    epoch: 0,
+    attempt: 0,
+    takeovers: 0,
+    retries: 0,
+    worker: null,
+    isExpired: false,
+    isDelayed: false,
+    waitsFor: null,
+    steps: new Map(),
+  };
+}
+
+/** Ends the turn under way as cancelled. @param events  what says so */
+function cancel(model: Model, session: number, events: number): void {
+  const at = model.sessions[session] as SessionModel;
+  const active = model.runs.get(at.activeRun ?? "") as RunModel;
+  active.state = "cancelled";
+  active.epoch += 1;
+  active.worker = null;
+  active.isExpired = false;
+  active.isDelayed = false;
+  active.waitsFor = null;
+  at.activeRun = null;
+  at.lastInputSequence = at.lastSequence + 2;
+  at.lastSequence += events;
+}
+
+/** Begins the next turn of a session at rest. @returns its id, or null */
+function promote(model: Model, session: number): string | null {
+  const at = model.sessions[session] as SessionModel;
+  const next = at.activeRun === null ? at.queue.shift() : undefined;
+  if (next === undefined) return null;
+  model.runs.set(next, queuedRun(session));
+  at.activeRun = next;
+  at.lastInputSequence = at.lastSequence + 2;
+  at.lastSequence += 3;
+  return next;
+}
+
 /** A parked run goes on: its call has a result, which is a step and an event. */
 function wake(run: RunModel, at: SessionModel): void {
   run.steps.set(`tool:${run.waitsFor}`, "settled");
@@ -564,6 +637,7 @@ function emptyModel(): Model {
     activeRun: null,
     lastSequence: 0,
     lastInputSequence: 0,
+    queue: [],
     remembered: new Map(),
   }));
   return { sessions, runs: new Map() };
