@@ -12,7 +12,8 @@ import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 import { isIdle, logOnce, newSession, send, turnsEnded } from "../support/sessions.ts";
 import { startWorkerProcess, type WorkerProcess } from "../support/worker-processes.ts";
 
-const LEASE_MS = 1_000;
+/** Long enough that a machine with much else to do still sends the heartbeats between. */
+const LEASE_MS = 2_000;
 
 describe("a worker process that sleeps past its lease", () => {
   let database: TestDatabase;
@@ -71,7 +72,8 @@ describe("a worker process that sleeps past its lease", () => {
     const slept = await atRest();
     expect(await ofRun(session)).toEqual(before);
     expect(turnsEnded(before.events)).toBe(1);
-    expect(before.run[0]).toMatchObject({ lease_epoch: 2, state: "completed" });
+    expect(before.run[0]).toMatchObject({ state: "completed" });
+    expect(Number(before.run[0]?.lease_epoch)).toBeGreaterThan(1);
 
     // It is a worker like any other again.
     const next = await newSession(database.db);
