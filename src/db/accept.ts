@@ -150,7 +150,7 @@ async function acceptOnce(
          set last_sequence = accepted.sequence + case when accepted.starts then 1 else 0 end,
              last_input_sequence = accepted.sequence,
              active_run_id = accepted.turn_id,
-             status = 'active',
+             status = case when accepted.starts then 'active' else sessions.status end,
              preview = ${wellFormed(input.preview)},
              started_at = coalesce(sessions.started_at, now()),
              updated_at = now()

@@ -302,6 +302,15 @@ describe("a worker", () => {
     expect(events.filter((event) => event.type === "session.idled")).toHaveLength(1);
   });
 
+  test("a message that joins a turn which waits for a budget leaves it waiting, and its session shown as paused", async () => {
+    const session = await newSession(app.db);
+    await parkDirectly(app.db, session, [{ kind: "budget", toolCallId: "" }], null);
+    const isPaused = async () => (await app.get(`/sessions/${session}`)).body.paused;
+    expect(await isPaused()).toBe(true);
+    expect(await send(session, "two")).toMatchObject({ delivery: "steered" });
+    expect(await isPaused()).toBe(true);
+  });
+
   test("a parked turn is interrupted like a running one; what it waited for is over", async () => {
     const session = await newSession(app.db);
     const parked = await parkDirectly(app.db, session, [{ kind: "client_tool", toolCallId: "call_1" }]);
