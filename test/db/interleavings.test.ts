@@ -177,8 +177,15 @@ describe("random interleavings", () => {
           ...(clientId === null ? {} : { clientMessageId: clientId }),
         });
         if (!("sequence" in sent)) return { ...sent };
-        const { messageId: _, ...rest } = sent;
-        return rest;
+        const { outcome, turnId, sequence } = sent;
+        const { interruptedTurnId, position, isPromoted } = { ...NOTHING_MORE, ...sent };
+        return {
+          outcome,
+          turnId,
+          sequence,
+          ...(interruptedTurnId === undefined ? {} : { interruptedTurnId }),
+          ...(position === undefined ? {} : { position, isPromoted }),
+        };
       }
       case "claim": {
         const id = WORKERS[one.worker] ?? "";
@@ -652,6 +659,9 @@ async function written(write: () => Promise<{ isEnded: boolean }>): Promise<Outc
     throw error;
   }
 }
+
+/** What only some answers to a message have. */
+const NOTHING_MORE: { interruptedTurnId?: string; position?: number; isPromoted?: boolean } = {};
 
 const isOpen = ({ state }: RunModel) => state === "queued" || state === "running" || state === "waiting";
 
