@@ -1,9 +1,9 @@
 /**
- * Grouping of reads: what many callers of one process ask at the same moment goes out as one statement. Asked alone,
+ * Grouping of statements: what many callers of one process ask at the same moment goes out as one statement. Asked alone,
  * a caller waits for nothing; under load the statement for the next callers is gathered while one is under way.
  */
 import type { Db } from "./pool.ts";
-import { isTransientDatabaseError } from "./sqlstate.ts";
+import { isTransientDatabaseError, sqlstateOf } from "./sqlstate.ts";
 
 const FLIGHTS_MAX = 2;
 
@@ -54,11 +54,11 @@ function openLane<Question, Answer>(
     try {
       await send(group);
     } catch (error) {
-      if (group.length === 1 || isTransientDatabaseError(error)) {
+      if (group.length === 1 || sqlstateOf(error) === null || isTransientDatabaseError(error)) {
         for (const { reject } of group) reject(error);
         return;
       }
-      // One question is to blame; let the others have their answers.
+      // PostgreSQL says so: nothing was written. One question is to blame; let the others have their answers.
       for (const one of group) await send([one]).catch((own) => one.reject(own));
     }
   };

@@ -20,7 +20,7 @@ import { addUsage, type TokenUsage } from "../contract/usage.ts";
 import { type RunWriteUnderLease, writeGroup } from "./_write-group.ts";
 import type { WrittenLog } from "./hints.ts";
 import type { Db } from "./pool.ts";
-import { asRetryable, isTransientDatabaseError } from "./sqlstate.ts";
+import { asRetryable, isTransientDatabaseError, sqlstateOf } from "./sqlstate.ts";
 
 /** The right to write for a run: one claim of it. */
 export interface LeaseRef {
@@ -137,11 +137,12 @@ export function createWriter(deps: {
     try {
       await send(group);
     } catch (error) {
-      if (isTransientDatabaseError(error)) {
+      const isAlone = group.length === 1 && group[0]?.callers.length === 1;
+      if (isAlone || sqlstateOf(error) === null || isTransientDatabaseError(error)) {
         for (const pending of group) refuse(pending, asRetryable(error));
         return;
       }
-      // The statement failed as a whole and wrote nothing. One write is to blame; let the others through.
+      // PostgreSQL says so: the statement failed as a whole and wrote nothing. One write is to blame; let the others through.
       for (const one of group.flatMap(apart)) {
         await send([one]).catch((own) => refuse(one, asRetryable(own)));
       }

@@ -1,7 +1,10 @@
 import { expect, test } from "bun:test";
+import postgres from "postgres";
 import { createGrouping } from "../../src/db/_grouping.ts";
 import type { Db } from "../../src/db/pool.ts";
 
+/** As PostgreSQL refuses a statement. */
+const refusal = () => Object.assign(new postgres.PostgresError("no"), { code: "22P02" });
 const lane = () => ({ sql: {} }) as unknown as Db;
 
 test("questions of the same moment are one statement, answered each by its place", async () => {
@@ -55,11 +58,26 @@ test("a question that cannot be answered does not take the others of its group w
   const ask = createGrouping<number, number>({
     groupMax: 10,
     answer: async (_, questions) => {
-      if (questions.includes(2)) throw new Error("two");
+      if (questions.includes(2)) throw refusal();
       return questions;
     },
   });
   const db = lane();
   const results = await Promise.allSettled([1, 2, 3].map((question) => ask(db, question)));
   expect(results.map((result) => result.status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+});
+
+test("I10: what may have been written is not sent again", async () => {
+  let sent = 0;
+  const ask = createGrouping<number, number>({
+    groupMax: 10,
+    answer: async () => {
+      sent += 1;
+      throw new Error("the connection is gone, and nobody knows");
+    },
+  });
+  const db = lane();
+  const results = await Promise.allSettled([1, 2, 3].map((question) => ask(db, question)));
+  expect(results.map((result) => result.status)).toEqual(["rejected", "rejected", "rejected"]);
+  expect(sent).toBe(1);
 });
