@@ -215,7 +215,7 @@ describe("sessions", () => {
       "/runs?status=dead",
       undefined,
       "invalid_request",
-      /^status: must be one of queued/,
+      /^status.0: must be one of queued/,
     ],
     ["a run that is not there", "GET", `/runs/${newId("turn")}`, undefined, "not_found", /Run/],
     ["a run id of another kind", "GET", `/runs/${newId("session")}`, undefined, "invalid_id", /turn_/],
