@@ -38,6 +38,8 @@ export interface Act {
   gates: ReadonlyMap<string, Gate>;
   /** Open calls that are settled from outside. Grows when a tool asks to wait. */
   held: Map<string, Hold>;
+  /** Of the results that were sent to be stored here. */
+  writes: Promise<unknown>[];
   /** Monotonic time. */
   startedAtMs: number;
 }
@@ -83,7 +85,7 @@ export async function openAct(
   );
   const held = new Map([...gates].flatMap(([id, gate]) => (gate.kind === "hold" ? [[id, gate.hold]] : [])));
   const { settled, pending } = input;
-  return { calls, settled, pending, gates, held, startedAtMs: deps.clock.monotonicMs() };
+  return { calls, settled, pending, gates, held, writes: [], startedAtMs: deps.clock.monotonicMs() };
 }
 
 /** True for a call that an earlier attempt was about to run: it may have taken effect. */
@@ -193,14 +195,15 @@ async function settleCall(scope: RunScope, step: Act, call: OpenCall): Promise<v
   }
   await deps.failpoint("tool:before-commit");
   const durationMs = deps.clock.monotonicMs() - startedAtMs;
-  // From here to the write nothing waits: the writes of a run keep this order.
   step.settled.set(call.id, outcome.ok);
   const isLast = step.calls.every((other) => step.settled.has(other.id));
-  await write(scope, {
+  // A result that could not be stored is to be had again: then this one completes nothing.
+  const completes = isLast && (await areStored(step.writes));
+  const written = write(scope, {
     events: [
       ...fileEvents,
       toolCompleted(scope, call, outcome, execId, durationMs),
-      ...(isLast ? [actCompleted(scope, step)] : []),
+      ...(completes ? [actCompleted(scope, step)] : []),
     ],
     steps: [
       {
@@ -217,9 +220,16 @@ async function settleCall(scope: RunScope, step: Act, call: OpenCall): Promise<v
       },
     ],
   });
+  step.writes.push(written);
+  await written;
   scope.toolCallCount += 1;
   scope.progressedAt = deps.clock.now();
   await deps.failpoint("tool:after-commit");
+}
+
+async function areStored(writes: readonly Promise<unknown>[]): Promise<boolean> {
+  const ended = await Promise.allSettled(writes);
+  return ended.every((write) => write.status === "fulfilled");
 }
 
 /** The model must not believe that its own arguments were used. */

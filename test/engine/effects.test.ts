@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { z } from "zod";
+import { RetryableError } from "../../src/base/errors.ts";
 import { defineTool, type Effect } from "../../src/capabilities/tool.ts";
 import { UNKNOWN_OUTCOME } from "../../src/engine/act.ts";
 import type { Failpoint } from "../../src/engine/failpoint.ts";
@@ -113,4 +114,67 @@ test("a write that is refused because its step is stored already does not cost t
   expect(ran).toHaveLength(1);
   await engine.stop();
   await database.drop();
+});
+
+describe("two calls at once, of which one result cannot be stored", () => {
+  let database: TestDatabase;
+  beforeAll(async () => {
+    database = await testDatabase();
+    await seedModel(database.db);
+  });
+  afterAll(() => database.drop());
+
+  test("the act is completed once, after the result that came the second time (I8)", async () => {
+    const firstWrite = Promise.withResolvers<void>();
+    const ran: string[] = [];
+    const tool = (name: string, run: () => Promise<string>) =>
+      defineTool({
+        name,
+        displayName: name,
+        description: name,
+        effect: "idempotent",
+        input: z.object({}),
+        run,
+      });
+    const early = tool("early", async () => {
+      ran.push("early");
+      return "early";
+    });
+    const late = tool("late", async () => {
+      ran.push("late");
+      // The other result is on its way by now, and has not failed yet.
+      await firstWrite.promise;
+      return "late";
+    });
+    let hasFailed = false;
+    const engine = await startEngine(database, {
+      tools: [early, late],
+      throughWriter: (writer) => ({
+        ...writer,
+        async write(lease, what) {
+          if (hasFailed || !what.steps?.some((step) => step.toolName === "early")) {
+            return writer.write(lease, what);
+          }
+          hasFailed = true;
+          firstWrite.resolve();
+          await new Promise((resolve) => setImmediate(resolve));
+          throw new RetryableError("unavailable", "the test cuts this connection");
+        },
+      }),
+    });
+    const session = await newSession(database.db);
+    const script = JSON.stringify({
+      rate: 0,
+      steps: [{ tool_calls: [{ name: "early" }, { name: "late" }] }, { text: "Done." }],
+    });
+    await send(database.db, session, `Both.\n\`\`\`llmsim\n${script}\n\`\`\``);
+    engine.hint();
+    const events = await logOnce(database.db, session, isIdle);
+    await engine.stop();
+    const act = events.flatMap((event) =>
+      event.type === "tool.completed" ? [event.data.tool_name] : event.type === "act.completed" ? ["-"] : [],
+    );
+    expect(ran).toEqual(["early", "late", "early"]);
+    expect(act).toEqual(["late", "early", "-"]);
+  });
 });

@@ -7,7 +7,7 @@ import type { Tool } from "../../src/capabilities/tool.ts";
 import { createFileStores } from "../../src/db/files.ts";
 import { createHints } from "../../src/db/hints.ts";
 import { type Db, openDb } from "../../src/db/pool.ts";
-import { createWriter } from "../../src/db/writer.ts";
+import { createWriter, type Writer } from "../../src/db/writer.ts";
 import { noFailpoint, type ReachFailpoint } from "../../src/engine/failpoint.ts";
 import { createProviderGate } from "../../src/engine/provider-gate.ts";
 import type { EngineDeps } from "../../src/engine/scope.ts";
@@ -37,11 +37,14 @@ export async function startEngine(
     drainMs?: number;
     driver?: Driver;
     tools?: readonly Tool[];
+    /** Stands between the engine and its writer, to let writes fail. */
+    throughWriter?: (writer: Writer) => Writer;
   } = {},
 ): Promise<TestEngine> {
   const db = openDb(database.address);
   const hints = createHints({ db, log: silentLog });
-  const writer = createWriter({ db, onWritten: (sessions, logs) => hints.publish({ sessions, logs }) });
+  const stored = createWriter({ db, onWritten: (sessions, logs) => hints.publish({ sessions, logs }) });
+  const writer = options.throughWriter?.(stored) ?? stored;
   const capabilities = createCapabilities();
   const sim = createDriver({ providerType: "llmsim", apiKey: null, baseUrl: null }, createDriverDeps());
   const deps: EngineDeps = {
@@ -76,7 +79,7 @@ export async function startEngine(
   let stopped: Promise<void> | null = null;
   return {
     worker,
-    statements: () => writer.statements(),
+    statements: () => stored.statements(),
     hint: () => hints.publish({ isQueued: true }),
     cancelled: (runId) => hints.publish({ cancelled: [runId] }),
     stop() {
