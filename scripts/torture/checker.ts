@@ -127,10 +127,14 @@ function checkTurns({ id, events }: SessionRecord, found: Found): void {
   }
 }
 
-/** I8: when the model is called, every call of the turn so far has one result, and no call ever has two. */
+/**
+ * I8: when the model is called, every call of the turn so far has one result, and no call ever has two. An act is
+ * completed once, when all of its calls have theirs.
+ */
 function checkCalls({ id, events }: SessionRecord, found: Found): void {
   const asked = new Map<string, Set<string>>();
   const answered = new Set<string>();
+  const completedActs = new Set<string>();
   for (const event of events) {
     const turn = event.context.turn_id ?? "";
     const at = `${id} ${event.sequence} of ${turn}`;
@@ -138,6 +142,12 @@ function checkCalls({ id, events }: SessionRecord, found: Found): void {
     asked.set(turn, open);
     if (event.type === "output.message.completed") {
       for (const part of event.data.message.content) if (part.type === "tool_call") open.add(part.id);
+      completedActs.delete(turn);
+    }
+    if (event.type === "act.completed") {
+      if (open.size > 0) found("I8", `${at}: an act is completed without results of ${[...open].join(", ")}`);
+      if (completedActs.has(turn)) found("I8", `${at}: an act is completed twice`);
+      completedActs.add(turn);
     }
     if (event.type === "tool.completed") {
       const call = event.data.tool_call_id;

@@ -314,6 +314,14 @@ const CASES: readonly [string, (history: History) => void, readonly string[]][] 
     },
     ["I8"],
   ],
+  [
+    "an act that is completed before its calls are",
+    (h) => {
+      const at = indexOf(log(h), "reason.completed");
+      log(h)[at] = eventAt(10, "act.completed", { completed: true, success_count: 2, error_count: 0 });
+    },
+    ["I8"],
+  ],
   ["a step that is stored twice", (h) => void h.steps.push(structuredClone(h.steps[0]!)), ["I4"]],
   [
     "a settled step that runs again",
