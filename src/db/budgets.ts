@@ -110,7 +110,8 @@ export async function listBudgets(
      order by b.created_at, b.id`;
 }
 
-/** The budgets that a model call of this session counts against: its own, its agent's, its owner's, the organization's. */
+/** The budgets that a model call of this session counts against: its own and those of the sessions it was forked
+ * from, its agent's, its owner's, the organization's. */
 export async function budgetsOfSession(
   { sql }: Db,
   organizationId: string,
@@ -123,10 +124,15 @@ export async function budgetsOfSession(
      order by b.created_at, b.id`;
 }
 
-/** Joins a session `s` with the budgets `b` that its model calls count against: four looks into an index. */
+/**
+ * Joins a session `s` with the budgets `b` that its model calls count against: four looks into an index, and one for
+ * each session that it was forked from, so that a fork is no way around a budget.
+ */
 export const budgetsOf = (sql: Sql) => sql`
-  cross join lateral (values ('session', s.id), ('agent', s.agent_id), ('user', s.owner_principal_id),
-                             ('organization', s.organization_id)) subject (type, id)
+  cross join lateral (
+    values ('session', s.id), ('agent', s.agent_id), ('user', s.owner_principal_id), ('organization', s.organization_id)
+    union all select 'session', unnest(s.lineage_ids)
+  ) subject (type, id)
   join budgets b on b.organization_id = s.organization_id and b.subject_type = subject.type
                 and b.subject_id = subject.id and b.deleted_at is null`;
 
@@ -222,7 +228,7 @@ export async function resumeBudgets(
   const { sql } = db;
   const rows = await sql<{ session_id: string; ids: string[] | null }[]>`
     with session as materialized (
-      select s.id, s.organization_id, s.agent_id, s.owner_principal_id from sessions s
+      select s.id, s.organization_id, s.agent_id, s.owner_principal_id, s.lineage_ids from sessions s
        where s.id = ${sessionId} and s.organization_id = ${organizationId} and s.deleted_at is null
     ), locked as materialized (
       select b.id from session s ${budgetsOf(sql)}

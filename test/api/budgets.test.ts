@@ -104,6 +104,24 @@ describe("a budget's life", () => {
     });
   });
 
+  test("a fork counts against the budgets of what it was forked from", async () => {
+    const sessionId = await newSession(app.db);
+    const { body: budget } = await create(sessionId);
+    await app.db.sql`update sessions set last_sequence = 1 where id = ${sessionId}`;
+    await app.db.sql`
+      insert into events (session_id, sequence, id, type, data)
+      values (${sessionId}, 1, ${newId("event")}, 'session.started', '{}')`;
+    const fork = await app.post(`/sessions/${sessionId}/fork`, {});
+    const again = await app.post(`/sessions/${fork.body.id}/fork`, {});
+    expect([fork.status, again.status]).toEqual([201, 201]);
+    await spend(again.body.id, 2.5);
+    const listed = await app.get(`/sessions/${again.body.id}/budgets`);
+    expect(listed.body.map((row: { id: string }) => row.id)).toEqual([budget.id]);
+    for (const id of [sessionId, fork.body.id, again.body.id]) {
+      expect((await app.get(`/sessions/${id}/budget-check`)).body).toMatchObject({ action: "stop" });
+    }
+  });
+
   test("a session without a paused budget resumes nothing", async () => {
     const sessionId = await newSession(app.db);
     expect((await app.post(`/sessions/${sessionId}/resume`)).body).toEqual({
