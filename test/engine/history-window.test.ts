@@ -148,9 +148,10 @@ describe("how much of a conversation a model call shows", () => {
         (turns, tokensMax, from) => {
           const events = logOf(turns);
           const window = whole(events, tokensMax);
-          const page = events.slice(from % events.length);
+          const first = from % events.length;
+          const page = events.slice(first);
           if ((page[0]?.sequence ?? 0) > window.inputSequence || !isEnough(page, window)) return;
-          expect(fitHistory(page, { ...window, isWhole: false, isClean: false })).toEqual(
+          expect(fitHistory(page, { ...window, isWhole: first === 0, isClean: false })).toEqual(
             fitHistory(events, window),
           );
         },
