@@ -180,6 +180,7 @@ function stepToWire(row: StepRow): Step {
     kind: row.kind,
     tool_name: row.tool_name,
     effect: row.effect,
+    idempotency_key: row.idempotency_key,
     status: row.status,
     attempt: row.attempt,
     started_at: iso(row.started_at),

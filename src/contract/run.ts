@@ -21,6 +21,8 @@ export const Step = Type.Object({
   kind: OneOf(["reason", "tool"]),
   tool_name: Type.Optional(Type.String()),
   effect: Type.Optional(OneOf(["pure", "idempotent", "at_most_once"])),
+  /** What the tool was given to tell a repeated call by. Absent for model calls. */
+  idempotency_key: Type.Optional(Type.String()),
   /** pending: about to run; unknown: killed while it ran, and nobody knows whether it took effect. */
   status: OneOf(["pending", "settled", "unknown"]),
   attempt: Type.Integer(),

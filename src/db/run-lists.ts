@@ -38,6 +38,7 @@ export interface StepRow {
   kind: "reason" | "tool";
   tool_name: string | null;
   effect: "pure" | "idempotent" | "at_most_once" | null;
+  idempotency_key: string | null;
   status: "pending" | "settled" | "unknown";
   attempt: number;
   usage: TokenUsage | null;
@@ -128,13 +129,24 @@ export async function readRun(
        where id = ${id} and organization_id = ${organizationId}
          and exists (select from sessions s where s.id = runs.session_id and s.deleted_at is null)`,
     sql<StepRow[]>`
-      select name, kind, tool_name, effect, status, attempt, usage, error, started_at, finished_at, settlement
+      select name, kind, tool_name, effect, ${idempotencyKey({ sql })} as idempotency_key, status, attempt, usage, error, started_at, finished_at, settlement
         from steps where run_id = ${id}
        order by started_at, name`,
   ]);
   const run = runs[0];
   return run ? { ...run, steps } : null;
 }
+
+/** As the engine hands it to the tool: the run whose answer made the call, and the call. */
+const idempotencyKey = ({ sql }: Pick<Db, "sql">) => sql`
+  case when kind = 'tool' then
+    coalesce(origin_run_id,
+             (select made.origin_run_id from steps made
+               where made.run_id = steps.run_id and made.kind = 'reason'
+                 and made.result -> 'tool_calls'
+                     @> jsonb_build_array(jsonb_build_object('id', substr(steps.name, length('tool:') + 1)))),
+             run_id) || ':' || substr(name, length('tool:') + 1)
+  end`;
 
 const stuckReason = ({ sql }: Pick<Db, "sql">) => sql`
   case

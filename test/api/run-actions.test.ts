@@ -198,7 +198,15 @@ describe("retry", () => {
       .filter((event) => event.context.turn_id === retried.body.id)
       .map((event) => event.type);
     expect([own[0], own[1], own.at(-2)]).toEqual(["session.activated", "turn.started", "turn.completed"]);
-    expect((await app.get(`/runs/${retried.body.id}`)).body.steps).toHaveLength(3);
+    const { steps } = (await app.get(`/runs/${retried.body.id}`)).body;
+    expect(steps).toHaveLength(3);
+    // The key is the one that the tool was given, in the run that failed.
+    expect(steps.map((step: { idempotency_key?: string }) => step.idempotency_key)).toEqual([
+      undefined,
+      ran[0]?.key,
+      undefined,
+    ]);
+    expect(ran[0]?.key).toStartWith(`${turnId}:`);
     expectProblem(await app.post(`/runs/${turnId}/retry`), "conflict", /has gone on with/);
     expectProblem(await app.post(`/runs/${retried.body.id}/retry`), "conflict", /this one is completed/);
   });
