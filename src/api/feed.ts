@@ -25,7 +25,8 @@ export interface Subscription {
   /**
    * The next events, oldest first; waits for at least one.
    *
-   * @returns an empty list when `timeoutMs` passed; null when the subscription or the feed was closed
+   * @returns an empty list when `timeoutMs` passed, up to a second late; null when the subscription or the feed was
+   *   closed
    */
   next(timeoutMs: number): Promise<Event[] | null>;
   close(): void;
@@ -45,6 +46,8 @@ export interface Feed extends Service {
 const POLL_MS = 1_000;
 const IDLE_POLL_EVERY = 10;
 const RECENT_MS = 60_000;
+/** One timer for all who wait: how often it looks whose time has passed. */
+const WALK_MS = 1_000;
 
 interface Subscriber {
   cursor: number;
@@ -52,6 +55,8 @@ interface Subscriber {
   isClosed: boolean;
   buffer: Event[];
   wake: (() => void) | null;
+  /** When waiting ends at the latest, on the clock's monotonic scale. */
+  deadlineMs: number;
 }
 
 interface SessionFeed {
@@ -69,7 +74,7 @@ export function createFeed(deps: { db: Db; hints: Hints; log: Log; clock: Clock 
   const reader = createGroupedReader(deps.db, limits.feedBatchEvents);
   const stopped = new AbortController();
   let unsubscribe: (() => void) | null = null;
-  let polling: Promise<void> | null = null;
+  let polling: Promise<unknown> | null = null;
   let count = 0;
 
   const nudge = (feed: SessionFeed) => {
@@ -140,6 +145,17 @@ export function createFeed(deps: { db: Db; hints: Hints; log: Log; clock: Clock 
     }
   };
 
+  /** Wakes who has waited long enough. A timer for each of ten thousand silent streams would cost memory and time. */
+  const walk = async () => {
+    while (!stopped.signal.aborted) {
+      await deps.clock.sleep(WALK_MS, stopped.signal);
+      const now = deps.clock.monotonicMs();
+      for (const feed of feeds.values()) {
+        for (const subscriber of feed.subscribers) if (subscriber.deadlineMs <= now) wake(subscriber);
+      }
+    }
+  };
+
   const joinLive = (feed: SessionFeed, subscriber: Subscriber) => {
     // Behind what the feed has read: an empty answer of ours was older than that, and there is more to fetch.
     if (subscriber.cursor < feed.cursor) return;
@@ -158,7 +174,7 @@ export function createFeed(deps: { db: Db; hints: Hints; log: Log; clock: Clock 
           }
         }
       });
-      polling = poll();
+      polling = Promise.all([poll(), walk()]);
     },
 
     async stop() {
@@ -173,7 +189,14 @@ export function createFeed(deps: { db: Db; hints: Hints; log: Log; clock: Clock 
     subscribe(sessionId, cursor, lineage = []) {
       const feed = feeds.get(sessionId) ?? newFeed(sessionId, deps.clock.monotonicMs());
       feeds.set(sessionId, feed);
-      const subscriber: Subscriber = { cursor, isLive: false, isClosed: false, buffer: [], wake: null };
+      const subscriber: Subscriber = {
+        cursor,
+        isLive: false,
+        isClosed: false,
+        buffer: [],
+        wake: null,
+        deadlineMs: 0,
+      };
       feed.subscribers.add(subscriber);
       count += 1;
 
@@ -197,7 +220,7 @@ export function createFeed(deps: { db: Db; hints: Hints; log: Log; clock: Clock 
 
       return {
         async next(timeoutMs) {
-          const deadline = deps.clock.monotonicMs() + timeoutMs;
+          subscriber.deadlineMs = deps.clock.monotonicMs() + timeoutMs;
           for (;;) {
             if (subscriber.isClosed || stopped.signal.aborted) return null;
             if (subscriber.buffer.length > 0) return take();
@@ -206,9 +229,10 @@ export function createFeed(deps: { db: Db; hints: Hints; log: Log; clock: Clock 
               if (events.length > 0) return events;
               continue;
             }
-            const left = deadline - deps.clock.monotonicMs();
-            if (left <= 0) return [];
-            await waitForWake(subscriber, deps.clock, left);
+            if (deps.clock.monotonicMs() >= subscriber.deadlineMs) return [];
+            await new Promise<void>((resolve) => {
+              subscriber.wake = resolve;
+            });
           }
         },
         close() {
@@ -248,16 +272,4 @@ function wake(subscriber: Subscriber): void {
   const resume = subscriber.wake;
   subscriber.wake = null;
   resume?.();
-}
-
-async function waitForWake(subscriber: Subscriber, clock: Clock, timeoutMs: number): Promise<void> {
-  const timeout = new AbortController();
-  await Promise.race([
-    new Promise<void>((resolve) => {
-      subscriber.wake = resolve;
-    }),
-    clock.sleep(timeoutMs, timeout.signal),
-  ]);
-  subscriber.wake = null;
-  timeout.abort();
 }

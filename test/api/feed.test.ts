@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { createFeed, type Feed, type Subscription } from "../../src/api/feed.ts";
-import { type ManualClock, manualClock, systemClock } from "../../src/base/clock.ts";
+import { type ManualClock, manualClock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { limits } from "../../src/contract/limits.ts";
 import { readEventsAfter } from "../../src/db/events.ts";
@@ -183,11 +183,21 @@ describe("the feed", () => {
   });
 
   test("waiting ends with the time, with `close` and with the feed", async () => {
-    const feed = createFeed({ db: database.db, hints, log: silentLog, clock: systemClock });
+    const clock = manualClock();
+    const feed = createFeed({ db: database.db, hints, log: silentLog, clock });
     await feed.start();
     const session = await newSession(database.db);
     const [timed, closed, stopped] = [0, 0, 0].map(() => feed.subscribe(session, 0));
-    expect(await timed?.next(1)).toEqual([]);
+    let isTimedOut = false;
+    const timing = timed?.next(2_500).finally(() => {
+      isTimedOut = true;
+    });
+    await until(async () => {
+      await clock.advance(1_000);
+      return isTimedOut;
+    });
+    expect(clock.monotonicMs()).toBeGreaterThanOrEqual(2_500);
+    expect(await timing).toEqual([]);
     const waiting = closed?.next(FOREVER_MS);
     closed?.close();
     closed?.close();
