@@ -51,7 +51,7 @@ function textsOf({ events, ending }: RunWrite): LogTexts {
 export async function writeGroup(
   { sql }: Db,
   group: readonly RunWriteUnderLease[],
-): Promise<Map<string, { written: Written; log: WrittenLog }>> {
+): Promise<Map<string, Written>> {
   const logs = group.map(({ write }) => textsOf(write));
   const { runs, steps } = toColumns(group, logs);
   const rows = await sql<WrittenRow[]>`
@@ -155,19 +155,15 @@ export async function writeGroup(
   return new Map(
     rows.map((row) => {
       const place = places.get(row.run_id) as number;
-      const lease = (group[place] as RunWriteUnderLease).lease;
-      return [
-        row.run_id,
-        {
-          written: {
-            lastSequence: row.last_sequence,
-            lastInputSequence: row.last_input_sequence,
-            isEnded: row.is_ended,
-            queueLength: row.queue_length,
-          },
-          log: toWrittenLog(lease.sessionId, row, logs[place] as LogTexts),
-        },
-      ];
+      const { lease } = group[place] as RunWriteUnderLease;
+      const written: Written = {
+        lastSequence: row.last_sequence,
+        lastInputSequence: row.last_input_sequence,
+        isEnded: row.is_ended,
+        queueLength: row.queue_length,
+        log: toWrittenLog(lease.sessionId, row, logs[place] as LogTexts),
+      };
+      return [row.run_id, written];
     }),
   );
 }

@@ -6,12 +6,15 @@ import { ownLog, type SessionLog } from "./lineage.ts";
 import type { Db, Sql } from "./pool.ts";
 
 /** The event types that the model's history is built from; `events_history` is the index on exactly these. */
-export type HistoryType =
-  | "input.message"
-  | "output.message.completed"
-  | "tool.completed"
-  | "reason.started"
-  | "reason.item";
+const HISTORY_TYPES: ReadonlySet<EventType> = new Set([
+  "input.message",
+  "output.message.completed",
+  "tool.completed",
+  "reason.started",
+  "reason.item",
+]);
+
+export const isHistoryEvent = (event: Event): boolean => HISTORY_TYPES.has(event.type);
 
 // Literals, not parameters: only so does PostgreSQL see that the partial index holds them all.
 const HISTORY = (sql: Sql) => sql`
@@ -51,11 +54,16 @@ export async function readHistoryPage(
   return toPage(log, rows[0], page);
 }
 
+export interface NewestPage extends HistoryPage {
+  /** The session's newest sequence, of any type, as of the reading; 0 when there is no such session. */
+  upTo: number;
+}
+
 /**
  * The newest page of what a session wrote itself. Grouped: the pages that many runs want at the same moment are one
  * statement.
  */
-export function readNewestPage(db: Db, sessionId: string): Promise<HistoryPage> {
+export function readNewestPage(db: Db, sessionId: string): Promise<NewestPage> {
   return askNewestPage(db, sessionId);
 }
 
@@ -65,11 +73,12 @@ const NEWEST_PAGE = { rowsMax: 500, storedBytesMax: 256 * 1024 };
 const PAGES_MAX = 20;
 const askNewestPage = createGrouping({ groupMax: PAGES_MAX, answer: readNewestPages });
 
-async function readNewestPages({ sql }: Db, sessionIds: readonly string[]): Promise<HistoryPage[]> {
-  const rows = await sql<(PackedPage & { place: number })[]>`
-    select asked.place, page.*
+async function readNewestPages({ sql }: Db, sessionIds: readonly string[]): Promise<NewestPage[]> {
+  const rows = await sql<(PackedPage & { place: number; up_to: number })[]>`
+    select asked.place, coalesce(s.last_sequence, 0) as up_to, page.*
       from unnest(${[...sessionIds]}::text[], ${sessionIds.map((_, place) => place)}::int[])
-             as asked(session_id, place),
+             as asked(session_id, place)
+      left join sessions s on s.id = asked.session_id,
            lateral (
              ${selectPage(
                sql,
@@ -83,7 +92,10 @@ async function readNewestPages({ sql }: Db, sessionIds: readonly string[]): Prom
              )}
            ) page`;
   const found = new Map(rows.map((row) => [row.place, row]));
-  return sessionIds.map((id, place) => toPage(ownLog(id), found.get(place), NEWEST_PAGE));
+  return sessionIds.map((id, place) => ({
+    ...toPage(ownLog(id), found.get(place), NEWEST_PAGE),
+    upTo: found.get(place)?.up_to ?? 0,
+  }));
 }
 
 /** A page as one text: parsed at once it costs a third of what its rows would. */

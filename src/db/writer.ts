@@ -79,6 +79,8 @@ export interface Written {
   isEnded: boolean;
   /** Messages that wait for their turn. After an ending the caller promotes the first (`queue.ts`). */
   queueLength: number;
+  /** What the session's log has grown by in the same statement: these events, and those that went out with them. */
+  log: WrittenLog;
 }
 
 export interface Writer {
@@ -128,7 +130,7 @@ export function createWriter(deps: {
     for (const pending of group) {
       const row = written.get(pending.lease.runId);
       if (row) grown.set(pending.lease.sessionId, row.log);
-      settle(pending, row?.written);
+      settle(pending, row);
     }
     if (grown.size > 0) deps.onWritten([...grown.keys()], grown);
   };

@@ -3,7 +3,8 @@
  * take, and brought up to date before each model call. A short session costs one read, which goes out together with
  * the other reads of a claim; a session of any length costs a few.
  */
-import { type HistoryPage, readHistory, readHistoryPage, readInputs } from "../db/history.ts";
+import type { Event } from "../contract/event.ts";
+import { isHistoryEvent, type NewestPage, readHistory, readHistoryPage, readInputs } from "../db/history.ts";
 import { ownLog, type SessionLog, toLineage } from "../db/lineage.ts";
 import { toolSpecs } from "./answer.ts";
 import { eventsMissing, fitHistory, historyTokensMax, isEnough } from "./history-window.ts";
@@ -12,7 +13,7 @@ import type { RunScope } from "./scope.ts";
 const OLDER_PAGE = { rowsMin: 100, storedBytesMax: 1024 * 1024 };
 
 /** Fills the scope's history: from the newest part back to where the model's window ends. */
-export async function loadHistory(scope: RunScope, newest: HistoryPage): Promise<void> {
+export async function loadHistory(scope: RunScope, newest: NewestPage): Promise<void> {
   const { deps, run, config } = scope;
   const log: SessionLog = { id: run.session_id, lineage: toLineage(config.session) };
   scope.historyTokensMax = historyTokensMax(scope.model.model.model_id, {
@@ -45,16 +46,21 @@ export async function loadHistory(scope: RunScope, newest: HistoryPage): Promise
     isClean = true;
   }
   keep(scope, fitHistory(events, { ...window, isWhole, isClean }));
+  scope.historyUpTo = newest.upTo;
   const input = scope.history.findLast((event) => event.type === "input.message");
   scope.lastInputSequence = input?.sequence ?? run.input_sequence;
 }
 
-/** What was written since, and again no more than fits. */
-export async function catchUpHistory(scope: RunScope): Promise<void> {
+/**
+ * What was written since, up to a sequence that this run has written itself, and again no more than fits. Read is only
+ * what somebody else has written in between: a message, a result that came from outside.
+ */
+export async function catchUpHistory(scope: RunScope, upTo: number): Promise<void> {
   const { deps, run } = scope;
-  const newer = await readHistory(deps.db, ownLog(run.session_id), {
-    after: scope.history.at(-1)?.sequence ?? 0,
-  });
+  let newer = ownEvents(scope, upTo);
+  newer ??= await readHistory(deps.db, ownLog(run.session_id), { after: scope.historyUpTo });
+  scope.historyUpTo = Math.max(upTo, newer.at(-1)?.sequence ?? 0);
+  scope.ownLogs = [];
   const window = {
     tokensMax: scope.historyTokensMax,
     inputSequence: run.input_sequence,
@@ -62,6 +68,22 @@ export async function catchUpHistory(scope: RunScope): Promise<void> {
     isClean: true,
   };
   keep(scope, fitHistory([...scope.history, ...newer], window));
+}
+
+/** What has come since the history ends, from the run's own writes; null when they are not all of it. */
+function ownEvents({ ownLogs, historyUpTo }: RunScope, upTo: number): Event[] | null {
+  const events: Event[] = [];
+  let end = historyUpTo;
+  // Writes that went out together have the same log, and need not be told in order.
+  for (const log of ownLogs.toSorted((a, b) => a.after - b.after)) {
+    if (log.after > end) return null;
+    for (const event of log.events()) {
+      if (event.sequence <= end) continue;
+      end = event.sequence;
+      if (isHistoryEvent(event)) events.push(event);
+    }
+  }
+  return end >= upTo ? events : null;
 }
 
 function keep(scope: RunScope, shown: ReturnType<typeof fitHistory>): void {

@@ -8,7 +8,7 @@
 import { LeaseLostError, RetryableError, TerminalError } from "../base/errors.ts";
 import { newId } from "../base/id.ts";
 import type { EventContext, NewEvent } from "../contract/event.ts";
-import { addUsage, NO_USAGE } from "../contract/usage.ts";
+import { addUsage } from "../contract/usage.ts";
 import { type PartialAnswer, readPartialAnswer } from "../db/partial-answer.ts";
 import type { RunWrite, Written } from "../db/writer.ts";
 import { type Collected, createCollector } from "../llm/collect.ts";
@@ -116,7 +116,7 @@ async function ask(scope: RunScope, iteration: number): Promise<Asked> {
       ...announcement(scope, iteration, messageId, context),
     ],
   });
-  if (!isHistoryCurrent(scope, announced.lastInputSequence)) await catchUpHistory(scope);
+  await catchUpHistory(scope, announced.lastSequence);
   return {
     request: modelRequest(scope, iteration, announced.lastSequence),
     messageId,
@@ -157,12 +157,6 @@ function recovered(
     context,
     data: { turn_id: run.id, mode, accumulated_len: text.length },
   };
-}
-
-/** At the first step what was loaded with the claim still stands, unless a message came in between. */
-function isHistoryCurrent({ history, usage }: RunScope, lastInputSequence: number): boolean {
-  const newest = history.findLast((event) => event.type === "input.message");
-  return usage === NO_USAGE && newest?.sequence === lastInputSequence;
 }
 
 function announcement(

@@ -213,6 +213,8 @@ function openScope(
     history: [],
     isHistoryCut: false,
     historyTokensMax: 0,
+    historyUpTo: 0,
+    ownLogs: [],
     carry: [],
     // A copy stands for "not the first step": steps that were taken over from another run carry no usage.
     usage: steps.reduce(

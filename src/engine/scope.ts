@@ -18,7 +18,7 @@ import type { Event, EventContext, NewEvent } from "../contract/event.ts";
 import type { FileStore } from "../contract/file-store.ts";
 import type { TokenUsage } from "../contract/usage.ts";
 import type { ClaimedRun } from "../db/claim.ts";
-import type { Hints } from "../db/hints.ts";
+import type { Hints, WrittenLog } from "../db/hints.ts";
 import type { Db } from "../db/pool.ts";
 import type { ResolvedModel, TurnConfig } from "../db/sessions.ts";
 import type { RunWrite, Writer, Written } from "../db/writer.ts";
@@ -78,6 +78,10 @@ export interface RunScope {
   isHistoryCut: boolean;
   /** Tokens that the model's window has for the history. */
   historyTokensMax: number;
+  /** Of what stands in the log up to this sequence, `history` has all that the model is to see. */
+  historyUpTo: number;
+  /** What this run has written since: it need not be read back. */
+  ownLogs: WrittenLog[];
   /** Events that go out with the next write; spares a statement of their own. */
   carry: NewEvent[];
   /** Of every committed step of the run so far. */
@@ -113,6 +117,7 @@ export async function write(scope: RunScope, what: RunWrite): Promise<Written> {
   scope.carry = [];
   const written = await scope.deps.writer.write(scope.lease, { ...what, events });
   scope.lastInputSequence = written.lastInputSequence;
+  if (events.length > 0) scope.ownLogs.push(written.log);
   // The write has set both back on the run's row: failures are counted since the last checkpoint.
   if (what.steps !== undefined && what.steps.length > 0)
     Object.assign(scope.run, { takeovers: 0, retries: 0 });

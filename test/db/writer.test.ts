@@ -72,7 +72,8 @@ describe("the grouped writer", () => {
   test("stores a step with its events, once (I4)", async () => {
     const lease = await leased();
     const written = await writer.write(lease, { events: [note("a"), note("b")], steps: [step("tool:1")] });
-    expect(written).toEqual({ lastSequence: 4, lastInputSequence: 1, isEnded: false, queueLength: 0 });
+    expect(written).toMatchObject({ lastSequence: 4, lastInputSequence: 1, isEnded: false, queueLength: 0 });
+    expect(written.log.events()).toEqual((await readLog(database.db, lease.sessionId)).slice(-2));
     expect(await messagesOf(lease)).toEqual(["a", "b"]);
     expect((await loadSteps(database.db, lease.runId)).map((one) => one.name)).toEqual(["tool:1"]);
     expect(grown).toContain(lease.sessionId);
