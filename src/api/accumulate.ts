@@ -11,41 +11,45 @@ type DeltaEvent = EventOf<"output.message.delta"> | EventOf<"reason.thinking.del
 
 /** Adds `accumulated` to the deltas of one session's whole log, in order from any cursor: for streams. */
 export interface Accumulator {
-  add(events: readonly Event[]): Promise<Event[]>;
+  /** The very list when it has no delta. Waits for the database once at most, for who joined amid an answer. */
+  add(events: readonly Event[]): readonly Event[] | Promise<readonly Event[]>;
 }
 
 export function createAccumulator(db: Db, log: SessionLog): Accumulator {
-  const texts = new Map<DeltaEvent["type"], string>();
-  let isSeeded = false;
+  let texts: Map<DeltaEvent["type"], string> | null = null;
 
-  const seed = async (before: number) => {
-    isSeeded = true;
-    for (const event of await openDeltas(db, log, before)) if (isDelta(event)) take(event);
-  };
-  const take = (event: DeltaEvent) => {
-    const text = (texts.get(event.type) ?? "") + event.data.delta;
-    texts.set(event.type, text);
+  const take = (known: Map<DeltaEvent["type"], string>, event: DeltaEvent) => {
+    const text = (known.get(event.type) ?? "") + event.data.delta;
+    known.set(event.type, text);
     return text;
   };
+  const fold = (events: readonly Event[]) =>
+    events.map((event) => {
+      if (isBound(event)) texts = new Map();
+      if (!isDelta(event)) return event;
+      texts ??= new Map();
+      return { ...event, data: { ...event.data, accumulated: take(texts, event) } } as Event;
+    });
 
   return {
-    async add(events) {
-      const out: Event[] = [];
-      for (const event of events) {
-        if (event.type === "output.message.started" || event.type === "output.message.completed") {
-          texts.clear();
-          isSeeded = true;
-        }
-        if (!isDelta(event)) out.push(event);
-        else {
-          // A reader that joins in the middle of an answer: what came before its cursor counts, too.
-          if (!isSeeded) await seed(event.sequence - 1);
-          out.push({ ...event, data: { ...event.data, accumulated: take(event) } } as Event);
-        }
-      }
-      return out;
+    add(events) {
+      const first = events.find((event) => isDelta(event) || isBound(event));
+      if (first === undefined) return events;
+      if (texts !== null || !isDelta(first)) return fold(events);
+      // A reader that joins in the middle of an answer: what came before its cursor counts, too.
+      return openDeltas(db, log, first.sequence - 1).then((before) => {
+        const known = new Map<DeltaEvent["type"], string>();
+        for (const event of before) if (isDelta(event)) take(known, event);
+        texts = known;
+        return fold(events);
+      });
     },
   };
+}
+
+/** Where an answer begins or ends. */
+function isBound(event: Event): boolean {
+  return event.type === "output.message.started" || event.type === "output.message.completed";
 }
 
 /**

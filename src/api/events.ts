@@ -20,7 +20,7 @@ import { EventsQuery, eventFilter, integer, StreamQuery, text, typeSelection } f
 import type { Feed } from "./feed.ts";
 import { operationOf } from "./operation.ts";
 import { pathId } from "./path-id.ts";
-import { createFrameEncoder, streamEvents } from "./sse.ts";
+import { createStreamEncoder, streamEvents } from "./sse.ts";
 import type { StreamLimits } from "./stream-limits.ts";
 
 export interface EventsDeps {
@@ -40,7 +40,8 @@ const WINDOW_DEFAULT = 50;
 const WINDOW_MAX = 500;
 
 export function eventsRoutes(deps: EventsDeps) {
-  const frames = createFrameEncoder();
+  const encode = createStreamEncoder();
+  deps.shutdown.addEventListener("abort", () => deps.feed.closeAll(), { once: true });
   return new Elysia()
     .get(
       "/sessions/:session_id/events",
@@ -86,11 +87,12 @@ export function eventsRoutes(deps: EventsDeps) {
         const filter = typeSelection(query);
         const since = text(query, "since_id") ?? request.headers.get("last-event-id");
         const cursor = await startCursor(deps.db, head.log, since, head.lastSequence);
+        const { log } = head;
         const release = deps.streams.take(organizationId, sessionId);
         return streamEvents(
-          deps.feed.subscribe(sessionId, cursor, head.log.lineage),
-          query.get("deltas") === "plain" ? null : createAccumulator(deps.db, head.log),
-          { ...filter, frames, shutdown: deps.shutdown, clock: deps.clock, onClose: release },
+          (onReady) => deps.feed.subscribe(sessionId, cursor, onReady, log.lineage),
+          query.get("deltas") === "plain" ? null : createAccumulator(deps.db, log),
+          { ...filter, encode, shutdown: deps.shutdown, clock: deps.clock, onClose: release },
         );
       },
       {

@@ -23,12 +23,17 @@ import type { Db } from "../db/pool.ts";
 
 export interface Subscription {
   /**
-   * The next events, oldest first; waits for at least one.
+   * What is ready, oldest first; the subscription's place moves behind it. Subscribers of one session are often given
+   * the very same list: it must not be changed.
    *
-   * @returns an empty list when `timeoutMs` passed, up to a second late; null when the subscription or the feed was
-   *   closed
+   * After an empty answer `onReady` is called once, when there is more, when the time has come (up to a second late)
+   * or when it is over.
+   *
+   * @param deadlineMs  on the clock's monotonic scale
+   * @returns null when the subscription or the feed was closed
+   * @throws what the database said, when a read of the subscription's own failed
    */
-  next(timeoutMs: number): Promise<Event[] | null>;
+  take(deadlineMs: number): readonly Event[] | null;
   close(): void;
 }
 
@@ -36,9 +41,12 @@ export interface Feed extends Service {
   /**
    * Everything after `cursor` (a sequence; 0 is the beginning). The caller has checked the organization.
    *
+   * @param onReady  called while events are handed out: it must not throw
    * @param lineage  of a fork, when the cursor may lie in what it inherited
    */
-  subscribe(sessionId: string, cursor: number, lineage?: Lineage): Subscription;
+  subscribe(sessionId: string, cursor: number, onReady: () => void, lineage?: Lineage): Subscription;
+  /** Closes every subscription: the server goes down. */
+  closeAll(): void;
   subscribers(): number;
 }
 
@@ -49,13 +57,24 @@ const RECENT_MS = 60_000;
 /** One timer for all who wait: how often it looks whose time has passed. */
 const WALK_MS = 1_000;
 
+/** One for all who have nothing: ten thousand silent streams need not hold a list each. */
+const NONE: readonly Event[] = [];
+
 interface Subscriber {
   cursor: number;
+  lineage: Lineage;
   isLive: boolean;
   isClosed: boolean;
-  buffer: Event[];
-  wake: (() => void) | null;
-  /** When waiting ends at the latest, on the clock's monotonic scale. */
+  /** A read of its own is under way. */
+  isReading: boolean;
+  /** It found nothing and wants to be told. */
+  isWaiting: boolean;
+  /** What the read of its own failed with; thrown once. */
+  failure: { error: unknown } | null;
+  /** Never changed in place: others may hold the same list. */
+  buffer: readonly Event[];
+  onReady: () => void;
+  /** When waiting ends at the latest. */
   deadlineMs: number;
 }
 
@@ -79,7 +98,6 @@ export function createFeed(deps: { db: Db; hints: Hints; log: Log; clock: Clock 
 
   const nudge = (feed: SessionFeed) => {
     feed.hints += 1;
-    for (const subscriber of feed.subscribers) if (!subscriber.isLive) wake(subscriber);
     if (!feed.isReading) void pump(feed);
   };
 
@@ -98,9 +116,8 @@ export function createFeed(deps: { db: Db; hints: Hints; log: Log; clock: Clock 
    */
   const takeOver = (feed: SessionFeed, log: WrittenLog | undefined): boolean => {
     if (!log || feed.isReading || !hasLive(feed) || log.after !== feed.cursor) return false;
-    hand(feed, log.events());
     feed.hints += 1;
-    for (const subscriber of feed.subscribers) if (!subscriber.isLive) wake(subscriber);
+    hand(feed, log.events());
     return true;
   };
 
@@ -163,6 +180,58 @@ export function createFeed(deps: { db: Db; hints: Hints; log: Log; clock: Clock 
     subscriber.isLive = true;
   };
 
+  /** Reads what follows the subscriber's own cursor, until there is something or it has joined the live ones. */
+  const catchUp = async (feed: SessionFeed, subscriber: Subscriber) => {
+    subscriber.isReading = true;
+    try {
+      while (!subscriber.isClosed && !subscriber.isLive && subscriber.buffer.length === 0) {
+        const seen = feed.hints;
+        // What the feed has read is visible to us: an empty answer means that the rest up to there is pruned.
+        const visible = feed.cursor;
+        const events = await reader.read(feed.id, subscriber.cursor, subscriber.lineage);
+        if (events.length > 0) subscriber.buffer = events;
+        else {
+          subscriber.cursor = Math.max(subscriber.cursor, visible);
+          if (feed.hints === seen) joinLive(feed, subscriber);
+        }
+      }
+    } catch (error) {
+      subscriber.failure = { error };
+    } finally {
+      subscriber.isReading = false;
+    }
+    if (subscriber.buffer.length > 0 || subscriber.failure) wake(subscriber);
+  };
+
+  const take = (feed: SessionFeed, subscriber: Subscriber, deadlineMs: number) => {
+    if (subscriber.isClosed || stopped.signal.aborted) return null;
+    if (subscriber.failure) {
+      const { error } = subscriber.failure;
+      subscriber.failure = null;
+      throw error;
+    }
+    const events = subscriber.buffer;
+    const last = events.at(-1);
+    if (last) {
+      subscriber.buffer = NONE;
+      subscriber.cursor = last.sequence;
+      return events;
+    }
+    subscriber.deadlineMs = deadlineMs;
+    subscriber.isWaiting = true;
+    if (!subscriber.isLive && !subscriber.isReading) void catchUp(feed, subscriber);
+    return NONE;
+  };
+
+  const close = (feed: SessionFeed, subscriber: Subscriber) => {
+    if (subscriber.isClosed) return;
+    subscriber.isClosed = true;
+    count -= 1;
+    feed.subscribers.delete(subscriber);
+    if (feed.subscribers.size === 0) feeds.delete(feed.id);
+    wake(subscriber);
+  };
+
   return {
     async start() {
       unsubscribe = deps.hints.subscribe((hint) => {
@@ -184,65 +253,33 @@ export function createFeed(deps: { db: Db; hints: Hints; log: Log; clock: Clock 
       await polling;
     },
 
+    closeAll() {
+      for (const feed of [...feeds.values()])
+        for (const subscriber of feed.subscribers) close(feed, subscriber);
+    },
+
     subscribers: () => count,
 
-    subscribe(sessionId, cursor, lineage = []) {
+    subscribe(sessionId, cursor, onReady, lineage = []) {
       const feed = feeds.get(sessionId) ?? newFeed(sessionId, deps.clock.monotonicMs());
       feeds.set(sessionId, feed);
       const subscriber: Subscriber = {
         cursor,
+        lineage,
         isLive: false,
         isClosed: false,
-        buffer: [],
-        wake: null,
+        isReading: false,
+        isWaiting: false,
+        failure: null,
+        buffer: NONE,
+        onReady,
         deadlineMs: 0,
       };
       feed.subscribers.add(subscriber);
       count += 1;
-
-      const take = () => {
-        const events = subscriber.buffer;
-        subscriber.buffer = [];
-        subscriber.cursor = events.at(-1)?.sequence ?? subscriber.cursor;
-        return events;
-      };
-
-      /** Rows after the subscriber's own cursor; none means that it is live now, or has to look again. */
-      const catchUp = async () => {
-        const seen = feed.hints;
-        // What the feed has read is visible to us: an empty answer means that the rest up to there is pruned.
-        const visible = feed.cursor;
-        const events = await reader.read(sessionId, subscriber.cursor, lineage);
-        subscriber.cursor = events.at(-1)?.sequence ?? Math.max(subscriber.cursor, visible);
-        if (events.length === 0 && feed.hints === seen) joinLive(feed, subscriber);
-        return events;
-      };
-
       return {
-        async next(timeoutMs) {
-          subscriber.deadlineMs = deps.clock.monotonicMs() + timeoutMs;
-          for (;;) {
-            if (subscriber.isClosed || stopped.signal.aborted) return null;
-            if (subscriber.buffer.length > 0) return take();
-            if (!subscriber.isLive) {
-              const events = await catchUp();
-              if (events.length > 0) return events;
-              continue;
-            }
-            if (deps.clock.monotonicMs() >= subscriber.deadlineMs) return [];
-            await new Promise<void>((resolve) => {
-              subscriber.wake = resolve;
-            });
-          }
-        },
-        close() {
-          if (subscriber.isClosed) return;
-          subscriber.isClosed = true;
-          count -= 1;
-          feed.subscribers.delete(subscriber);
-          if (feed.subscribers.size === 0) feeds.delete(sessionId);
-          wake(subscriber);
-        },
+        take: (deadlineMs) => take(feed, subscriber, deadlineMs),
+        close: () => close(feed, subscriber),
       };
     },
   };
@@ -258,18 +295,20 @@ function hasLive(feed: SessionFeed): boolean {
 }
 
 function push(subscriber: Subscriber, events: readonly Event[]): void {
-  const newest = subscriber.buffer.at(-1)?.sequence ?? subscriber.cursor;
-  const fresh = events.filter((event) => event.sequence > newest);
+  const { buffer } = subscriber;
+  const newest = buffer.at(-1)?.sequence ?? subscriber.cursor;
+  const isNew = (events[0]?.sequence ?? 0) > newest;
+  const fresh = isNew ? events : events.filter((event) => event.sequence > newest);
   if (fresh.length === 0) return;
-  if (subscriber.buffer.length + fresh.length > limits.sseBufferEvents) {
-    subscriber.buffer = [];
+  if (buffer.length + fresh.length > limits.sseBufferEvents) {
+    subscriber.buffer = NONE;
     subscriber.isLive = false;
-  } else subscriber.buffer.push(...fresh);
+  } else subscriber.buffer = buffer.length === 0 ? fresh : [...buffer, ...fresh];
   wake(subscriber);
 }
 
 function wake(subscriber: Subscriber): void {
-  const resume = subscriber.wake;
-  subscriber.wake = null;
-  resume?.();
+  if (!subscriber.isWaiting) return;
+  subscriber.isWaiting = false;
+  subscriber.onReady();
 }

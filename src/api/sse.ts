@@ -17,11 +17,11 @@ export interface StreamOptions {
   /** null: every type. */
   types: readonly EventType[] | null;
   exclude: readonly EventType[];
-  /** Fires when the server goes down: the stream says so and closes. */
+  /** Aborted when the server goes down: a stream whose subscription is closed says so. */
   shutdown: AbortSignal;
   clock: Clock;
   /** One for all streams of a process: what many read is encoded once. */
-  frames: FrameEncoder;
+  encode: StreamEncoder;
   random?: () => number;
   onClose(): void;
 }
@@ -30,104 +30,132 @@ export interface StreamOptions {
 const ALONE_MS = 100;
 const RETRY_MS = 100;
 
-/** The stream as a response. Pulled, never pushed: a reader that does not read costs one batch, no more. */
+const encoder = new TextEncoder();
+const CONNECTED = encoder.encode(encodeSseFrame({ event: "connected", data: '{"status":"connected"}' }));
+const HEARTBEAT = encoder.encode(SSE_HEARTBEAT);
+
+/**
+ * The stream as a response. What is ready when the reader wants more goes out as one chunk, at once and without a
+ * promise: with a thousand readers of a session the promises took as long as the sockets. A reader that does not
+ * read is given nothing, and costs its bounded buffer.
+ *
+ * @param subscribe  called once; what it is given is to be called when there may be more
+ */
 export function streamEvents(
-  subscription: Subscription,
+  subscribe: (onReady: () => void) => Subscription,
   accumulator: Accumulator | null,
   options: StreamOptions,
 ): Response {
   const { clock } = options;
-  const jitter = 0.8 + 0.4 * (options.random ?? Math.random)();
-  const cycleAt = clock.monotonicMs() + limits.sseCycleMs * jitter;
-  const encoder = new TextEncoder();
-  const closed = new AbortController();
-  let isGreeted = false;
+  const cycleAt = clock.monotonicMs() + limits.sseCycleMs * (0.8 + 0.4 * (options.random ?? Math.random)());
+  let controller: ReadableStreamDefaultController<Uint8Array> | null = null;
+  let heartbeatAt = 0;
+  let isWanted = false;
+  let isEnding = false;
+  let isEnded = false;
 
   const close = () => {
-    if (closed.signal.aborted) return;
-    closed.abort();
+    if (isEnded) return;
+    isEnded = true;
     subscription.close();
     options.onClose();
   };
-  const onShutdown = () => subscription.close();
-  if (options.shutdown.aborted) onShutdown();
-  options.shutdown.addEventListener("abort", onShutdown, { once: true });
-  closed.signal.addEventListener("abort", () => options.shutdown.removeEventListener("abort", onShutdown));
-
-  const nextChunk = async (): Promise<string | null> => {
+  const send = (chunk: Uint8Array) => {
+    isWanted = false;
     // Counted from the last chunk, not from the last event: the filter may pass nothing for minutes.
-    const heartbeatAt = clock.monotonicMs() + limits.sseHeartbeatMs;
-    for (;;) {
-      const now = clock.monotonicMs();
-      if (now >= cycleAt) return null;
-      if (now >= heartbeatAt) return SSE_HEARTBEAT;
-      const events = await subscription.next(Math.min(cycleAt, heartbeatAt) - now);
-      if (events === null) return null;
-      const shown = accumulator === null ? events : await accumulator.add(events);
-      const text = shown
-        .filter((event) => passes(event, options))
-        .map(options.frames)
-        .join("");
-      if (text !== "") return text;
-    }
+    heartbeatAt = clock.monotonicMs() + limits.sseHeartbeatMs;
+    controller?.enqueue(chunk);
+  };
+  const fail = (error: unknown) => {
+    if (isEnded) return;
+    close();
+    controller?.error(error);
+  };
+  const end = async () => {
+    isEnding = true;
+    await clock.sleep(ALONE_MS);
+    if (isEnded) return;
+    controller?.enqueue(encoder.encode(farewell(options.shutdown.aborted)));
+    close();
+    controller?.close();
   };
 
-  const body = new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      try {
-        if (!isGreeted) {
-          isGreeted = true;
-          controller.enqueue(
-            encoder.encode(encodeSseFrame({ event: "connected", data: '{"status":"connected"}' })),
-          );
-          return;
+  /** Sends the next chunk, if one is wanted and there is one; else it is called again when there may be. */
+  const proceed = () => {
+    try {
+      while (isWanted && !isEnding && !isEnded) {
+        const now = clock.monotonicMs();
+        if (now >= cycleAt) return void end().catch(fail);
+        if (now >= heartbeatAt) return send(HEARTBEAT);
+        const events = subscription.take(Math.min(cycleAt, heartbeatAt));
+        if (events === null) return void end().catch(fail);
+        if (events.length === 0) return;
+        const shown = accumulator === null ? events : accumulator.add(events);
+        if (shown instanceof Promise) {
+          // Nobody calls meanwhile: the subscription was not left waiting.
+          return void shown
+            .then((late) => {
+              const chunk = options.encode(late, options);
+              if (isEnded) return;
+              if (chunk) send(chunk);
+              else proceed();
+            })
+            .catch(fail);
         }
-        const chunk = await nextChunk();
-        if (chunk !== null) {
-          controller.enqueue(encoder.encode(chunk));
-          return;
-        }
-        if (closed.signal.aborted) return;
-        await clock.sleep(ALONE_MS, closed.signal);
-        controller.enqueue(encoder.encode(farewell(options.shutdown.aborted)));
-        close();
-        controller.close();
-      } catch (error) {
-        close();
-        controller.error(error);
+        const chunk = options.encode(shown, options);
+        if (chunk) return send(chunk);
       }
+    } catch (error) {
+      fail(error);
+    }
+  };
+  const subscription = subscribe(proceed);
+  if (options.shutdown.aborted) subscription.close();
+
+  const body = new ReadableStream<Uint8Array>({
+    pull(own) {
+      isWanted = true;
+      if (controller !== null) return proceed();
+      controller = own;
+      send(CONNECTED);
     },
     cancel: close,
   });
 
-  return new Response(body, {
-    headers: {
-      "content-type": "text/event-stream",
-      "cache-control": "no-cache",
-      "x-accel-buffering": "no",
-    },
-  });
+  return new Response(body, { headers: HEADERS });
 }
+
+const HEADERS = {
+  "content-type": "text/event-stream",
+  "cache-control": "no-cache",
+  "x-accel-buffering": "no",
+};
 
 function farewell(isShutdown: boolean): string {
   const reason = isShutdown ? "server_maintenance" : "connection_cycle";
   return encodeSseFrame({ event: "disconnecting", data: JSON.stringify({ reason, retry_ms: RETRY_MS }) });
 }
 
-function passes(event: Event, options: StreamOptions): boolean {
-  if (options.types !== null && !options.types.includes(event.type)) return false;
-  return !options.exclude.includes(event.type);
+type Filter = Pick<StreamOptions, "types" | "exclude">;
+
+function passes(event: Event, { types, exclude }: Filter): boolean {
+  if (types !== null && !types.includes(event.type)) return false;
+  return !exclude.includes(event.type);
 }
 
-export type FrameEncoder = (event: Event) => string;
+/** What of the events passes, as bytes; null when nothing does. The bytes are shared: they must not be changed. */
+export type StreamEncoder = (events: readonly Event[], filter: Filter) => Uint8Array | null;
 
 /**
- * Encodes an event as a frame, once for all readers: the feed hands the same object to each of them, and with a
- * thousand readers encoding it for each took a whole processor. A frame is kept no longer than its event.
+ * Encodes once for all readers. The feed hands the same list to the live ones of a session, one after the other:
+ * who asks for the same list with the same filter as the last gets the same bytes. Readers that are not in step
+ * share the frames of the single events. A frame is kept no longer than its event.
  */
-export function createFrameEncoder(): FrameEncoder {
+export function createStreamEncoder(): StreamEncoder {
   const frames = new WeakMap<Event, string>();
-  return (event) => {
+  let last: { events: readonly Event[]; chunks: Map<string, Uint8Array | null> } | null = null;
+
+  const frameOf = (event: Event) => {
     const known = frames.get(event);
     if (known !== undefined) return known;
     const frame = encodeSseFrame({
@@ -138,5 +166,17 @@ export function createFrameEncoder(): FrameEncoder {
     });
     frames.set(event, frame);
     return frame;
+  };
+
+  return (events, filter) => {
+    if (last?.events !== events) last = { events, chunks: new Map() };
+    const key = `${filter.types ?? "all"} ${filter.exclude}`;
+    const known = last.chunks.get(key);
+    if (known !== undefined) return known;
+    let text = "";
+    for (const event of events) if (passes(event, filter)) text += frameOf(event);
+    const chunk = text === "" ? null : encoder.encode(text);
+    last.chunks.set(key, chunk);
+    return chunk;
   };
 }

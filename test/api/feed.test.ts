@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { createFeed, type Feed, type Subscription } from "../../src/api/feed.ts";
+import { createFeed, type Feed } from "../../src/api/feed.ts";
 import { type ManualClock, manualClock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
+import type { Event } from "../../src/contract/event.ts";
 import { limits } from "../../src/contract/limits.ts";
 import { readEventsAfter } from "../../src/db/events.ts";
 import { createHints, type Hints } from "../../src/db/hints.ts";
@@ -12,6 +13,24 @@ import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 import { newSession } from "../support/sessions.ts";
 
 const FOREVER_MS = 1e9;
+
+/** A subscription whose next events can be awaited. */
+function subscribe(feed: Feed, session: string, cursor: number) {
+  let ready = Promise.withResolvers<void>();
+  const subscription = feed.subscribe(session, cursor, () => ready.resolve());
+  return {
+    close: () => subscription.close(),
+    /** The next events; an empty list when the time has come; null when it is over. */
+    async next(deadlineMs: number): Promise<readonly Event[] | null> {
+      ready = Promise.withResolvers();
+      const events = subscription.take(deadlineMs);
+      if (events === null || events.length > 0) return events;
+      await ready.promise;
+      return subscription.take(deadlineMs);
+    },
+  };
+}
+type Subscription = ReturnType<typeof subscribe>;
 
 describe("the feed", () => {
   let database: TestDatabase;
@@ -56,7 +75,7 @@ describe("the feed", () => {
   test("200 subscribers of one session get each of 500 events once and in order (I1, I2)", async () => {
     const feed = await startFeed();
     const session = await newSession(database.db);
-    const readers = Array.from({ length: 200 }, () => readTo(feed.subscribe(session, 0), 500));
+    const readers = Array.from({ length: 200 }, () => readTo(subscribe(feed, session, 0), 500));
     for (let n = 0; n < 100; n += 1) {
       await append(database.db, session, 5);
       hint(session);
@@ -76,7 +95,7 @@ describe("the feed", () => {
     const feed = createFeed({ db: { ...database.db, sql }, hints, log: silentLog, clock: manualClock() });
     feeds.push(feed);
     await feed.start();
-    const subscriptions = Array.from({ length: 50 }, () => feed.subscribe(session, 0));
+    const subscriptions = Array.from({ length: 50 }, () => subscribe(feed, session, 0));
     const first = subscriptions.map((subscription) => readTo(subscription, 1));
     await append(database.db, session, 1);
     hint(session);
@@ -103,7 +122,7 @@ describe("the feed", () => {
     const feed = createFeed({ db: { ...database.db, sql }, hints, log: silentLog, clock: manualClock() });
     feeds.push(feed);
     await feed.start();
-    const subscriptions = Array.from({ length: 5 }, () => feed.subscribe(session, 0));
+    const subscriptions = Array.from({ length: 5 }, () => subscribe(feed, session, 0));
     const first = subscriptions.map((subscription) => readTo(subscription, 2));
     (await appendHere(session, 2))[1]();
     await Promise.all(first);
@@ -124,8 +143,8 @@ describe("the feed", () => {
   test("a reader that does not read loses its buffer, not its place", async () => {
     const feed = await startFeed();
     const session = await newSession(database.db);
-    const slow = feed.subscribe(session, 0);
-    const quick = feed.subscribe(session, 0);
+    const slow = subscribe(feed, session, 0);
+    const quick = subscribe(feed, session, 0);
     const bystander = readTo(quick, 3 * limits.sseBufferEvents);
     const seen = await (async () => {
       const first = readTo(slow, 1);
@@ -148,7 +167,7 @@ describe("the feed", () => {
     const clock = manualClock();
     const feed = await startFeed(clock);
     const session = await newSession(database.db);
-    const reading = readTo(feed.subscribe(session, 0), 2);
+    const reading = readTo(subscribe(feed, session, 0), 2);
     await append(database.db, session, 1);
     hint(session);
     await append(database.db, session, 1);
@@ -167,7 +186,7 @@ describe("the feed", () => {
     const clock = manualClock();
     const feed = await startFeed(clock);
     const session = await newSession(database.db);
-    const subscription = feed.subscribe(session, 0);
+    const subscription = subscribe(feed, session, 0);
     const reading = readTo(subscription, 1);
     for (let minute = 0; minute < 10; minute += 1) await clock.advance(60_000);
     await append(database.db, session, 1);
@@ -187,7 +206,7 @@ describe("the feed", () => {
     const feed = createFeed({ db: database.db, hints, log: silentLog, clock });
     await feed.start();
     const session = await newSession(database.db);
-    const [timed, closed, stopped] = [0, 0, 0].map(() => feed.subscribe(session, 0));
+    const [timed, closed, stopped] = [0, 0, 0].map(() => subscribe(feed, session, 0));
     let isTimedOut = false;
     const timing = timed?.next(2_500).finally(() => {
       isTimedOut = true;
@@ -221,7 +240,7 @@ describe("the feed", () => {
     feeds.push(feed);
     await feed.start();
     const session = await newSession(database.db);
-    const subscription = feed.subscribe(session, 0);
+    const subscription = subscribe(feed, session, 0);
     await append(database.db, session, 1);
     expect(await readTo(subscription, 1)).toEqual([1]);
     const reading = readTo(subscription, 2);
@@ -305,7 +324,7 @@ describe("the feed", () => {
             else if (kind === "yield") await Bun.sleep(ms);
             else if (kind === "subscribe") {
               const from = at % (total + 1);
-              readers.push({ subscription: feed.subscribe(session, from), from, seen: [], busy: false });
+              readers.push({ subscription: subscribe(feed, session, from), from, seen: [], busy: false });
             } else if (kind === "read" && one) void read(one);
             else if (kind === "close" && one) {
               one.subscription.close();

@@ -62,7 +62,7 @@ describe("an answer whose worker is lost", () => {
   /** I7: every reader of this log ends with the same, wherever and however often he begins. */
   const expectOneTranscript = async (session: string, events: readonly Event[]) => {
     const whole = foldTranscript(emptyTranscript, events);
-    const shown = await createAccumulator(database.db, ownLog(session)).add(events);
+    const shown = [...(await createAccumulator(database.db, ownLog(session)).add(events))];
     const pruned = events.filter((event) => !(DELTA_TYPES as readonly string[]).includes(event.type));
     expect(foldTranscript(emptyTranscript, pruned).entries).toEqual(whole.entries);
     expect(foldTranscript(emptyTranscript, shown).entries).toEqual(whole.entries);
