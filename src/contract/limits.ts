@@ -56,6 +56,8 @@ export const limits = {
   forkDepthMax: 100,
 
   deltaIntervalMs: 50,
+  /** While the database is slow, deltas go out more rarely, but not more rarely than this. */
+  deltaIntervalMaxMs: 250,
   deltaBytes: 1024,
   previewChars: 200,
 

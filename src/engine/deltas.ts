@@ -1,6 +1,13 @@
 /**
  * Coalesces what the model streams into few delta events: one write at a time, every 50 ms or 1 KiB, whichever
  * comes first (engine note, section 5). A delta that cannot be written is no harm: the completed message has it.
+ *
+ * When the writer is behind, writes take long, and a write every 50 ms would keep it behind. So the interval grows
+ * with the time that writes take, up to 250 ms: a run has no write under way or waiting for more than a third of the
+ * time, as long as that is enough. What is said meanwhile goes with the next one, in one row instead of many.
+ *
+ * Deltas are committed with `synchronous_commit` on like all else: after a crash of PostgreSQL a sequence that a
+ * client has seen would go to another event (I2).
  */
 import type { Clock } from "../base/clock.ts";
 import type { EventContext, NewEvent } from "../contract/event.ts";
@@ -17,6 +24,9 @@ interface Piece {
   text: string;
 }
 
+/** From the start of a write to the next one: so many times as long as a write takes. */
+const WRITE_SHARE = 3;
+
 /** @param write  appends events under the run's lease; may reject, which ends the stream silently */
 export function createDeltaStream(deps: {
   clock: Clock;
@@ -31,6 +41,7 @@ export function createDeltaStream(deps: {
   let isRunning = false;
   let hurry: (() => void) | null = null;
   let hasThought = false;
+  let lastWriteMs = 0;
 
   const toEvents = (batch: readonly Piece[]): NewEvent[] =>
     batch.flatMap(({ kind, text }): NewEvent[] => {
@@ -68,8 +79,13 @@ export function createDeltaStream(deps: {
       bytes = 0;
       const sentAtMs = deps.clock.monotonicMs();
       await deps.write(toEvents(batch)).catch(() => {});
+      const writeMs = deps.clock.monotonicMs() - sentAtMs;
+      // A single slow write says nothing; two in a row do.
+      const intervalMs = WRITE_SHARE * Math.min(writeMs, lastWriteMs);
+      lastWriteMs = writeMs;
       // The first piece goes out at once; what comes within the interval after it goes together.
-      const left = limits.deltaIntervalMs - (deps.clock.monotonicMs() - sentAtMs);
+      const left =
+        Math.min(Math.max(intervalMs, limits.deltaIntervalMs), limits.deltaIntervalMaxMs) - writeMs;
       if (bytes >= limits.deltaBytes || left <= 0) continue;
       const early = new AbortController();
       hurry = () => early.abort();

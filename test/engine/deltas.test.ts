@@ -81,6 +81,36 @@ describe("token deltas", () => {
     expect(written.map((events) => text(events))).toEqual(["a", "bcd"]);
   });
 
+  test("slow writes stretch the interval up to its bound, quick ones restore it", async () => {
+    const { clock, stream, written, hold, release } = open();
+    const writeOf = async (writeMs: number) => {
+      const count = written.length;
+      hold();
+      stream.add("text", "a");
+      // Until the write of it begins.
+      let waitedMs = 0;
+      for (; written.length === count; waitedMs += 10) {
+        await clock.advance(10);
+        await settled();
+      }
+      await clock.advance(writeMs);
+      release();
+      await settled();
+      return waitedMs;
+    };
+    const { deltaIntervalMs, deltaIntervalMaxMs } = limits;
+    expect(await writeOf(40)).toBe(0);
+    // One slow write alone changes nothing.
+    expect(await writeOf(40)).toBe(deltaIntervalMs - 40);
+    expect(await writeOf(100)).toBe(3 * 40 - 40);
+    expect(await writeOf(100)).toBe(3 * 40 - 100);
+    expect(await writeOf(1_000)).toBe(deltaIntervalMaxMs - 100);
+    // Longer than the bound: the next goes out at once.
+    expect(await writeOf(0)).toBe(0);
+    expect(await writeOf(0)).toBe(deltaIntervalMs);
+    expect(written).toHaveLength(7);
+  });
+
   test("thinking is announced once, and kept apart from the text", async () => {
     const { stream, written } = open();
     stream.add("thinking", "hm");
