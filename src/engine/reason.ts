@@ -257,12 +257,13 @@ function failedCall(
     : new TerminalError(error.code, error.message);
 }
 
-const ANSWER_WRITES_MAX = 4;
 const ANSWER_WRITE_PAUSE_MS = 100;
+const ANSWER_WRITE_PAUSE_MAX_MS = 1_000;
 
 /**
- * Writes an answer, again if the database was out of reach for a moment: it is paid for, and asking the model anew
- * costs more. If the first write did stand, the second is refused, and the run goes on from what is stored.
+ * Writes an answer, again and again while the database is out of reach and the lease is ours: it is paid for, and
+ * asking the model anew costs more. If an earlier write did stand, the next one is refused, and the run goes on from
+ * what is stored.
  */
 async function writeAnswer(scope: RunScope, answer: RunWrite): Promise<Written> {
   const { deps, lease } = scope;
@@ -272,9 +273,10 @@ async function writeAnswer(scope: RunScope, answer: RunWrite): Promise<Written> 
       return await write(scope, answer);
     } catch (error) {
       const isPassing = error instanceof RetryableError && error.code === "unavailable";
-      if (!isPassing || tries >= ANSWER_WRITES_MAX || lease.signal.aborted) throw error;
+      if (!isPassing || lease.signal.aborted) throw error;
       scope.carry = carried;
-      await deps.clock.sleep(ANSWER_WRITE_PAUSE_MS * 2 ** (tries - 1), lease.signal);
+      const pauseMs = Math.min(ANSWER_WRITE_PAUSE_MS * 2 ** (tries - 1), ANSWER_WRITE_PAUSE_MAX_MS);
+      await deps.clock.sleep(pauseMs, lease.signal);
     }
   }
 }

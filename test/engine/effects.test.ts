@@ -5,6 +5,7 @@ import { defineTool, type Effect } from "../../src/capabilities/tool.ts";
 import { UNKNOWN_OUTCOME } from "../../src/engine/act.ts";
 import type { Failpoint } from "../../src/engine/failpoint.ts";
 import { seedModel, startEngine } from "../support/engine.ts";
+import { createManualDriver } from "../support/manual-driver.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 import { isIdle, logOnce, newSession, send } from "../support/sessions.ts";
 
@@ -177,4 +178,35 @@ describe("two calls at once, of which one result cannot be stored", () => {
     expect(ran).toEqual(["early", "late", "early"]);
     expect(act).toEqual(["late", "early", "-"]);
   });
+});
+
+test("an answer that cannot be stored for a while is written again, not asked for again", async () => {
+  const database = await testDatabase();
+  await seedModel(database.db);
+  let refusals = 6;
+  const model = createManualDriver();
+  const engine = await startEngine(database, {
+    driver: model.driver,
+    throughWriter: (writer) => ({
+      ...writer,
+      write(lease, what) {
+        if (!what.steps?.some((step) => step.kind === "reason") || refusals === 0)
+          return writer.write(lease, what);
+        refusals -= 1;
+        return Promise.reject(new RetryableError("unavailable", "the test cuts this connection"));
+      },
+    }),
+  });
+  const session = await newSession(database.db);
+  await send(database.db, session, "Hello.");
+  engine.hint();
+  const call = await model.nextCall();
+  call.say("Hello to you.");
+  call.finish();
+  const events = await logOnce(database.db, session, isIdle);
+  await engine.stop();
+  await database.drop();
+  expect(refusals).toBe(0);
+  expect(model.calls()).toBe(1);
+  expect(events.filter((event) => event.type === "output.message.completed")).toHaveLength(1);
 });
