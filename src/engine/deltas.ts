@@ -36,6 +36,14 @@ export function createDeltaStream(deps: {
   context: EventContext;
   write(events: NewEvent[]): Promise<unknown>;
 }): DeltaStream {
+  const { turn_id, exec_id, trace_id } = deps.context;
+  // What a delta is found by. The rest stands on the announcement of the same execution: a delta is short, and
+  // written, read and sent more often than anything else.
+  const context: EventContext = {
+    ...(turn_id === undefined ? {} : { turn_id }),
+    ...(exec_id === undefined ? {} : { exec_id }),
+    ...(trace_id === undefined ? {} : { trace_id }),
+  };
   let pieces: Piece[] = [];
   let bytes = 0;
   let isRunning = false;
@@ -49,7 +57,7 @@ export function createDeltaStream(deps: {
         return [
           {
             type: "output.message.delta",
-            context: deps.context,
+            context,
             data: { turn_id: deps.turnId, delta: text, message_id: deps.messageId },
           },
         ];
@@ -65,7 +73,7 @@ export function createDeltaStream(deps: {
       }
       events.push({
         type: "reason.thinking.delta",
-        context: deps.context,
+        context,
         data: { turn_id: deps.turnId, delta: text },
       });
       return events;

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { manualClock } from "../../src/base/clock.ts";
-import type { NewEvent } from "../../src/contract/event.ts";
+import type { EventContext, NewEvent } from "../../src/contract/event.ts";
 import { limits } from "../../src/contract/limits.ts";
 import { createDeltaStream } from "../../src/engine/deltas.ts";
 
 /** A stream whose writes settle when the test says so. */
-function open(options: { isRefused?: boolean } = {}) {
+function open(options: { isRefused?: boolean; context?: EventContext } = {}) {
   const clock = manualClock();
   const written: NewEvent[][] = [];
   let settle = Promise.withResolvers<void>();
@@ -16,7 +16,7 @@ function open(options: { isRefused?: boolean } = {}) {
     turnId: "turn_1",
     messageId: "message_1",
     model: "m",
-    context: {},
+    context: options.context ?? {},
     async write(events) {
       written.push(events);
       if (isHeld) await settle.promise;
@@ -124,6 +124,21 @@ describe("token deltas", () => {
       "reason.thinking.delta",
       "output.message.delta",
     ]);
+  });
+
+  test("a delta carries what it is found by: turn, execution and trace", async () => {
+    const found = { turn_id: "turn_1", exec_id: "exec_1", trace_id: "turn_1" } as const;
+    const context = { ...found, input_message_id: "message_1", span_id: "exec_1", parent_span_id: "turn_1" };
+    const { stream, written } = open({ context: context as EventContext });
+    stream.add("thinking", "hm");
+    stream.add("text", "a");
+    await settled();
+    const events = [...written.flat(), ...stream.finish()];
+    expect(events.map((event) => [event.type, event.context])).toEqual([
+      ["reason.thinking.started", context],
+      ["reason.thinking.delta", found],
+      ["output.message.delta", found],
+    ] as never);
   });
 
   test("a write that fails ends nothing", async () => {
