@@ -39,7 +39,7 @@ export async function startEngine(
 ): Promise<BenchEngine> {
   const db = openDb(address);
   const hints = createHints({ db, log: silentLog });
-  const writer = createWriter({ db, onWritten: (sessions) => hints.publish({ sessions }) });
+  const writer = createWriter({ db, onWritten: (sessions, logs) => hints.publish({ sessions, logs }) });
   const capabilities = createCapabilities();
   const sim = createDriver({ providerType: "llmsim", apiKey: null, baseUrl: null }, createDriverDeps());
   await hints.start();

@@ -135,7 +135,7 @@ export async function measureCeiling(stage: Stage): Promise<Ceiling> {
         measured: `${count(tps * times)} ${unit}`,
         goal: null,
         isMet: null,
-        note: `${how}, prepared statements; the commit's disk sync`,
+        note: `${how}, prepared statements`,
       });
     add("claim + 6 checkpoints of 1 KB + done", runTps, 6, "steps/s");
     add("claim + done", noopTps, 1, "runs/s");

@@ -157,8 +157,10 @@ async function watchTurns(db: Db, port: number) {
 /** What a statement is for, by what it says. The order matters: the first that fits counts. */
 const KINDS: readonly [RegExp, string][] = [
   [/with input as materialized/, "writer"],
-  [/with expired as materialized/, "claim"],
-  [/with session as materialized \(\s*select id, agent_id/, "accept"],
+  [/with (recursive )?expired as materialized/, "claim"],
+  [/with asked as materialized|with session as materialized \(\s*select id, agent_id/, "accept"],
+  [/select asked\.place, config\./, "configuration"],
+  [/select asked\.place/, "history"],
   [/pg_notify/, "notify"],
   [/from events\s+where session_id = \$1 and sequence > \$2\s+order by/, "feed"],
   [/type in \('input\.message'/, "history"],
