@@ -6,6 +6,9 @@
  * 15,084/s down to 3,707/s (50 clients, 2026-11-22). So a process sends at most one statement at a time, outside
  * the transactions that wrote the rows, and what comes meanwhile joins the next. Listeners of the same process
  * are told at once, without the database, and get what was written along with the hint.
+ *
+ * A process that listens alone sends nothing. Who begins to listen says so, and is heard by all that listen; who has
+ * left is missed at the next count, seconds later. A hint that falls between is lost like any other.
  */
 import { systemClock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
@@ -46,6 +49,10 @@ export interface Hints extends Service {
 }
 
 const CHANNEL = "everruns";
+/** By this name, with their own behind it, listeners know each other in pg_stat_activity, whatever their roles. */
+const LISTENER = "everruns-listen ";
+/** How often a process that sends hints counts who listens. */
+const COUNT_MS = 5_000;
 /** Other processes hear of us at most once in this time; our own listeners hear at once. */
 const TICK_MS = 5;
 /** A notification's payload is limited to 8,000 bytes; an id with its quotes takes at most 50. */
@@ -60,13 +67,49 @@ export function createHints(deps: { db: Db; log: Log }): Hints {
   let flight: Promise<void> | null = null;
   let connection: Sql | null = null;
   let isStopped = false;
+  let isListening = false;
+  /** As far as we know. */
+  let isAlone = false;
+  /** How often somebody else was heard: a count that was overtaken by a notice proves nothing. */
+  let heard = 0;
+  let countedAtMs = 0;
+
+  const isCountDue = () => isListening && systemClock.monotonicMs() - countedAtMs >= COUNT_MS;
+
+  const count = async () => {
+    const heardBefore = heard;
+    countedAtMs = systemClock.monotonicMs();
+    try {
+      const others = await deps.db.sql`
+        select from pg_stat_activity
+         where starts_with(application_name, ${LISTENER}) and application_name <> ${LISTENER + self}
+           and datname = current_database()
+         limit 1`;
+      isAlone = heard === heardBefore && others.length === 0;
+    } catch (error) {
+      isAlone = false;
+      deps.log.debug("the listeners could not be counted; hints are sent to all", { error });
+    }
+  };
+
+  /** Whoever sends nothing because he listens alone hears that he no longer does. */
+  const greet = async () => {
+    try {
+      await deps.db.sql`select pg_notify(${CHANNEL}, ${encode(self, [], [], false)[0] ?? ""})`;
+    } catch (error) {
+      deps.log.debug("nobody could be told that we listen; the poll will find the rows", { error });
+    }
+    await count();
+  };
 
   const tell = (hint: Hint) => {
     for (const listener of listeners) listener(hint);
   };
 
-  const flush = async () => {
-    while ((sessions.size > 0 || cancelled.size > 0 || isQueued) && !isStopped) {
+  const hasNews = () => sessions.size > 0 || cancelled.size > 0 || isQueued;
+
+  const flush = async (): Promise<void> => {
+    while (hasNews() && !isStopped) {
       const payloads = encode(self, [...sessions], [...cancelled], isQueued);
       sessions = new Set();
       cancelled = new Set();
@@ -79,23 +122,33 @@ export function createHints(deps: { db: Db; log: Log }): Hints {
       // The first goes out at once; what comes within the tick after it goes together.
       await systemClock.sleep(TICK_MS);
     }
+    if (isCountDue()) await count();
+    if (hasNews() && !isStopped) await flush();
   };
 
   return {
     async start() {
-      connection = openPool(deps.db.address, 1, { applicationName: "everruns-listen" });
+      connection = openPool(deps.db.address, 1, { applicationName: LISTENER + self });
       let isFirst = true;
       await connection.listen(
         CHANNEL,
         (payload) => {
           const hint = decode(self, payload);
-          if (hint) tell(hint);
+          if (hint === null) return;
+          heard += 1;
+          isAlone = false;
+          if (!isGreeting(hint)) tell(hint);
         },
         () => {
-          if (!isFirst) tell({ sessions: [], cancelled: [], isQueued: true, isEverything: true });
-          isFirst = false;
+          if (isFirst) return;
+          isAlone = false;
+          tell({ sessions: [], cancelled: [], isQueued: true, isEverything: true });
+          void greet();
         },
       );
+      isFirst = false;
+      isListening = true;
+      await greet();
     },
     async stop() {
       if (isStopped) return;
@@ -112,12 +165,16 @@ export function createHints(deps: { db: Db; log: Log }): Hints {
         isEverything: false,
         ...(hint.logs ? { logs: hint.logs } : {}),
       };
-      for (const id of local.sessions) sessions.add(id);
-      for (const id of local.cancelled) cancelled.add(id);
-      isQueued ||= local.isQueued;
-      flight ??= flush().finally(() => {
-        flight = null;
-      });
+      if (!isAlone) {
+        for (const id of local.sessions) sessions.add(id);
+        for (const id of local.cancelled) cancelled.add(id);
+        isQueued ||= local.isQueued;
+      }
+      if (!isAlone || isCountDue()) {
+        flight ??= flush().finally(() => {
+          flight = null;
+        });
+      }
       tell(local);
     },
     subscribe(listener) {
@@ -126,6 +183,9 @@ export function createHints(deps: { db: Db; log: Log }): Hints {
     },
   };
 }
+
+const isGreeting = (hint: Hint) =>
+  hint.sessions.length === 0 && hint.cancelled.length === 0 && !hint.isQueued && !hint.isEverything;
 
 function encode(from: string, sessions: string[], cancelled: string[], isQueued: boolean): string[] {
   const payloads: string[] = [];

@@ -52,6 +52,48 @@ describe("hints", () => {
     expect(b.heard.length).toBeLessThanOrEqual(10);
   });
 
+  test("a process that listens alone sends nothing; one that joins is heard, and told from then on", async () => {
+    const own = await testDatabase();
+    try {
+      let sent = 0;
+      let counted = 0;
+      const sql = new Proxy(own.db.sql, {
+        apply(target, self, args) {
+          const text = (args[0] as string[]).join();
+          if (text.includes("pg_notify")) sent += 1;
+          if (text.includes("pg_stat_activity")) counted += 1;
+          return Reflect.apply(target, self, args) as unknown;
+        },
+      });
+      const a = await startProcess({ ...own.db, sql });
+      const greetings = sent;
+      a.hints.publish({ sessions: ["session_alone"], isQueued: true });
+      await a.hints.stop();
+      expect(sessions(a.heard)).toEqual(["session_alone"]);
+      expect([greetings, sent]).toEqual([1, 1]);
+
+      const isLeft = async () =>
+        (
+          await own.db.sql`select from pg_stat_activity where datname = current_database()
+                             and starts_with(application_name, 'everruns-listen')`
+        ).length === 0;
+      await until(isLeft);
+      counted = 0;
+      const b = await startProcess({ ...own.db, sql });
+      const c = await startProcess(own.db);
+      await until(() => {
+        b.hints.publish({ sessions: ["session_joined"] });
+        return sessions(c.heard).includes("session_joined");
+      });
+      // It was not its own count that told it.
+      expect(counted).toBe(1);
+      expect(b.heard.filter((hint) => hint.sessions.length === 0)).toEqual([]);
+      for (const { hints } of [b, c]) await hints.stop();
+    } finally {
+      await own.drop();
+    }
+  });
+
   test("a listener that was cut off looks at everything when it listens again", async () => {
     const { heard } = await startProcess();
     await cutConnections(database.db, { applicationName: "everruns-listen" });

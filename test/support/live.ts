@@ -180,6 +180,6 @@ export async function cutConnections(
   const rows = await sql`
     select pg_terminate_backend(pid) from pg_stat_activity
      where datname = current_database() and backend_type = 'client backend'
-       and application_name <> ${OBSERVER} and (${name}::text is null or application_name = ${name})`;
+       and application_name <> ${OBSERVER} and (${name}::text is null or application_name = ${name} or starts_with(application_name, ${name} || ' '))`;
   return rows.length;
 }
