@@ -62,6 +62,9 @@ function eventTypes(query: URLSearchParams, name: "types" | "exclude"): EventTyp
   return words as EventType[];
 }
 
+/** One object for all who name no types: readers with the same filter share what is encoded. */
+const UNFILTERED = { types: null, exclude: EXTENSION_TYPES };
+
 /**
  * Which types a reader wants. The contract's own unless it names them: a client that was made from the contract may
  * refuse an event that it does not know.
@@ -71,6 +74,7 @@ function eventTypes(query: URLSearchParams, name: "types" | "exclude"): EventTyp
 export function typeSelection(query: URLSearchParams): Pick<EventFilter, "types" | "exclude"> {
   const types = eventTypes(query, "types");
   const exclude = eventTypes(query, "exclude") ?? [];
+  if (types === null && exclude.length === 0) return UNFILTERED;
   return { types, exclude: types === null ? [...exclude, ...EXTENSION_TYPES] : exclude };
 }
 

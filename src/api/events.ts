@@ -92,7 +92,7 @@ export function eventsRoutes(deps: EventsDeps) {
         return streamEvents(
           (onReady) => deps.feed.subscribe(sessionId, cursor, onReady, log.lineage),
           query.get("deltas") === "plain" ? null : createAccumulator(deps.db, log),
-          { ...filter, encode, shutdown: deps.shutdown, clock: deps.clock, onClose: release },
+          { filter, encode, shutdown: deps.shutdown, clock: deps.clock, onClose: release },
         );
       },
       {

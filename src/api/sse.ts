@@ -13,10 +13,15 @@ import { limits } from "../contract/limits.ts";
 import type { Accumulator } from "./accumulate.ts";
 import type { Subscription } from "./feed.ts";
 
-export interface StreamOptions {
+/** What a stream shows. Streams that are given the same object share their bytes. */
+export interface StreamFilter {
   /** null: every type. */
   types: readonly EventType[] | null;
   exclude: readonly EventType[];
+}
+
+export interface StreamOptions {
+  filter: StreamFilter;
   /** Aborted when the server goes down: a stream whose subscription is closed says so. */
   shutdown: AbortSignal;
   clock: Clock;
@@ -60,10 +65,10 @@ export function streamEvents(
     subscription.close();
     options.onClose();
   };
-  const send = (chunk: Uint8Array) => {
+  const send = (chunk: Uint8Array, nowMs: number) => {
     isWanted = false;
     // Counted from the last chunk, not from the last event: the filter may pass nothing for minutes.
-    heartbeatAt = clock.monotonicMs() + limits.sseHeartbeatMs;
+    heartbeatAt = nowMs + limits.sseHeartbeatMs;
     controller?.enqueue(chunk);
   };
   const fail = (error: unknown) => {
@@ -86,7 +91,7 @@ export function streamEvents(
       while (isWanted && !isEnding && !isEnded) {
         const now = clock.monotonicMs();
         if (now >= cycleAt) return void end().catch(fail);
-        if (now >= heartbeatAt) return send(HEARTBEAT);
+        if (now >= heartbeatAt) return send(HEARTBEAT, now);
         const events = subscription.take(Math.min(cycleAt, heartbeatAt));
         if (events === null) return void end().catch(fail);
         if (events.length === 0) return;
@@ -95,15 +100,15 @@ export function streamEvents(
           // Nobody calls meanwhile: the subscription was not left waiting.
           return void shown
             .then((late) => {
-              const chunk = options.encode(late, options);
+              const chunk = options.encode(late, options.filter);
               if (isEnded) return;
-              if (chunk) send(chunk);
+              if (chunk) send(chunk, now);
               else proceed();
             })
             .catch(fail);
         }
-        const chunk = options.encode(shown, options);
-        if (chunk) return send(chunk);
+        const chunk = options.encode(shown, options.filter);
+        if (chunk) return send(chunk, now);
       }
     } catch (error) {
       fail(error);
@@ -117,7 +122,7 @@ export function streamEvents(
       isWanted = true;
       if (controller !== null) return proceed();
       controller = own;
-      send(CONNECTED);
+      send(CONNECTED, clock.monotonicMs());
     },
     cancel: close,
   });
@@ -136,15 +141,13 @@ function farewell(isShutdown: boolean): string {
   return encodeSseFrame({ event: "disconnecting", data: JSON.stringify({ reason, retry_ms: RETRY_MS }) });
 }
 
-type Filter = Pick<StreamOptions, "types" | "exclude">;
-
-function passes(event: Event, { types, exclude }: Filter): boolean {
+function passes(event: Event, { types, exclude }: StreamFilter): boolean {
   if (types !== null && !types.includes(event.type)) return false;
   return !exclude.includes(event.type);
 }
 
 /** What of the events passes, as bytes; null when nothing does. The bytes are shared: they must not be changed. */
-export type StreamEncoder = (events: readonly Event[], filter: Filter) => Uint8Array | null;
+export type StreamEncoder = (events: readonly Event[], filter: StreamFilter) => Uint8Array | null;
 
 /**
  * Encodes once for all readers. The feed hands the same list to the live ones of a session, one after the other:
@@ -153,7 +156,7 @@ export type StreamEncoder = (events: readonly Event[], filter: Filter) => Uint8A
  */
 export function createStreamEncoder(): StreamEncoder {
   const frames = new WeakMap<Event, string>();
-  let last: { events: readonly Event[]; chunks: Map<string, Uint8Array | null> } | null = null;
+  let last: { events: readonly Event[]; chunks: Map<StreamFilter, Uint8Array | null> } | null = null;
 
   const frameOf = (event: Event) => {
     const known = frames.get(event);
@@ -170,13 +173,12 @@ export function createStreamEncoder(): StreamEncoder {
 
   return (events, filter) => {
     if (last?.events !== events) last = { events, chunks: new Map() };
-    const key = `${filter.types ?? "all"} ${filter.exclude}`;
-    const known = last.chunks.get(key);
+    const known = last.chunks.get(filter);
     if (known !== undefined) return known;
     let text = "";
     for (const event of events) if (passes(event, filter)) text += frameOf(event);
     const chunk = text === "" ? null : encoder.encode(text);
-    last.chunks.set(key, chunk);
+    last.chunks.set(filter, chunk);
     return chunk;
   };
 }
