@@ -2,9 +2,9 @@
  * Coalesces what the model streams into few delta events: one write at a time, every 50 ms or 1 KiB, whichever
  * comes first (engine note, section 5). A delta that cannot be written is no harm: the completed message has it.
  *
- * When the writer is behind, writes take long, and a write every 50 ms would keep it behind. So the interval grows
- * with the time that writes take, up to 250 ms: a run has no write under way or waiting for more than a third of the
- * time, as long as that is enough. What is said meanwhile goes with the next one, in one row instead of many.
+ * When the writer is behind, writes take long, and a write every 50 ms would keep it behind. So once writes take more
+ * than half of the interval it grows with them, up to 250 ms. What is said meanwhile goes with the next write, in
+ * one row instead of many.
  *
  * Deltas are committed with `synchronous_commit` on like all else: after a crash of PostgreSQL a sequence that a
  * client has seen would go to another event (I2).
@@ -24,8 +24,9 @@ interface Piece {
   text: string;
 }
 
-/** From the start of a write to the next one: so many times as long as a write takes. */
-const WRITE_SHARE = 3;
+/** A write that takes longer is slow: each millisecond more makes the interval `STRETCH` milliseconds longer. */
+const SLOW_WRITE_MS = limits.deltaIntervalMs / 2;
+const STRETCH = 4;
 
 /** @param write  appends events under the run's lease; may reject, which ends the stream silently */
 export function createDeltaStream(deps: {
@@ -89,11 +90,11 @@ export function createDeltaStream(deps: {
       await deps.write(toEvents(batch)).catch(() => {});
       const writeMs = deps.clock.monotonicMs() - sentAtMs;
       // A single slow write says nothing; two in a row do.
-      const intervalMs = WRITE_SHARE * Math.min(writeMs, lastWriteMs);
+      const slowMs = Math.max(0, Math.min(writeMs, lastWriteMs) - SLOW_WRITE_MS);
       lastWriteMs = writeMs;
+      const intervalMs = Math.min(limits.deltaIntervalMs + STRETCH * slowMs, limits.deltaIntervalMaxMs);
       // The first piece goes out at once; what comes within the interval after it goes together.
-      const left =
-        Math.min(Math.max(intervalMs, limits.deltaIntervalMs), limits.deltaIntervalMaxMs) - writeMs;
+      const left = intervalMs - writeMs;
       if (bytes >= limits.deltaBytes || left <= 0) continue;
       const early = new AbortController();
       hurry = () => early.abort();

@@ -102,8 +102,8 @@ describe("token deltas", () => {
     expect(await writeOf(40)).toBe(0);
     // One slow write alone changes nothing.
     expect(await writeOf(40)).toBe(deltaIntervalMs - 40);
-    expect(await writeOf(100)).toBe(3 * 40 - 40);
-    expect(await writeOf(100)).toBe(3 * 40 - 100);
+    expect(await writeOf(100)).toBe(deltaIntervalMs + 60 - 40);
+    expect(await writeOf(100)).toBe(deltaIntervalMs + 60 - 100);
     expect(await writeOf(1_000)).toBe(deltaIntervalMaxMs - 100);
     // Longer than the bound: the next goes out at once.
     expect(await writeOf(0)).toBe(0);
