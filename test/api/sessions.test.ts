@@ -298,6 +298,7 @@ describe("runs", () => {
         kind: "tool",
         tool_name: "send_mail",
         effect: "at_most_once",
+        idempotency_key: `${turn}:call_1`,
         status: "unknown",
         attempt: 2,
         started_at: "2026-01-01T00:00:02.000Z",
