@@ -1,8 +1,6 @@
-/** Streams: from the model's token to the reader, one log to a thousand readers, and what a silent one costs. */
-import { silentLog } from "../../src/base/log.ts";
-import { createHints } from "../../src/db/hints.ts";
-import type { Db } from "../../src/db/pool.ts";
+/** Streams: from the model's token to the reader, and what a silent one costs. */
 import { madeUpDriver, startEngine } from "./engine.ts";
+import { measureFanOut } from "./fan-out.ts";
 import { memoryOf } from "./machine.ts";
 import { startMeter } from "./meter.ts";
 import { openRawStream, type RawStream } from "./raw-http.ts";
@@ -20,7 +18,7 @@ export async function measureStreams(stage: Stage): Promise<void> {
     for (const load of stage.pick([1, 20, 100, 1_000], [1, 20]).map((sessions) => ({ sessions, tokens }))) {
       await deltas(stage, database, server, load);
     }
-    await fanOut(stage, database, server);
+    await measureFanOut(stage, database, server);
   } finally {
     await server.stop();
     await database.drop();
@@ -111,79 +109,6 @@ function readDeltas(lags: number[], onCompleted: () => void): (text: string) => 
       } else if (frame.includes("event: turn.completed")) onCompleted();
     }
   };
-}
-
-const EVENTS_PER_SECOND = 100;
-/** Readers that look into the events; the others count bytes, or the readers would be what is measured. */
-const LOOKING = 20;
-/** Bare: 100,000 events/s at 6.9 ms p50 when the goal was set. */
-const FAN_OUT_READERS = 1_000;
-
-async function fanOut(stage: Stage, { db }: BenchDatabase, server: Child): Promise<void> {
-  const readersCount = stage.pick(FAN_OUT_READERS, 40);
-  const [session = ""] = await newSessions(db, 1);
-  const hints = createHints({ db, log: silentLog });
-  await hints.start();
-  const lags: number[] = [];
-  let looked = 0;
-  let bytes = 0;
-  const readers: RawStream[] = [];
-  for (let n = 0; n < readersCount; n += 1) {
-    const isLooking = n % (readersCount / LOOKING) === 0;
-    const onText = (text: string) => {
-      bytes += text.length;
-      if (!isLooking) return;
-      for (const [, at] of text.matchAll(/"message":"at ([\d.]+)/g)) {
-        looked += 1;
-        lags.push(performance.now() - Number(at));
-      }
-    };
-    readers.push(await openRawStream(portOf(server), `/v1/sessions/${session}/sse`, onText));
-  }
-  const total = EVENTS_PER_SECOND * stage.pick(5, 0.5);
-  const meter = await startMeter(stage, db, { "bench with readers": process.pid, server: server.pid });
-  const bytesBefore = bytes;
-  const start = performance.now();
-  for (let n = 0; n < total; n += 1) {
-    const due = start + (n * 1_000) / EVENTS_PER_SECOND;
-    const left = due - performance.now();
-    if (left > 0) await Bun.sleep(left);
-    await append(db, session);
-    hints.publish({ sessions: [session] });
-  }
-  await until("the lookers have seen everything", () => looked >= total * LOOKING, 30_000);
-  // The others' last bytes are on their way: the figure is taken when no more come.
-  let last = bytes;
-  do {
-    last = bytes;
-    await Bun.sleep(20);
-  } while (bytes !== last);
-  const seconds = (performance.now() - start) / 1000;
-  const bound = await meter.text({ name: "event", count: total });
-  for (const reader of readers) reader.close();
-  await hints.stop();
-  const perSecond = (total * readersCount) / seconds;
-  stage.report.add({
-    what: `fan-out: ${count(readersCount)} streams of one session, ${EVENTS_PER_SECOND} events/s`,
-    measured: `${count(perSecond)} events/s delivered, ${latencyText(lags)}`,
-    goal: "within 20 % of bare Elysia: ≥ 80,000 events/s, p50 ≤ 8.3 ms",
-    isMet: perSecond >= 80_000 && quantile(lags, 0.5) <= 8.3,
-    note: `${count(total)} events, each its own commit and hint, measured from before the commit; ${((bytes - bytesBefore) / 2 ** 20 / seconds).toFixed(0)} MiB/s to the readers`,
-    elsewhere: "100,000 events/s, p50 6.9 ms (bare Elysia)",
-    bound,
-  });
-}
-
-/** One event as the writer writes it, carrying the time. */
-async function append({ sql }: Db, session: string): Promise<void> {
-  await sql`
-    with grown as (
-      update sessions set last_sequence = last_sequence + 1 where id = ${session} returning last_sequence as n
-    )
-    insert into events (session_id, sequence, id, type, data)
-    select ${session}, n, 'event_' || substr(replace(gen_random_uuid()::text, '-', ''), 1, 22) || lpad(to_hex(n), 10, '0'), 'tool.progress',
-           jsonb_build_object('tool_call_id', 'call_1', 'tool_name', 'noop', 'message', ${`at ${performance.now().toFixed(2)}`}::text)
-      from grown`;
 }
 
 /** A fresh process, so that its memory is that of the streams. */
