@@ -49,7 +49,7 @@ export async function measureCancel(stage: Stage): Promise<void> {
       measured: latencyText(times),
       goal: "p50 ≤ 50 ms",
       isMet: quantile(times, 0.5) <= 50,
-      note: `${times.length} turns of a model that answers over HTTP and never ends; one commit and the hint to the worker`,
+      note: `${times.length} turns of a model that answers over HTTP and never ends`,
     });
   } finally {
     model.stop();

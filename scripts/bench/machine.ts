@@ -128,6 +128,16 @@ function statOf(pid: number): { parent: number; ticks: number; endedChildren: nu
   }
 }
 
+/** Microseconds since the start of the machine in which something ready to run waited; null where that is not counted. */
+export function pressureUs(): number | null {
+  try {
+    const total = /^some .*total=(\d+)$/m.exec(readFileSync("/proc/pressure/cpu", "utf8"))?.[1];
+    return total === undefined ? null : Number(total);
+  } catch {
+    return null;
+  }
+}
+
 /** Resident memory of a process in bytes; null where there is no /proc. */
 export function memoryOf(pid: number): number | null {
   try {

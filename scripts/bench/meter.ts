@@ -5,14 +5,18 @@
 import { closeSync, fdatasyncSync, openSync, rmSync, writeSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
-import type { Db } from "../../src/db/pool.ts";
-import { watchCpu } from "./machine.ts";
+import { type Db, openDb } from "../../src/db/pool.ts";
+import { boundOf, percent } from "./bound.ts";
+import { pressureUs, watchCpu } from "./machine.ts";
 import { count, ms, quantile } from "./report.ts";
 import type { Stage } from "./stage.ts";
 
+/** Each is asked once, at the end: it also ends the watching. */
 export interface Meter {
-  /** @param unit  what the writes are counted by, such as 6,000 steps */
+  /** Of a throughput. @param unit  what the writes are counted by, such as 6,000 steps */
   text(unit: { name: string; count: number }): Promise<string>;
+  /** Of a latency: what one of them took, whatever the pauses between them. */
+  each(unit: { name: string; count: number }): Promise<string>;
 }
 
 /** From now on. `watched` are process ids by the names to show them under; PostgreSQL is always watched. */
@@ -22,22 +26,95 @@ export async function startMeter(
   watched: Readonly<Record<string, number>>,
 ): Promise<Meter> {
   const all = { ...watched, PostgreSQL: stage.postgres.pid };
+  const waits = watchWaits(stage);
   const before = await written(db);
   const start = performance.now();
+  const pressureBefore = pressureUs();
   const cpu = watchCpu(all);
+  const read = async () => {
+    const seconds = (performance.now() - start) / 1000;
+    const cpuText = cpu.text();
+    const others = cpu.others();
+    const used = Object.keys(all).map((name) => ({ name, cores: cpu.of(name) }));
+    const pressureAfter = pressureUs();
+    const pressure =
+      pressureBefore === null || pressureAfter === null
+        ? null
+        : Math.min(1, (pressureAfter - pressureBefore) / 1e6 / seconds);
+    const after = await written(db);
+    return {
+      seconds,
+      cpuText,
+      others,
+      used,
+      pressure,
+      waitsText: await waits.text(),
+      transactions: after.transactions - before.transactions,
+      walKib: (after.walBytes - before.walBytes) / 1024,
+    };
+  };
   return {
     async text(unit) {
-      const seconds = (performance.now() - start) / 1000;
-      const cpuText = cpu.text();
-      const others = cpu.others();
-      const used = Object.keys(all).map((name) => ({ name, cores: cpu.of(name) }));
-      const after = await written(db);
-      const commits = (after.transactions - before.transactions) / seconds;
-      const walKib = (after.walBytes - before.walBytes) / 1024;
+      const { seconds, cpuText, transactions, walKib, waitsText, ...seen } = await read();
+      const commits = transactions / seconds;
+      const bound = boundOf({ ...seen, cores: cpus().length, commits, syncMs: stage.syncMs });
       return (
-        `${boundOf(used, { commits, syncMs: stage.syncMs, others })}; ${cpuText}; ${count(commits)} writing transactions/s; ` +
-        `log ${(walKib / 1024 / seconds).toFixed(1)} MiB/s, ${ms(walKib / unit.count)} KiB per ${unit.name}`
+        `${bound}; ${cpuText}; ${waitsText}; ${count(commits)} writing transactions/s, ${(transactions / unit.count).toFixed(2)} per ${unit.name}; ` +
+        `log ${(walKib / 1024 / seconds).toFixed(1)} MiB/s, ${ms(walKib / unit.count)} KiB per ${unit.name}; a sync of the disk ${stage.syncMs.toFixed(2)} ms`
       );
+    },
+    async each(unit) {
+      const { seconds, used, others, pressure, transactions, walKib } = await read();
+      const per = transactions / unit.count;
+      const times = [...used, { name: "anything else", cores: others }].map(
+        ({ name, cores }) => `${name} ${ms((cores * seconds * 1000) / unit.count)} ms`,
+      );
+      return (
+        `processor time per ${unit.name}: ${times.join(", ")}` +
+        `${pressure === null ? "" : `; ${percent(pressure)} of the time something waited for a processor`}` +
+        `; ${per.toFixed(1)} writing transactions per ${unit.name}, a sync of the disk ${stage.syncMs.toFixed(2)} ms, so ${(per * stage.syncMs).toFixed(2)} ms of syncs at most` +
+        `; log ${ms(walKib / unit.count)} KiB per ${unit.name}`
+      );
+    },
+  };
+}
+
+const LOOK_MS = 50;
+
+/** Looks at what the server's processes are doing, over a connection of its own. */
+function watchWaits(stage: Stage) {
+  const db = openDb(stage.postgres.address, { connections: 1, applicationName: "everruns-bench-waits" });
+  const found = new Map<string, number>();
+  let looks = 0;
+  let isOver = false;
+  const look = async () => {
+    while (!isOver) {
+      const rows = await db.sql<{ doing: string; backends: number }[]>`
+        select coalesce(wait_event, 'processor') as doing, count(*)::int as backends from pg_stat_activity
+         where state = 'active' and backend_type = 'client backend' and pid <> pg_backend_pid() group by 1`;
+      looks += 1;
+      for (const { doing, backends } of rows) found.set(doing, (found.get(doing) ?? 0) + backends);
+      await Bun.sleep(LOOK_MS);
+    }
+  };
+  const looking = look().catch(() => {});
+  return {
+    /** `1.3 connections at work: 1.1 on a processor or about to be, 0.2 WalSync` */
+    async text(): Promise<string> {
+      isOver = true;
+      await looking;
+      await db.close();
+      if (looks === 0) return "connections at work not seen";
+      const sum = [...found.values()].reduce((total, n) => total + n, 0) / looks;
+      const parts = [...found]
+        .map(([doing, n]) => ({ doing, mean: n / looks }))
+        .filter(({ mean }) => mean >= 0.05)
+        .sort((a, b) => b.mean - a.mean)
+        .map(
+          ({ doing, mean }) =>
+            `${mean.toFixed(1)} ${doing === "processor" ? "on a processor or about to be" : doing}`,
+        );
+      return `${sum.toFixed(1)} connections at work${parts.length === 0 ? "" : `: ${parts.join(", ")}`}`;
     },
   };
 }
@@ -48,27 +125,6 @@ async function written({ sql }: Db): Promise<{ walBytes: number; transactions: n
     select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::text as wal,
            pg_snapshot_xmax(pg_current_snapshot())::text as transactions`;
   return { walBytes: Number(rows[0]?.wal ?? 0), transactions: Number(rows[0]?.transactions ?? 0) };
-}
-
-/** All processors, one process that has one thread, or waiting. */
-function boundOf(
-  used: readonly { name: string; cores: number }[],
-  seen: { commits: number; syncMs: number; others: number },
-): string {
-  const cores = cpus().length;
-  const sum = used.reduce((total, { cores: own }) => total + own, 0);
-  const [busiest] = [...used].sort((a, b) => b.cores - a.cores);
-  if (seen.others >= 0.2 * cores) {
-    return `other programs: they took ${seen.others.toFixed(1)} of ${cores} processors, the figure is too low`;
-  }
-  if (sum >= 0.85 * cores)
-    return `the processors: ${sum.toFixed(1)} of ${cores}, most of it ${busiest?.name}`;
-  // PostgreSQL has a process for each connection; the others have one thread that counts.
-  const single = used.find(({ name, cores: own }) => name !== "PostgreSQL" && own >= 0.85);
-  if (single)
-    return `one process, ${single.name}: ${single.cores.toFixed(2)} of the one processor that it can use`;
-  const share = Math.min(1, (seen.commits * seen.syncMs) / 1000);
-  return `waiting: ${sum.toFixed(1)} of ${cores} processors used, ${Math.round(share * 100)} % of the time a sync of the disk at ${ms(seen.syncMs)} ms for each commit`;
 }
 
 /** What a commit waits for: appending 8 KiB to a file and fdatasync, in milliseconds each. */

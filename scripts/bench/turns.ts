@@ -52,7 +52,7 @@ export async function measureTurns(stage: Stage, ceiling: Ceiling): Promise<void
       isMet: quantile(alone.latencies, 0.5) <= 8 && quantile(alone.latencies, 0.99) <= 25,
       elsewhere: "39 ms p50",
       bound: await meter.text({ name: "turn", count: turnsEach }),
-      note: `${turnsEach} turns, a fresh session every ${TURNS_PER_SESSION}; four commits one after the other: message, claim, announcement, answer`,
+      note: `${turnsEach} turns, a fresh session every ${TURNS_PER_SESSION}`,
     });
     for (const { clients, seconds } of stage.pick(LOADS, QUICK_LOADS)) {
       await underLoad(stage, ceiling, db, server, { port, clients, seconds });
