@@ -12,7 +12,7 @@ import { measureCancel } from "./bench/cancel.ts";
 import { measureKill } from "./bench/kill.ts";
 import { describeMachine, load, type Machine } from "./bench/machine.ts";
 import { measureSync } from "./bench/meter.ts";
-import { type Ceiling, measureCeiling } from "./bench/pgbench.ts";
+import { type Ceiling, measureCeiling, NO_CEILING } from "./bench/pgbench.ts";
 import { measureFullTable, measureQueue } from "./bench/queue.ts";
 import { createReport, toMarkdown } from "./bench/report.ts";
 import { measureResume } from "./bench/resume.ts";
@@ -20,6 +20,7 @@ import { openStage, type Stage } from "./bench/stage.ts";
 import { measureStatements } from "./bench/statements.ts";
 import { measureSteps } from "./bench/steps.ts";
 import { measureStreams } from "./bench/streams.ts";
+import { measureTurnStatements } from "./bench/turn-statements.ts";
 import { measureTurns } from "./bench/turns.ts";
 
 const RESULTS = join(import.meta.dir, "bench/RESULTS.md");
@@ -71,10 +72,14 @@ async function main(args: readonly string[]): Promise<number> {
     const needsCeiling =
       isWhole || asked.some((name) => ["ceiling", "steps", "queue", "turns"].includes(name));
     measureSync(stage);
-    const none: Ceiling = { stepsPerSecond: null, runsPerSecond: null, writerStepsPerSecond: null };
-    const ceiling = needsCeiling ? await measureCeiling(stage) : none;
-    if (isWhole || asked.includes("ceiling") || asked.includes("steps")) {
-      ceiling.writerStepsPerSecond = await measureStatements(stage);
+    progress.at("ceiling");
+    let ceiling = needsCeiling ? await measureCeiling(stage) : NO_CEILING;
+    const isAsked = (...names: string[]) => isWhole || asked.some((name) => names.includes(name));
+    if (isAsked("ceiling", "steps")) {
+      ceiling = { ...ceiling, writerStepsPerSecond: await measureStatements(stage) };
+    }
+    if (isAsked("ceiling", "turns")) {
+      ceiling = { ...ceiling, turnsPerSecond: await measureTurnStatements(stage) };
     }
     for (const name of Object.keys(PARTS) as Part[]) {
       if (!isWhole && !asked.includes(name)) continue;

@@ -1,6 +1,7 @@
 /** POST /cancel while the model is answering: how soon is the connection to the model's server closed? */
 import { createDriver, createDriverDeps } from "../../src/llm/registry.ts";
 import { startEngine } from "./engine.ts";
+import { startMeter } from "./meter.ts";
 import { openRawPoster } from "./raw-http.ts";
 import { latencyText, quantile } from "./report.ts";
 import { newSessions, seedModel, send } from "./rows.ts";
@@ -26,6 +27,10 @@ export async function measureCancel(stage: Stage): Promise<void> {
     const poster = await openRawPoster(portOf(server));
     const tries = stage.pick(100, 5);
     const closed: number[] = [];
+    const meter = await startMeter(stage, db, {
+      "bench with worker and model": process.pid,
+      server: server.pid,
+    });
     for (const session of await newSessions(db, tries + 2)) {
       model.reset();
       await send(db, session, "Tell me everything.");
@@ -39,6 +44,7 @@ export async function measureCancel(stage: Stage): Promise<void> {
       await until("the connection was closed", () => model.closedAt() !== null);
       closed.push((model.closedAt() ?? 0) - start);
     }
+    const bound = await meter.each({ name: "cancelled turn", count: tries + 2 });
     poster.close();
     await engine.stop();
     await server.stop();
@@ -49,6 +55,7 @@ export async function measureCancel(stage: Stage): Promise<void> {
       measured: latencyText(times),
       goal: "p50 ≤ 50 ms",
       isMet: quantile(times, 0.5) <= 50,
+      bound,
       note: `${times.length} turns of a model that answers over HTTP and never ends`,
     });
   } finally {

@@ -7,7 +7,7 @@ import { defineTool } from "../../src/capabilities/tool.ts";
 import { createFileStores } from "../../src/db/files.ts";
 import { createHints, type Hints } from "../../src/db/hints.ts";
 import { type DatabaseAddress, openDb } from "../../src/db/pool.ts";
-import { createWriter } from "../../src/db/writer.ts";
+import { createWriter, type LeaseRef, type RunWrite } from "../../src/db/writer.ts";
 import { noFailpoint, type ReachFailpoint } from "../../src/engine/failpoint.ts";
 import { createProviderGate } from "../../src/engine/provider-gate.ts";
 import { createWorker } from "../../src/engine/worker.ts";
@@ -32,10 +32,18 @@ const noop = defineTool({
   run: async () => FILL,
 });
 
-/** @param options.driver  null is the simulated model */
+/**
+ * @param options.driver   null is the simulated model
+ * @param options.onWrite  is shown what the worker writes for its runs
+ */
 export async function startEngine(
   address: DatabaseAddress,
-  options: { concurrency: number; driver: Driver | null; failpoint?: ReachFailpoint },
+  options: {
+    concurrency: number;
+    driver: Driver | null;
+    failpoint?: ReachFailpoint;
+    onWrite?(lease: LeaseRef, write: RunWrite): void;
+  },
 ): Promise<BenchEngine> {
   const db = openDb(address);
   const hints = createHints({ db, log: silentLog });
@@ -46,7 +54,13 @@ export async function startEngine(
   const worker = createWorker(
     {
       db,
-      writer,
+      writer: {
+        ...writer,
+        write(lease, write) {
+          options.onWrite?.(lease, write);
+          return writer.write(lease, write);
+        },
+      },
       hints,
       clock: systemClock,
       log: silentLog,

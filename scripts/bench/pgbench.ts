@@ -15,7 +15,16 @@ export interface Ceiling {
   runsPerSecond: number | null;
   /** Our grouped writer's statement alone, 25 runs in each: two under way at once are 50 slots. */
   writerStepsPerSecond: number | null;
+  /** By our clients: what the database alone can do of our turns' statements with as many at a time. Empty without pgbench. */
+  turnsPerSecond: ReadonlyMap<number, number>;
 }
+
+export const NO_CEILING: Ceiling = {
+  stepsPerSecond: null,
+  runsPerSecond: null,
+  writerStepsPerSecond: null,
+  turnsPerSecond: new Map(),
+};
 
 /** What the goals were set against: the same script on the machine of that time. */
 const REFERENCE_STEPS_PER_SECOND = 11_040;
@@ -93,9 +102,7 @@ export async function runPgbench(
 
 export async function measureCeiling(stage: Stage): Promise<Ceiling> {
   const { report } = stage;
-  if (stage.pgbench === null) {
-    return { stepsPerSecond: null, runsPerSecond: null, writerStepsPerSecond: null };
-  }
+  if (stage.pgbench === null) return NO_CEILING;
   report.part("The ceiling: plain SQL by pgbench, one statement a transaction, no events");
   const database = await stage.database();
   try {
@@ -141,7 +148,7 @@ export async function measureCeiling(stage: Stage): Promise<Ceiling> {
     add("claim + done", noopTps, 1, "runs/s");
     add("enqueue (the run's row alone)", enqueueTps, 1, "runs/s");
     add("checkpoint insert, 1 KB", checkpointTps, 1, "steps/s");
-    return { stepsPerSecond: runTps * 6, runsPerSecond: noopTps, writerStepsPerSecond: null };
+    return { ...NO_CEILING, stepsPerSecond: runTps * 6, runsPerSecond: noopTps };
   } finally {
     await database.drop();
   }

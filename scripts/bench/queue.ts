@@ -144,9 +144,11 @@ export async function measureFullTable(stage: Stage): Promise<void> {
     await claimTimes(database, claims);
     await endRunning(database);
     await analyze(database);
+    const meter = await startMeter(stage, database.db, { bench: process.pid });
     const times = await claimTimes(database, claims);
+    const bound = await meter.each({ name: "claim", count: claims });
     await endRunning(database);
-    return times;
+    return { times, bound };
   };
   try {
     const empty = await measure();
@@ -156,13 +158,14 @@ export async function measureFullTable(stage: Stage): Promise<void> {
       await fillEnded(database, { from: ended + 1, to: goal, parked });
       ended = goal;
       const full = await measure();
-      const ratio = quantile(full, 0.5) / quantile(empty, 0.5);
+      const ratio = quantile(full.times, 0.5) / quantile(empty.times, 0.5);
       const isLast = goal === ENDED_STAGES.at(-1);
       stage.report.add({
         what: `claim of ${SLOTS} with ${count(parked)} parked and ${count(ended)} ended runs, against an empty table`,
-        measured: `${ms(quantile(full, 0.5))} ms against ${ms(quantile(empty, 0.5))} ms p50 (${ratio >= 1 ? "+" : ""}${Math.round((ratio - 1) * 100)} %)`,
+        measured: `${ms(quantile(full.times, 0.5))} ms against ${ms(quantile(empty.times, 0.5))} ms p50 (${ratio >= 1 ? "+" : ""}${Math.round((ratio - 1) * 100)} %)`,
         ...(isLast ? { goal: "within 20 %", isMet: ratio <= 1.2 } : { goal: null, isMet: null }),
-        note: `${claims} claims each, p99 ${ms(quantile(full, 0.99))} and ${ms(quantile(empty, 0.99))} ms`,
+        bound: `full: ${full.bound}. Empty: ${empty.bound}`,
+        note: `${claims} claims each, p99 ${ms(quantile(full.times, 0.99))} and ${ms(quantile(empty.times, 0.99))} ms`,
       });
     }
   } finally {

@@ -1,6 +1,7 @@
 /** A message to a session with a long past: how soon is the model called? */
 import { newEventIdHead } from "../../src/base/id.ts";
 import { madeUpDriver, startEngine } from "./engine.ts";
+import { type Meter, startMeter } from "./meter.ts";
 import { count, latencyText, quantile } from "./report.ts";
 import { newSessions, seedModel, send } from "./rows.ts";
 import { type BenchDatabase, type Stage, until } from "./stage.ts";
@@ -35,25 +36,29 @@ export async function measureResume(stage: Stage): Promise<void> {
       const [session = ""] = await newSessions(db, 1);
       await fillSession(database, session, { events, perTurn });
       const times: number[] = [];
+      let meter: Meter | null = null;
       for (let n = 0; n < tries; n += 1) {
+        // The first one finds nothing cached: it is the warm-up.
+        if (n === 1) meter = await startMeter(stage, db, { bench: process.pid });
         calledAt = 0;
         const start = performance.now();
         await send(db, session, "go on");
         engine.hints.publish({ isQueued: true });
         await until("the model was called", () => calledAt > 0);
-        // The first one finds nothing cached: it is the warm-up.
         if (n > 0) times.push(calledAt - start);
         await until("the session is at rest", async () => {
           const rows = await db.sql`select from sessions where id = ${session} and active_run_id is null`;
           return rows.length > 0;
         });
       }
+      const bound = (await meter?.each({ name: "message with its turn", count: tries - 1 })) ?? null;
       stage.report.add({
         what: `message to the model's call in a session with ${count(events)} events, ${count(events / perTurn)} turns of ${perTurn}`,
         measured: latencyText(times),
         ...(events === GOAL_EVENTS
           ? { goal: "≤ 50 ms", isMet: quantile(times, 0.5) <= 50, elsewhere: "unpublished" }
           : { goal: null, isMet: null }),
+        bound,
         note: `${tries - 1} messages; ${count((events / perTurn) * 2)} messages are history, of which the model gets what fits its window`,
       });
     }

@@ -13,7 +13,7 @@ import { messageTo, newSessions, queueRuns } from "./rows.ts";
 import type { BenchDatabase, Stage } from "./stage.ts";
 import { analyze, STEPS, stepWrite } from "./steps.ts";
 
-interface Statement {
+export interface Statement {
   text: string;
   values: unknown[];
 }
@@ -22,7 +22,7 @@ interface Statement {
  * @param options.isFirst  the first statement is meant: the code sends another one because nothing came back
  * @throws Error when the code sent more than one statement
  */
-async function capture(
+export async function capture(
   ask: (db: Db) => Promise<unknown>,
   options: { isFirst?: boolean } = {},
 ): Promise<Statement> {
@@ -43,7 +43,11 @@ async function capture(
  *
  * @returns the script to give to pgbench
  */
-async function install({ db }: BenchDatabase, name: string, calls: readonly Statement[]): Promise<string> {
+export async function install(
+  { db }: BenchDatabase,
+  name: string,
+  calls: readonly Statement[],
+): Promise<string> {
   const [first] = calls;
   if (!first) throw new Error("no calls");
   const table = `bench_${name}`;

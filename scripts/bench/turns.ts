@@ -1,21 +1,18 @@
 /** One-step turns over REST, against `everruns serve` in a process of its own. */
 import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { type Db, openDb } from "../../src/db/pool.ts";
+import { percent } from "./bound.ts";
 import { startMeter } from "./meter.ts";
-import { type Ceiling, throughputGoal } from "./pgbench.ts";
+import { type Ceiling, shareOf, throughputGoal } from "./pgbench.ts";
 import { openRawPoster, openRawStream, type RawStream } from "./raw-http.ts";
-import { count, latencyText, quantile } from "./report.ts";
+import { count, latencyText, ms, quantile } from "./report.ts";
 import { deadlocks, newSessions } from "./rows.ts";
 import { type Child, type Stage, until } from "./stage.ts";
+import { TURN_TEXT } from "./turn-statements.ts";
 
 /** A session is left after so many turns: what is measured is a turn, not a long conversation. */
 const TURNS_PER_SESSION = 10;
-const MESSAGE = JSON.stringify({
-  message: {
-    role: "user",
-    content: [{ type: "text", text: 'Hi.\n```llmsim\n{"rate":0,"steps":[{"text":"Hello."}]}\n```' }],
-  },
-});
+const MESSAGE = JSON.stringify({ message: { role: "user", content: [{ type: "text", text: TURN_TEXT }] } });
 const LOADS = [
   { clients: 8, seconds: 3 },
   { clients: 64, seconds: 5 },
@@ -45,13 +42,18 @@ export async function measureTurns(stage: Stage, ceiling: Ceiling): Promise<void
     await db.sql.unsafe("vacuum analyze");
     const meter = await startMeter(stage, db, { bench: process.pid, server: server.pid });
     const alone = await turns(db, port, { clients: 1, turnsEach });
+    const bound = await meter.text({ name: "turn", count: turnsEach });
+    const ofDatabase = ceiling.turnsPerSecond.get(1);
     stage.report.add({
       what: "one-step turns, 1 client",
       measured: latencyText(alone.latencies),
       goal: "p50 ≤ 8 ms, p99 ≤ 25 ms",
       isMet: quantile(alone.latencies, 0.5) <= 8 && quantile(alone.latencies, 0.99) <= 25,
       elsewhere: "39 ms p50",
-      bound: await meter.text({ name: "turn", count: turnsEach }),
+      share: ofDatabase
+        ? `of the p50 ${percent(1_000 / ofDatabase / quantile(alone.latencies, 0.5))} is what its writing statements take alone (${ms(1_000 / ofDatabase)} ms)`
+        : null,
+      bound,
       note: `${turnsEach} turns, a fresh session every ${TURNS_PER_SESSION}`,
     });
     for (const { clients, seconds } of stage.pick(LOADS, QUICK_LOADS)) {
@@ -82,6 +84,7 @@ async function underLoad(
     ...(clients === 64
       ? throughputGoal(ceiling, { perSecond: 1_500, unit: "turns/s" }, perSecond)
       : { goal: null, isMet: null }),
+    share: shareOf(perSecond, ceiling.turnsPerSecond.get(clients) ?? null, "its writing statements alone"),
     elsewhere: "34 turns/s",
     bound,
     note: `${count(done.latencies.length)} turns, one worker of 50 slots in the server's process; ${await deadlocks(db)} deadlocks`,
@@ -195,7 +198,8 @@ async function countStatements(stage: Stage, db: Db, port: number): Promise<void
       goal: isLoaded ? "below 3 under load" : "≤ 8",
       isMet: isLoaded ? all < 3 : all <= 8,
       elsewhere: "270 to 284",
-      note: `${latencies.length} turns with log_statement = all, everything counted, also polls and the streams' opening: ${breakdown.join(", ")}`,
+      bound: `statements a turn by what they are for: ${breakdown.join(", ")}`,
+      note: `${latencies.length} turns with log_statement = all, everything counted, also polls and the streams' opening`,
     });
   }
   await logStatements(db, false);
