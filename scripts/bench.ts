@@ -12,6 +12,7 @@ import { measureCancel } from "./bench/cancel.ts";
 import { measureKill } from "./bench/kill.ts";
 import { describeMachine, load, type Machine } from "./bench/machine.ts";
 import { measureSync } from "./bench/meter.ts";
+import { measurePast } from "./bench/past.ts";
 import { type Ceiling, measureCeiling, NO_CEILING } from "./bench/pgbench.ts";
 import { measureFullTable, measureQueue } from "./bench/queue.ts";
 import { createReport, toMarkdown } from "./bench/report.ts";
@@ -31,6 +32,7 @@ const PARTS = {
   steps: (stage: Stage, ceiling: Ceiling) => measureSteps(stage, ceiling),
   queue: (stage: Stage, ceiling: Ceiling) => measureQueue(stage, ceiling),
   turns: (stage: Stage, ceiling: Ceiling) => measureTurns(stage, ceiling),
+  past: (stage: Stage) => measurePast(stage),
   streams: (stage: Stage) => measureStreams(stage),
   cancel: (stage: Stage) => measureCancel(stage),
   kill: (stage: Stage) => measureKill(stage),

@@ -130,8 +130,8 @@ async function startLatency(stage: Stage): Promise<void> {
   }
 }
 
-const PARKED = 100_000;
-const ENDED_STAGES = [1_000, 100_000, 1_000_000];
+export const PARKED = 100_000;
+export const ENDED_STAGES = [1_000, 100_000, 1_000_000];
 
 /** Claims on an empty queue, then on one with a past that grows. */
 export async function measureFullTable(stage: Stage): Promise<void> {
@@ -196,7 +196,7 @@ async function endRunning({ db }: BenchDatabase): Promise<void> {
 const UNCHECKED = "set local session_replication_role = replica; set local statement_timeout = 0;";
 
 /** One session each. */
-async function fillParked({ db }: BenchDatabase, parked: number): Promise<void> {
+export async function fillParked({ db }: Pick<BenchDatabase, "db">, parked: number): Promise<void> {
   await db.sql.unsafe(`
     ${UNCHECKED}
     insert into sessions (id, organization_id, harness_id, workspace_id, owner_principal_id, status, active_run_id)
@@ -209,8 +209,8 @@ async function fillParked({ db }: BenchDatabase, parked: number): Promise<void> 
       from generate_series(1, ${parked}) n;`);
 }
 
-async function fillEnded(
-  { db }: BenchDatabase,
+export async function fillEnded(
+  { db }: Pick<BenchDatabase, "db">,
   { from, to, parked }: { from: number; to: number; parked: number },
 ): Promise<void> {
   await db.sql.unsafe(`

@@ -29,11 +29,7 @@ export async function measureTurns(stage: Stage, ceiling: Ceiling): Promise<void
   stage.report.part(
     "One-step turns over REST: POST to turn.completed on the stream, simulated model without delay",
   );
-  const server = await stage.start(
-    ["cli/everruns.ts", "serve", "--port", "0"],
-    /listens on http:\/\/127\.0\.0\.1:(\d+)[\s\S]*next /,
-    { EVERRUNS_LOG_LEVEL: "warn" },
-  );
+  const server = await startServe(stage);
   const db = openDb(stage.postgres.address, { applicationName: "everruns-bench" });
   try {
     const port = Number(server.found[1]);
@@ -66,6 +62,15 @@ export async function measureTurns(stage: Stage, ceiling: Ceiling): Promise<void
   }
 }
 
+/** With a worker, on the database that every `serve` and `worker` of the stage's directory uses. */
+export function startServe(stage: Stage): Promise<Child> {
+  return stage.start(
+    ["cli/everruns.ts", "serve", "--port", "0"],
+    /listens on http:\/\/127\.0\.0\.1:(\d+)[\s\S]*next /,
+    { EVERRUNS_LOG_LEVEL: "warn" },
+  );
+}
+
 async function underLoad(
   stage: Stage,
   ceiling: Ceiling,
@@ -92,7 +97,7 @@ async function underLoad(
 }
 
 /** Each client sends, waits for its turn's end on the stream, and sends again. */
-async function turns(
+export async function turns(
   db: Db,
   port: number,
   load: { clients: number } & ({ turnsEach: number } | { seconds: number }),
