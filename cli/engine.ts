@@ -2,7 +2,7 @@
 import { systemClock } from "../src/base/clock.ts";
 import type { Sealer } from "../src/base/seal.ts";
 import type { Capabilities } from "../src/capabilities/registry.ts";
-import { createFileStores } from "../src/db/files.ts";
+import { createFileStores } from "../src/db/files/files.ts";
 import type { Hints } from "../src/db/hints.ts";
 import { createWriter } from "../src/db/writer.ts";
 import { createDrivers } from "../src/engine/drivers.ts";

@@ -1,8 +1,8 @@
 /** `everruns serve`: the API, and workers unless --workers 0. */
 import { buildApp } from "../src/api/app.ts";
-import { createFeed } from "../src/api/feed.ts";
-import { DEFAULT_ORGANIZATION, identifyAnonymous } from "../src/api/identify.ts";
-import { createStreamLimits } from "../src/api/stream-limits.ts";
+import { createFeed } from "../src/api/events/feed.ts";
+import { createStreamLimits } from "../src/api/events/stream-limits.ts";
+import { DEFAULT_ORGANIZATION, identifyAnonymous } from "../src/api/http/identify.ts";
 import { systemClock } from "../src/base/clock.ts";
 import { describeError, UserError } from "../src/base/errors.ts";
 import type { Sealer } from "../src/base/seal.ts";

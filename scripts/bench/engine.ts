@@ -4,7 +4,7 @@ import { systemClock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { createCapabilities } from "../../src/capabilities/registry.ts";
 import { defineTool } from "../../src/capabilities/tool.ts";
-import { createFileStores } from "../../src/db/files.ts";
+import { createFileStores } from "../../src/db/files/files.ts";
 import { createHints, type Hints } from "../../src/db/hints.ts";
 import { type DatabaseAddress, openDb } from "../../src/db/pool.ts";
 import { createWriter, type LeaseRef, type RunWrite } from "../../src/db/writer.ts";

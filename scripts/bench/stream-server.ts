@@ -3,8 +3,8 @@
  * more than the server allows to one. Its one argument is the database's address as JSON.
  */
 import { buildApp } from "../../src/api/app.ts";
-import { createFeed } from "../../src/api/feed.ts";
-import { identifyAnonymous } from "../../src/api/identify.ts";
+import { createFeed } from "../../src/api/events/feed.ts";
+import { identifyAnonymous } from "../../src/api/http/identify.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { createCapabilities } from "../../src/capabilities/registry.ts";

@@ -3,9 +3,9 @@ import type { Log } from "../base/log.ts";
 import type { Capabilities } from "../capabilities/registry.ts";
 import type { Hints } from "../db/hints.ts";
 import type { Db } from "../db/pool.ts";
-import type { Feed } from "./feed.ts";
-import type { Identify } from "./identify.ts";
-import type { StreamLimits } from "./stream-limits.ts";
+import type { Feed } from "./events/feed.ts";
+import type { StreamLimits } from "./events/stream-limits.ts";
+import type { Identify } from "./http/identify.ts";
 
 /** What the routes need. The composition root builds it; nothing below reads the environment. */
 export interface ApiDeps {

@@ -4,7 +4,7 @@ import { modelProfile } from "../contract/model-profile.ts";
 import { DEFAULT_MODELS } from "../contract/model-table.ts";
 import type { ProviderType } from "../contract/provider.ts";
 import type { Db } from "./pool.ts";
-import { providerKeyPlace } from "./providers.ts";
+import { providerKeyPlace } from "./providers/providers.ts";
 import { asRetryable } from "./sqlstate.ts";
 
 /** What the environment says about one vendor. */

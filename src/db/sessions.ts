@@ -7,11 +7,11 @@ import type {
 } from "../contract/common.ts";
 import type { ProviderLimits } from "../contract/provider.ts";
 import { createGrouping } from "./_grouping.ts";
-import { type BreakerView, selectBreakerView } from "./breakers.ts";
-import { budgetsOf } from "./budgets.ts";
-import { HARNESS_DEPTH_MAX } from "./harnesses.ts";
+import { HARNESS_DEPTH_MAX } from "./agents/harnesses.ts";
+import { budgetsOf } from "./budgets/budgets.ts";
 import type { LineageColumns } from "./lineage.ts";
 import type { Db } from "./pool.ts";
+import { type BreakerView, selectBreakerView } from "./providers/breakers.ts";
 import { asRetryable } from "./sqlstate.ts";
 
 const CONFIG_GROUP_MAX = 100;

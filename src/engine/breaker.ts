@@ -9,7 +9,7 @@
  * asks for a longer wait than a call waits by itself opens the breaker for just that long: to ask before is useless.
  * One that an operator opened stays open until an operator closes it.
  */
-import { type Breaker, CLOSED_BREAKER } from "../db/breakers.ts";
+import { type Breaker, CLOSED_BREAKER } from "../db/providers/breakers.ts";
 import type { DriverError } from "../llm/driver.ts";
 
 /** Attempts, not calls: a call asks up to four times. So a blip of one call opens nothing. */

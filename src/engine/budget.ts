@@ -15,8 +15,8 @@ import {
   type MeteredBudget,
   reserveBudgets,
   settleBudgets,
-} from "../db/budget-meter.ts";
-import { openBudgets, takeBudgetWaits, wakeForBudgets } from "../db/budget-waits.ts";
+} from "../db/budgets/budget-meter.ts";
+import { openBudgets, takeBudgetWaits, wakeForBudgets } from "../db/budgets/budget-waits.ts";
 import { parkRun, type WaitWrite } from "../db/park.ts";
 import { pricedUsage, toolSpecs } from "./answer.ts";
 import { modelMessages } from "./history.ts";

@@ -1,6 +1,6 @@
 import { UserError } from "../base/errors.ts";
 import type { Sealer } from "../base/seal.ts";
-import { providerKeyPlace } from "../db/providers.ts";
+import { providerKeyPlace } from "../db/providers/providers.ts";
 import type { ResolvedModel } from "../db/sessions.ts";
 import type { Driver } from "../llm/driver.ts";
 import { createDriver, type DriverDeps } from "../llm/registry.ts";

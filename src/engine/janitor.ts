@@ -2,8 +2,8 @@
 import type { Clock } from "../base/clock.ts";
 import { describeError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
-import { releaseStaleReservations } from "../db/budget-meter.ts";
-import { pruneFileChanges } from "../db/files.ts";
+import { releaseStaleReservations } from "../db/budgets/budget-meter.ts";
+import { pruneFileChanges } from "../db/files/files.ts";
 import type { Db } from "../db/pool.ts";
 import { forgetMessages, type Portion, pruneTurns, purgeDeletedSessions } from "../db/retention.ts";
 import { sweep } from "../db/sweep.ts";

@@ -10,14 +10,14 @@ import { describeError, RetryableError, TerminalError } from "../base/errors.ts"
 import type { Log } from "../base/log.ts";
 import type { TurnErrorCode } from "../contract/event.ts";
 import { limits } from "../contract/limits.ts";
+import type { Db } from "../db/pool.ts";
 import {
   type BreakerKey,
   type BreakerView,
   CLOSED_VIEW,
   changeBreaker,
   loadBreakerView,
-} from "../db/breakers.ts";
-import type { Db } from "../db/pool.ts";
+} from "../db/providers/breakers.ts";
 import type { ResolvedModel } from "../db/sessions.ts";
 import type { Chunk, DriverError } from "../llm/driver.ts";
 import { type Happening, nextBreaker, verdictOnProvider } from "./breaker.ts";

@@ -1,6 +1,6 @@
 /** What holds for every request: prefixes, methods, hosts, request ids, and what happens when things break. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { isLoopback } from "../../src/api/identify.ts";
+import { isLoopback } from "../../src/api/http/identify.ts";
 import { openDb } from "../../src/db/pool.ts";
 import { type TestApp, testApp } from "../support/app.ts";
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { newId } from "../../src/base/id.ts";
-import { changeBreaker, loadBreakerView } from "../../src/db/breakers.ts";
+import { changeBreaker, loadBreakerView } from "../../src/db/providers/breakers.ts";
 import { FAILURES_TO_OPEN, nextBreaker } from "../../src/engine/breaker.ts";
 import { ORGANIZATION, type TestApp, testApp } from "../support/app.ts";
 

@@ -1,7 +1,7 @@
 /** The routes of budgets, on a real database. What model calls do to them is in test/db and test/engine. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { newId } from "../../src/base/id.ts";
-import { reserveBudgets, settleBudgets } from "../../src/db/budget-meter.ts";
+import { reserveBudgets, settleBudgets } from "../../src/db/budgets/budget-meter.ts";
 import { ORGANIZATION, type TestApp, testApp } from "../support/app.ts";
 import { newSession } from "../support/sessions.ts";
 

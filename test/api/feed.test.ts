@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { createFeed, type Feed } from "../../src/api/feed.ts";
+import { createFeed, type Feed } from "../../src/api/events/feed.ts";
 import { type ManualClock, manualClock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { Event } from "../../src/contract/event.ts";

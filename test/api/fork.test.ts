@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { newId } from "../../src/base/id.ts";
 import type { Event } from "../../src/contract/event.ts";
-import { createFileStore } from "../../src/db/files.ts";
+import { createFileStore } from "../../src/db/files/files.ts";
 import { FORKED_MID_TURN } from "../../src/db/fork.ts";
 import { isNeededByFork } from "../../src/db/lineage.ts";
 import { transaction } from "../../src/db/tx.ts";

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { providerKeyPlace } from "../../src/db/providers.ts";
+import { providerKeyPlace } from "../../src/db/providers/providers.ts";
 import { ORGANIZATION, type TestApp, testApp } from "../support/app.ts";
 
 let app: TestApp;

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { newId } from "../../src/base/id.ts";
-import { createFileStore } from "../../src/db/files.ts";
+import { createFileStore } from "../../src/db/files/files.ts";
 import { ORGANIZATION, type TestApp, testApp } from "../support/app.ts";
 
 let app: TestApp;

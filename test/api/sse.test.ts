@@ -1,7 +1,7 @@
 /** One event, many readers: what they share, and what a reader that does not read is given. */
 import { describe, expect, test } from "bun:test";
-import type { Subscription } from "../../src/api/feed.ts";
-import { createStreamEncoder, streamEvents } from "../../src/api/sse.ts";
+import type { Subscription } from "../../src/api/events/feed.ts";
+import { createStreamEncoder, streamEvents } from "../../src/api/events/sse.ts";
 import { manualClock } from "../../src/base/clock.ts";
 import { createSseDecoder } from "../../src/base/sse.ts";
 import type { Event } from "../../src/contract/event.ts";

@@ -4,7 +4,7 @@ import { type Invoked, invokeTool } from "../../src/capabilities/invoke.ts";
 import { sessionFiles } from "../../src/capabilities/session-files.ts";
 import type { FileStore } from "../../src/contract/file-store.ts";
 import { limits } from "../../src/contract/limits.ts";
-import { createFileStore, putInitialFiles } from "../../src/db/files.ts";
+import { createFileStore, putInitialFiles } from "../../src/db/files/files.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 import { type RecordedContext, toolContext } from "../support/tool-context.ts";
 

@@ -1,7 +1,11 @@
 /** Budgets under parallel calls, on a real database. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { newId } from "../../src/base/id.ts";
-import { releaseStaleReservations, reserveBudgets, settleBudgets } from "../../src/db/budget-meter.ts";
+import {
+  releaseStaleReservations,
+  reserveBudgets,
+  settleBudgets,
+} from "../../src/db/budgets/budget-meter.ts";
 import {
   type BudgetRow,
   budgetsOfSession,
@@ -11,7 +15,7 @@ import {
   resumeBudgets,
   topUpBudget,
   updateBudget,
-} from "../../src/db/budgets.ts";
+} from "../../src/db/budgets/budgets.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 import { newSession, ORGANIZATION } from "../support/sessions.ts";
 

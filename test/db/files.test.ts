@@ -10,7 +10,7 @@ import {
   pruneFileChanges,
   putInitialFiles,
   type WorkspaceScope,
-} from "../../src/db/files.ts";
+} from "../../src/db/files/files.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 
 const ORGANIZATION = "org_00000000000000000000000000000001";

@@ -9,7 +9,7 @@ import {
   listProviders,
   providerKeyPlace,
   updateProvider,
-} from "../../src/db/providers.ts";
+} from "../../src/db/providers/providers.ts";
 import { defaultModel, type SeedCredentials, seedProviders } from "../../src/db/seed.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 

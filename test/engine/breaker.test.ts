@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { type Breaker, CLOSED_BREAKER } from "../../src/db/breakers.ts";
+import { type Breaker, CLOSED_BREAKER } from "../../src/db/providers/breakers.ts";
 import {
   coolDownMs,
   FAILURES_TO_OPEN,

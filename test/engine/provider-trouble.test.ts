@@ -2,8 +2,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { type Breaker, CLOSED_BREAKER, changeBreaker } from "../../src/db/breakers.ts";
 import { cancelTurn } from "../../src/db/cancel.ts";
+import { type Breaker, CLOSED_BREAKER, changeBreaker } from "../../src/db/providers/breakers.ts";
 import { FAILURES_TO_OPEN } from "../../src/engine/breaker.ts";
 import type { Driver } from "../../src/llm/driver.ts";
 import { createDriver, createDriverDeps } from "../../src/llm/registry.ts";

@@ -1,8 +1,8 @@
 /** The API on a database of its own, called without a socket. */
 import { buildApp } from "../../src/api/app.ts";
-import { createFeed } from "../../src/api/feed.ts";
-import { identifyAnonymous } from "../../src/api/identify.ts";
-import { createStreamLimits } from "../../src/api/stream-limits.ts";
+import { createFeed } from "../../src/api/events/feed.ts";
+import { createStreamLimits } from "../../src/api/events/stream-limits.ts";
+import { identifyAnonymous } from "../../src/api/http/identify.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { createLog, type Log } from "../../src/base/log.ts";
 import { createSealer } from "../../src/base/seal.ts";

@@ -4,7 +4,7 @@ import { newId } from "../../src/base/id.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { createCapabilities } from "../../src/capabilities/registry.ts";
 import type { Tool } from "../../src/capabilities/tool.ts";
-import { createFileStores } from "../../src/db/files.ts";
+import { createFileStores } from "../../src/db/files/files.ts";
 import { createHints } from "../../src/db/hints.ts";
 import { type Db, openDb } from "../../src/db/pool.ts";
 import { createWriter, type Writer } from "../../src/db/writer.ts";

@@ -1,8 +1,8 @@
 /** The API on a real socket, with feed and hints on connections of their own, as another process would have. */
 import { buildApp } from "../../src/api/app.ts";
-import { createFeed, type Feed } from "../../src/api/feed.ts";
-import { identifyAnonymous } from "../../src/api/identify.ts";
-import { createStreamLimits, type StreamLimits } from "../../src/api/stream-limits.ts";
+import { createFeed, type Feed } from "../../src/api/events/feed.ts";
+import { createStreamLimits, type StreamLimits } from "../../src/api/events/stream-limits.ts";
+import { identifyAnonymous } from "../../src/api/http/identify.ts";
 import { type Clock, systemClock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { createSseDecoder, type SseFrame } from "../../src/base/sse.ts";

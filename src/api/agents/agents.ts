@@ -1,0 +1,387 @@
+import { UserError } from "../../base/errors.ts";
+import { isId } from "../../base/id.ts";
+import {
+  type Agent,
+  AgentWithCounts,
+  AgentWithUrls,
+  CheckAgentNameResponse,
+  CreateAgentRequest,
+  UpdateAgentRequest,
+} from "../../contract/agent.ts";
+import { type AllowedAction, ResourceConfigResponse, ResourceStats, SLUG } from "../../contract/common.ts";
+import { limits } from "../../contract/limits.ts";
+import { List, type Static, Type } from "../../contract/schema.ts";
+import {
+  type AgentCountsRow,
+  type AgentFields,
+  type AgentRow,
+  type AgentWritten,
+  agentIdOfName,
+  applyAgent,
+  findAgent,
+  insertCopy,
+  listAgents,
+  readAgent,
+  updateAgent,
+} from "../../db/agents/agents.ts";
+import { readHarness } from "../../db/agents/harnesses.ts";
+import { resourceStats } from "../../db/agents/stats.ts";
+import type { ApiDeps } from "../deps.ts";
+import { pathId } from "../http/path-id.ts";
+import {
+  action,
+  created,
+  iso,
+  isoOrNull,
+  PageQuery,
+  page,
+  present,
+  reply,
+  sliceOf,
+  urlsOf,
+  usageOf,
+} from "../http/respond.ts";
+import { defineRoute, type Route } from "../http/route.ts";
+import { EMPTY_LAYER, readLayer, requireBytes, requireModel, requireName } from "./layer.ts";
+import { statsToWire } from "./stats.ts";
+
+const AgentPage = Type.Intersect([
+  List(AgentWithCounts),
+  Type.Object({ agents: Type.Array(AgentWithCounts) }),
+]);
+const CREATE_PROBLEMS = ["invalid_id", "invalid_name", "limit_exceeded", "not_found", "name_taken"] as const;
+
+export function agentRoutes(deps: Pick<ApiDeps, "db" | "capabilities">): Route[] {
+  const { db } = deps;
+
+  const existing = async (organizationId: string, idOrName: string): Promise<AgentRow> => {
+    const agent = await findAgent(db, organizationId, agentRef(idOrName));
+    if (!agent) throw noAgent();
+    return agent;
+  };
+
+  /** The status and body of a write; Location when something came into being. */
+  const written = async (result: AgentWritten, organizationId: string, name: string) => {
+    if (result.outcome === "not_found") throw noAgent();
+    if (result.outcome === "name_taken") throw nameTaken(name, await agentIdOfName(db, organizationId, name));
+    const body = agentWithUrls(result.agent);
+    return result.outcome === "created" ? created(body) : reply(200, body);
+  };
+
+  return [
+    defineRoute({
+      method: "GET",
+      path: "/agents",
+      operationId: "list_agents",
+      tag: "agents",
+      summary: "List agents, newest first",
+      query: Type.Object({
+        search: Type.Optional(Type.String()),
+        include_archived: Type.Optional(Type.Boolean()),
+        ...PageQuery,
+      }),
+      responses: { 200: AgentPage },
+      async run({ query, caller, request }) {
+        const slice = sliceOf(query);
+        const { rows, total } = await listAgents(db, {
+          organizationId: caller.organizationId,
+          search: query.search ?? null,
+          includeArchived: query.include_archived ?? false,
+          ...slice,
+        });
+        const data = rows.map(agentWithCounts);
+        return reply(200, { ...page(request, data, total, slice), agents: data });
+      },
+    }),
+    defineRoute({
+      method: "POST",
+      path: "/agents",
+      operationId: "create_agent",
+      tag: "agents",
+      summary: "Create an agent, or replace the one of this id or name",
+      description:
+        "With `id`, the agent of that id is replaced when it exists; without, the one of this name. 201 when it " +
+        "was created, 200 when it was replaced. A replaced agent that was archived becomes active again.",
+      body: CreateAgentRequest,
+      responses: { 200: AgentWithUrls, 201: AgentWithUrls },
+      problems: CREATE_PROBLEMS,
+      async run({ body, caller: { organizationId } }) {
+        const id = body.id == null ? null : pathId("agent", body.id);
+        const fields = await readFields(deps, organizationId, body);
+        return written(await applyAgent(db, { organizationId, id, fields }), organizationId, fields.name);
+      },
+    }),
+    defineRoute({
+      method: "GET",
+      path: "/agents/check-name",
+      operationId: "check_agent_name",
+      tag: "agents",
+      summary: "Tell whether a name is free",
+      query: Type.Object({ name: Type.String(), exclude_id: Type.Optional(Type.String()) }),
+      responses: { 200: CheckAgentNameResponse },
+      problems: ["invalid_name", "invalid_id"],
+      async run({ query, caller }) {
+        const name = requireName(query.name);
+        const exclude = query.exclude_id === undefined ? null : pathId("agent", query.exclude_id);
+        const holder = await agentIdOfName(db, caller.organizationId, name);
+        return reply(200, { available: holder === null || holder === exclude });
+      },
+    }),
+    defineRoute({
+      method: "GET",
+      path: "/agents/config",
+      operationId: "agent_config",
+      tag: "agents",
+      summary: "What the caller may do with agents",
+      responses: { 200: ResourceConfigResponse },
+      run: async ({ caller }) =>
+        reply(200, { policies: { create: true, update: true, delete: true, manage: caller.isAdmin } }),
+    }),
+    defineRoute({
+      method: "GET",
+      path: "/agents/{agent_id}",
+      operationId: "get_agent",
+      tag: "agents",
+      summary: "Read an agent by id or name",
+      responses: { 200: AgentWithCounts },
+      problems: ["invalid_id", "not_found"],
+      async run({ params, caller }) {
+        const agent = await readAgent(db, caller.organizationId, agentRef(params.agent_id));
+        if (!agent) throw noAgent();
+        return reply(200, agentWithCounts(agent));
+      },
+    }),
+    defineRoute({
+      method: "PUT",
+      path: "/agents/{agent_id}",
+      operationId: "upsert_agent",
+      tag: "agents",
+      summary: "Create or replace the agent of this id or name",
+      description:
+        "By id the body's name may differ from the stored one; by name the agent of that name is replaced " +
+        "(and renamed to the body's name) or created.",
+      body: CreateAgentRequest,
+      responses: { 200: AgentWithUrls, 201: AgentWithUrls },
+      problems: CREATE_PROBLEMS,
+      async run({ params, body, caller: { organizationId } }) {
+        const ref = agentRef(params.agent_id);
+        const fields = await readFields(deps, organizationId, body);
+        if (isId("agent", ref)) {
+          return written(
+            await applyAgent(db, { organizationId, id: ref, fields }),
+            organizationId,
+            fields.name,
+          );
+        }
+        const id = await agentIdOfName(db, organizationId, ref);
+        if (id === null && fields.name !== ref) {
+          throw new UserError(
+            "invalid_request",
+            `name: there is no agent ${ref} to rename to ${fields.name}`,
+          );
+        }
+        return written(await applyAgent(db, { organizationId, id, fields }), organizationId, fields.name);
+      },
+    }),
+    defineRoute({
+      method: "PATCH",
+      path: "/agents/{agent_id}",
+      operationId: "update_agent",
+      tag: "agents",
+      summary: "Change some fields of an agent",
+      description:
+        "Absent fields stay. Null empties a field that may be empty. `status` archives, deletes, or (with " +
+        "`active`) takes an archived agent back.",
+      body: UpdateAgentRequest,
+      responses: { 200: AgentWithUrls },
+      problems: CREATE_PROBLEMS,
+      async run({ params, body, caller: { organizationId } }) {
+        const agent = await existing(organizationId, params.agent_id);
+        const changes = await readChanges(deps, organizationId, body);
+        const result = await updateAgent(db, { organizationId, id: agent.id, changes });
+        const { body: changed } = await written(result, organizationId, changes.name ?? agent.name);
+        return reply(200, changed);
+      },
+    }),
+    defineRoute({
+      method: "DELETE",
+      path: "/agents/{agent_id}",
+      operationId: "delete_agent",
+      tag: "agents",
+      summary: "Archive an agent",
+      description: 'Its sessions go on; new ones are refused. `PATCH {"status": "active"}` takes it back.',
+      responses: { 204: null },
+      problems: ["invalid_id", "not_found"],
+      async run({ params, caller: { organizationId } }) {
+        const agent = await existing(organizationId, params.agent_id);
+        const result = await updateAgent(db, {
+          organizationId,
+          id: agent.id,
+          changes: { status: "archived" },
+        });
+        if (result.outcome === "not_found") throw noAgent();
+        return reply(204, null);
+      },
+    }),
+    defineRoute({
+      method: "POST",
+      path: "/agents/{agent_id}/copy",
+      operationId: "copy_agent",
+      tag: "agents",
+      summary: "Copy an agent",
+      description: "The copy is named `{name}-copy`, or with a number behind it when that name is taken.",
+      responses: { 201: AgentWithUrls },
+      problems: ["invalid_id", "not_found", "name_taken"],
+      async run({ params, caller: { organizationId } }) {
+        const source = await existing(organizationId, params.agent_id);
+        for (const name of copyNames(source.name)) {
+          const copy = await insertCopy(db, { organizationId, source, name });
+          if (copy) return created(agentWithUrls(copy));
+        }
+        throw new UserError("name_taken", `all names for a copy of ${source.name} are taken`);
+      },
+    }),
+    defineRoute({
+      method: "GET",
+      path: "/agents/{agent_id}/stats",
+      operationId: "get_agent_stats",
+      tag: "agents",
+      summary: "Sessions, runs, tokens and cost of an agent",
+      responses: { 200: ResourceStats },
+      problems: ["invalid_id", "not_found"],
+      async run({ params, caller: { organizationId } }) {
+        const agent = await existing(organizationId, params.agent_id);
+        const stats = await resourceStats(db, { organizationId, column: "agent_id", id: agent.id });
+        return reply(200, statsToWire(stats));
+      },
+    }),
+  ];
+}
+
+/** An id, or a name. @throws UserError invalid_id */
+function agentRef(text: string): string {
+  return text.length <= limits.nameCharsMax && SLUG.test(text) ? text : pathId("agent", text);
+}
+
+async function readFields(
+  deps: Pick<ApiDeps, "db" | "capabilities">,
+  organizationId: string,
+  body: Static<typeof CreateAgentRequest>,
+): Promise<AgentFields> {
+  const { name, system_prompt, ...rest } = body;
+  const changes = await readChanges(deps, organizationId, rest);
+  const harness = changes.harness_id ?? (await readHarness(deps.db, organizationId, "default"))?.id;
+  if (harness === undefined) throw new Error("the default harness is missing");
+  requireBytes("system_prompt", system_prompt, limits.systemPromptBytesMax);
+  return {
+    display_name: null,
+    description: null,
+    default_model_id: null,
+    ...EMPTY_LAYER,
+    ...changes,
+    harness_id: harness,
+    name: requireName(name),
+    system_prompt,
+  };
+}
+
+/** What the body asks to change, checked; see `UpdateAgentRequest` for the meaning of null. */
+async function readChanges(
+  { db, capabilities }: Pick<ApiDeps, "db" | "capabilities">,
+  organizationId: string,
+  body: Static<typeof UpdateAgentRequest>,
+): Promise<Partial<AgentFields> & { status?: AgentRow["status"] }> {
+  const changes: Partial<AgentFields> & { status?: AgentRow["status"] } = readLayer(body, capabilities);
+  if (body.name != null) changes.name = requireName(body.name);
+  if (body.system_prompt != null) {
+    requireBytes("system_prompt", body.system_prompt, limits.systemPromptBytesMax);
+    changes.system_prompt = body.system_prompt;
+  }
+  if (body.status != null) changes.status = body.status;
+  if (body.display_name !== undefined) changes.display_name = body.display_name;
+  if (body.description !== undefined) {
+    requireBytes("description", body.description, limits.descriptionBytesMax);
+    changes.description = body.description;
+  }
+  const harness = body.harness_id ?? body.harness_name;
+  if (harness != null) {
+    const field = body.harness_id == null ? "harness_name" : "harness_id";
+    if (field === "harness_id") pathId("harness", harness);
+    const found = await readHarness(db, organizationId, harness);
+    if (!found)
+      throw new UserError("invalid_request", `${field}: there is no harness ${JSON.stringify(harness)}`);
+    changes.harness_id = found.id;
+  }
+  const model = body.default_model_id === undefined ? body.model : body.default_model_id;
+  if (model === null) changes.default_model_id = null;
+  if (model != null) {
+    const field = body.default_model_id === undefined ? "model" : "default_model_id";
+    changes.default_model_id = await requireModel(db, organizationId, {
+      field,
+      id: model,
+      code: "invalid_request",
+    });
+  }
+  return changes;
+}
+
+const COPIES_MAX = 100;
+
+/** `x-copy`, `x-copy-2`, …; the name gives way when the whole would be too long. */
+function copyNames(name: string): string[] {
+  return Array.from({ length: COPIES_MAX }, (_item, index) => {
+    const suffix = index === 0 ? "-copy" : `-copy-${index + 1}`;
+    return name.slice(0, limits.nameCharsMax - suffix.length).replace(/-$/, "") + suffix;
+  });
+}
+
+const noAgent = () => new UserError("not_found", "Agent not found");
+
+function nameTaken(name: string, holder: string | null): UserError {
+  return new UserError("name_taken", `there is another agent with the name ${name}`, {
+    fields: holder === null ? {} : { allowed_actions: [action("get-existing", "GET", `/agents/${holder}`)] },
+  });
+}
+
+function agentWithUrls(row: AgentRow): AgentWithUrls {
+  return { ...agentToWire(row), ...urlsOf(`/agents/${row.id}`, actionsOf(row)) };
+}
+
+function agentWithCounts(row: AgentCountsRow): AgentWithCounts {
+  return { ...agentWithUrls(row), session_count: row.session_count, app_count: 0, usage: usageOf(row) };
+}
+
+function actionsOf({ id, status }: AgentRow): AllowedAction[] {
+  const path = `/agents/${id}`;
+  if (status !== "active")
+    return [{ ...action("update", "PATCH", path), hint: '{"status": "active"} takes it back' }];
+  return [action("update", "PATCH", path), action("delete", "DELETE", path)];
+}
+
+function agentToWire(row: AgentRow): Agent {
+  return present({
+    id: row.id,
+    name: row.name,
+    display_name: row.display_name,
+    description: row.description,
+    system_prompt: row.system_prompt,
+    harness_id: row.harness_id,
+    default_model_id: row.default_model_id,
+    model: row.default_model_id,
+    capabilities: row.capabilities,
+    tools: row.tools,
+    initial_files: row.initial_files,
+    mcpServers: row.mcp_servers,
+    network_access: row.network_access,
+    parallel_tool_calls: row.parallel_tool_calls,
+    default_delivery: row.default_delivery,
+    max_iterations: row.max_iterations,
+    tags: row.tags,
+    status: row.status,
+    forked_from_agent_id: row.forked_from_agent_id,
+    archived_at: isoOrNull(row.archived_at),
+    deleted_at: isoOrNull(row.deleted_at),
+    created_at: iso(row.created_at),
+    updated_at: iso(row.updated_at),
+  });
+}

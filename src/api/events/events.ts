@@ -1,0 +1,192 @@
+/** The event log on the wire: pages of it, and the stream. */
+import { Elysia } from "elysia";
+import type { Clock } from "../../base/clock.ts";
+import { UserError } from "../../base/errors.ts";
+import { type Event, EventSchema } from "../../contract/event.ts";
+import { limits } from "../../contract/limits.ts";
+import { List } from "../../contract/schema.ts";
+import {
+  countEvents,
+  type EventFilter,
+  listEvents,
+  resolveCursor,
+  sessionHead,
+  turnStartAtOrBefore,
+} from "../../db/events.ts";
+import type { SessionLog } from "../../db/lineage.ts";
+import type { Db } from "../../db/pool.ts";
+import { operationOf } from "../http/operation.ts";
+import { pathId } from "../http/path-id.ts";
+import { accumulatePage, createAccumulator } from "./accumulate.ts";
+import { EventsQuery, eventFilter, integer, StreamQuery, text, typeSelection } from "./event-query.ts";
+import type { Feed } from "./feed.ts";
+import { createStreamEncoder, streamEvents } from "./sse.ts";
+import type { StreamLimits } from "./stream-limits.ts";
+
+export interface EventsDeps {
+  db: Db;
+  feed: Feed;
+  clock: Clock;
+  streams: StreamLimits;
+  /** Fires when the server goes down. */
+  shutdown: AbortSignal;
+  identify(request: Request): { organizationId: string };
+}
+
+/** For the path parameter in the documentation. */
+const PATH = "{session_id}";
+const PROBLEMS = ["invalid_id", "invalid_cursor", "unknown_event_type", "not_found"] as const;
+const WINDOW_DEFAULT = 50;
+const WINDOW_MAX = 500;
+
+export function eventsRoutes(deps: EventsDeps) {
+  const encode = createStreamEncoder();
+  deps.shutdown.addEventListener("abort", () => deps.feed.closeAll(), { once: true });
+  return new Elysia()
+    .get(
+      "/sessions/:session_id/events",
+      async ({ params, request, set }) => {
+        const { organizationId } = deps.identify(request);
+        const sessionId = pathId("session", params.session_id);
+        const head = await sessionHead(deps.db, organizationId, sessionId);
+        if (!head) throw noSession();
+        const query = new URL(request.url).searchParams;
+        const filter = eventFilter(query);
+        const page = await readPage(deps.db, head.log, filter, query);
+        const events = await accumulatePage(deps.db, head.log, page.events);
+        if (page.limit !== null) {
+          set.headers["x-total-count"] = String(await countEvents(deps.db, head.log, filter));
+        }
+        if (query.get("order_desc") === "true") events.reverse();
+        return { data: events, total: events.length, offset: 0, limit: page.limit ?? events.length };
+      },
+      {
+        detail: operationOf({
+          path: PATH,
+          operationId: "list_events",
+          tag: "events",
+          summary: "The session's events, oldest first",
+          description:
+            "Without `limit`: all of them. With `limit` (1 to 1000): the last ones, or the last before " +
+            "`before_sequence`, starting at a turn's start; forward from `after_sequence` or `since_id`. " +
+            "`around=<event id>&window=50` shows the neighbours of one event.",
+          query: EventsQuery,
+          responses: { 200: List(EventSchema) },
+          problems: [...PROBLEMS, "limit_exceeded"],
+        }),
+      },
+    )
+    .get(
+      "/sessions/:session_id/sse",
+      async ({ params, request }) => {
+        const { organizationId } = deps.identify(request);
+        const sessionId = pathId("session", params.session_id);
+        const head = await sessionHead(deps.db, organizationId, sessionId);
+        if (!head) throw noSession();
+        const query = new URL(request.url).searchParams;
+        const filter = typeSelection(query);
+        const since = text(query, "since_id") ?? request.headers.get("last-event-id");
+        const cursor = await startCursor(deps.db, head.log, since, head.lastSequence);
+        const { log } = head;
+        const release = deps.streams.take(organizationId, sessionId);
+        return streamEvents(
+          (onReady) => deps.feed.subscribe(sessionId, cursor, onReady, log.lineage),
+          query.get("deltas") === "plain" ? null : createAccumulator(deps.db, log),
+          { filter, encode, shutdown: deps.shutdown, clock: deps.clock, onClose: release },
+        );
+      },
+      {
+        detail: operationOf({
+          path: PATH,
+          operationId: "stream_sse",
+          tag: "events",
+          summary: "The session's events as Server-Sent Events",
+          description:
+            "Replays from the first event, or after `since_id` (an event id, or `latest`), then stays open. " +
+            "`types` narrows, `exclude` removes; `input.queued`, `input.promoted` and `input.withdrawn` are sent only to " +
+            "who names them in `types`. `deltas=plain` leaves `accumulated` out of deltas.",
+          query: StreamQuery,
+          contentType: "text/event-stream",
+          responses: { 200: EventSchema },
+          problems: [...PROBLEMS, "rate_limited"],
+        }),
+      },
+    );
+}
+
+async function startCursor(
+  db: Db,
+  log: SessionLog,
+  since: string | null,
+  lastSequence: number,
+): Promise<number> {
+  if (since === null || since === "") return 0;
+  if (since === "latest") return lastSequence;
+  return cursorOf(db, log, "since_id", since);
+}
+
+async function cursorOf(db: Db, log: SessionLog, name: string, eventId: string): Promise<number> {
+  const sequence = await resolveCursor(db, log, pathId("event", eventId));
+  if (sequence === null)
+    throw new UserError("invalid_cursor", `${name}: ${eventId} is no event of this session`);
+  return sequence;
+}
+
+async function readPage(
+  db: Db,
+  log: SessionLog,
+  filter: EventFilter,
+  query: URLSearchParams,
+): Promise<{ events: Event[]; limit: number | null }> {
+  const limit = integer(query, "limit", 1, limits.eventsPageMax);
+  const around = text(query, "around");
+  const since = text(query, "since_id");
+  if (around !== null) {
+    if (since !== null || filter.afterSequence !== null || filter.beforeSequence !== null) {
+      throw new UserError(
+        "invalid_request",
+        "around goes without since_id, after_sequence and before_sequence",
+      );
+    }
+    const size = integer(query, "window", 1, WINDOW_MAX) ?? WINDOW_DEFAULT;
+    return { events: await readAround(db, log, filter, around, size), limit: null };
+  }
+  if (since !== null) {
+    const cursor = await cursorOf(db, log, "since_id", since);
+    filter.afterSequence = Math.max(filter.afterSequence ?? 0, cursor);
+  }
+  if (limit === null || filter.afterSequence !== null) {
+    return { events: await listEvents(db, log, filter, { limit, from: "start" }), limit };
+  }
+  const events = await listEvents(db, log, filter, { limit, from: "end" });
+  return { events: [...(await headOfTurn(db, log, filter, events)), ...events], limit };
+}
+
+/** What lies between the start of the turn that the page begins in and the page itself. */
+async function headOfTurn(db: Db, log: SessionLog, filter: EventFilter, page: Event[]): Promise<Event[]> {
+  const first = page[0]?.sequence;
+  if (first === undefined) return [];
+  const start = await turnStartAtOrBefore(db, log, first);
+  if (start === null || start === first) return [];
+  const between = { ...filter, afterSequence: start - 1, beforeSequence: first };
+  return listEvents(db, log, between, { limit: limits.eventsPageMax, from: "end" });
+}
+
+async function readAround(
+  db: Db,
+  log: SessionLog,
+  filter: EventFilter,
+  eventId: string,
+  size: number,
+): Promise<Event[]> {
+  const at = await cursorOf(db, log, "around", eventId);
+  const [before, after] = await Promise.all([
+    listEvents(db, log, { ...filter, beforeSequence: at }, { limit: size, from: "end" }),
+    listEvents(db, log, { ...filter, afterSequence: at - 1 }, { limit: size + 1, from: "start" }),
+  ]);
+  return [...before, ...after];
+}
+
+function noSession(): UserError {
+  return new UserError("not_found", "Session not found");
+}

@@ -1,0 +1,71 @@
+import { UserError } from "../../base/errors.ts";
+import { wellFormed } from "../../base/json.ts";
+import { limits } from "../../contract/limits.ts";
+
+/** Deeper JSON than this is no configuration of anybody; walking it by recursion must not end the process. */
+const DEPTH_MAX = 64;
+
+/**
+ * Reads a request's body as JSON. NUL and lone surrogates, which PostgreSQL cannot store, come out as U+FFFD.
+ *
+ * @returns undefined when there is no body
+ * @throws UserError unsupported_media_type, payload_too_large, invalid_json
+ */
+export async function readJson(
+  request: Request,
+  bytesMax: number = limits.requestBytesMax,
+): Promise<unknown> {
+  const tooLarge = () => new UserError("payload_too_large", `The body is larger than ${bytesMax} bytes.`, {});
+  if (Number(request.headers.get("content-length") ?? 0) > bytesMax) throw tooLarge();
+  const bytes = await readBytes(request, bytesMax);
+  if (bytes === null) throw tooLarge();
+  if (bytes.byteLength === 0) return undefined;
+  const contentType = (request.headers.get("content-type") ?? "").split(";")[0]?.trim().toLowerCase() ?? "";
+  if (contentType !== "application/json" && !/^application\/[\w.-]+\+json$/.test(contentType)) {
+    throw new UserError(
+      "unsupported_media_type",
+      `The body must be application/json, not ${contentType === "" ? "without a Content-Type" : JSON.stringify(contentType)}.`,
+    );
+  }
+  return clean(parse(bytes), 0);
+}
+
+/** null when there is more than `bytesMax`; what comes after is not read. */
+async function readBytes(request: Request, bytesMax: number): Promise<Uint8Array | null> {
+  if (request.body === null) return new Uint8Array();
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  const reader = request.body.getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    length += value.byteLength;
+    if (length > bytesMax) {
+      await reader.cancel();
+      return null;
+    }
+    chunks.push(value);
+  }
+  return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, length);
+}
+
+function parse(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (error) {
+    const reason = error instanceof SyntaxError ? error.message : "it is not UTF-8";
+    throw new UserError("invalid_json", `The body is not valid JSON: ${reason}`, { cause: error });
+  }
+}
+
+/** Copies objects: a key `__proto__` in JSON is an own property and must not become a prototype. */
+function clean(value: unknown, depth: number): unknown {
+  if (typeof value === "string") return wellFormed(value);
+  if (typeof value !== "object" || value === null) return value;
+  if (depth >= DEPTH_MAX) {
+    throw new UserError("invalid_json", `The body is nested more than ${DEPTH_MAX} levels deep.`);
+  }
+  if (Array.isArray(value)) return value.map((item) => clean(item, depth + 1));
+  const entries = Object.entries(value).filter(([name]) => name !== "__proto__");
+  return Object.fromEntries(entries.map(([name, item]) => [wellFormed(name), clean(item, depth + 1)]));
+}

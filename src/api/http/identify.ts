@@ -1,0 +1,74 @@
+import { UserError } from "../../base/errors.ts";
+
+/** Who is calling. Every query that answers a caller names its organization. */
+export interface Caller {
+  organizationId: string;
+  principalId: string;
+  isAdmin: boolean;
+}
+
+/** @throws UserError the request does not come from somebody who may call this server */
+export type Identify = (request: Request) => Caller;
+
+export const DEFAULT_ORGANIZATION = "org_00000000000000000000000000000001";
+const ANONYMOUS = "principal_00000000000000000000000000000001";
+const READ_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
+
+/**
+ * Without authentication everyone is the anonymous admin of the default organization, whatever Authorization
+ * says. So the request must come from this machine's own programs: a page of another site that reached the port
+ * (by DNS rebinding, or by a plain cross-site request) is refused by its Host or Origin header.
+ *
+ * @param allowedHosts  names besides loopback that this server answers to, without port
+ */
+export function identifyAnonymous(options: { allowedHosts: readonly string[] }): Identify {
+  const allowed = new Set(options.allowedHosts.map((host) => bare(host)));
+  const isOurs = (hostname: string) => isLoopback(hostname) || allowed.has(hostname);
+  return (request) => {
+    const host = request.headers.get("host") ?? new URL(request.url).host;
+    if (!isOurs(hostnameOf(host))) {
+      throw new UserError(
+        "forbidden_host",
+        `this server runs without authentication and does not answer to the host name ${JSON.stringify(host.slice(0, 100))}`,
+      );
+    }
+    const origin = request.headers.get("origin");
+    if (origin !== null && !READ_METHODS.has(request.method) && !isOurs(originHostname(origin))) {
+      throw new UserError(
+        "forbidden",
+        "this server runs without authentication and takes no changes from other sites",
+      );
+    }
+    const organization = request.headers.get("x-org-id");
+    if (organization !== null && organization !== DEFAULT_ORGANIZATION) {
+      throw new UserError("not_found", "Organization not found");
+    }
+    return { organizationId: DEFAULT_ORGANIZATION, principalId: ANONYMOUS, isAdmin: true };
+  };
+}
+
+/** 127.0.0.0/8, ::1, localhost and names under .localhost, which never leave the machine (RFC 6761). */
+export function isLoopback(hostname: string): boolean {
+  if (hostname === "localhost" || hostname.endsWith(".localhost") || hostname === "::1") return true;
+  return /^127(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}$/.test(hostname);
+}
+
+/** The name in a Host header: without port, brackets and a final dot, in lower case. */
+function hostnameOf(host: string): string {
+  const bracketed = /^\[([0-9a-f:.]+)\](?::\d{1,5})?$/i.exec(host);
+  if (bracketed) return bracketed[1]?.toLowerCase() ?? "";
+  const plain = /^([^:[\]@/\\?#\s]+)(?::\d{1,5})?$/.exec(host);
+  return bare(plain?.[1] ?? "");
+}
+
+function originHostname(origin: string): string {
+  const scheme = /^https?:\/\//i.exec(origin);
+  return scheme ? hostnameOf(origin.slice(scheme[0].length)) : "";
+}
+
+function bare(hostname: string): string {
+  return hostname
+    .toLowerCase()
+    .replace(/^\[(.*)\]$/, "$1")
+    .replace(/\.$/, "");
+}

@@ -1,0 +1,139 @@
+/**
+ * The OpenAPI document, from the routes that the app really has. Each route carries its operation; a schema that
+ * has a name here becomes a component and is referred to, everything else is written where it stands.
+ */
+import {
+  AgentWithCounts,
+  AgentWithUrls,
+  CreateAgentRequest,
+  UpdateAgentRequest,
+} from "../../contract/agent.ts";
+import { CapabilityInfoWithUrls } from "../../contract/capability.ts";
+import {
+  AllowedAction,
+  CapabilityConfig,
+  InitialFile,
+  McpServers,
+  NetworkAccessList,
+  ResourceConfigResponse,
+  ResourceStats,
+  ToolDefinition,
+  Urls,
+} from "../../contract/common.ts";
+import { EventSchema, eventDefinitions } from "../../contract/event.ts";
+import { HarnessWithCounts } from "../../contract/harness.ts";
+import {
+  CreateMessageRequest,
+  CreateMessageResponse,
+  ListedMessage,
+  Message,
+} from "../../contract/message.ts";
+import { ModelProfile } from "../../contract/model-profile.ts";
+import { Problem } from "../../contract/problem.ts";
+import {
+  CreateModelRequest,
+  CreateProviderRequest,
+  ModelWithProviderAndUrls,
+  ModelWithUrls,
+  ProviderWithUrls,
+  UpdateModelRequest,
+  UpdateProviderRequest,
+} from "../../contract/provider.ts";
+import { Run, Step, Worker } from "../../contract/run.ts";
+import { CreateSessionRequest, SessionWithUrls, UpdateSessionRequest } from "../../contract/session.ts";
+import { TokenUsage } from "../../contract/usage.ts";
+
+const COMPONENTS: Readonly<Record<string, object>> = {
+  Agent: AgentWithUrls,
+  AgentWithCounts,
+  AllowedAction,
+  CapabilityConfig,
+  CapabilityInfo: CapabilityInfoWithUrls,
+  CreateAgentRequest,
+  CreateMessageRequest,
+  CreateMessageResponse,
+  CreateModelRequest,
+  CreateProviderRequest,
+  CreateSessionRequest,
+  Event: EventSchema,
+  Harness: HarnessWithCounts,
+  InitialFile,
+  McpServers,
+  ListedMessage,
+  Message,
+  Model: ModelWithUrls,
+  ModelProfile,
+  ModelWithProvider: ModelWithProviderAndUrls,
+  NetworkAccessList,
+  Problem,
+  Provider: ProviderWithUrls,
+  ResourceConfigResponse,
+  ResourceStats,
+  Run,
+  Session: SessionWithUrls,
+  Step,
+  TokenUsage,
+  ToolDefinition,
+  UpdateAgentRequest,
+  UpdateModelRequest,
+  UpdateProviderRequest,
+  UpdateSessionRequest,
+  Urls,
+  Worker,
+  // What `data` of an event holds, by its type: `EventData_turn.started`.
+  ...Object.fromEntries(eventDefinitions.map(({ type, data }) => [`EventData_${type}`, data])),
+};
+
+/** What an Elysia app tells about a route. */
+export interface MountedRoute {
+  method: string;
+  path: string;
+  hooks: unknown;
+}
+
+/** @param routes  those of the app; one without an operation is not published */
+export function openApiDocument(routes: readonly MountedRoute[], version: string): Record<string, unknown> {
+  const names = new Map(Object.entries(COMPONENTS).map(([name, schema]) => [schema, name]));
+  const paths: Record<string, Record<string, unknown>> = {};
+  for (const route of routes) {
+    const operation = (route.hooks as { detail?: { operationId?: string } } | undefined)?.detail;
+    // The same routes stand below /api/v1, too; the document shows them once.
+    if (!operation?.operationId || route.path.startsWith("/api/")) continue;
+    const path = route.path.replace(/:(\w+)/g, "{$1}");
+    paths[path] ??= {};
+    paths[path][route.method.toLowerCase()] = toPlain(operation, names);
+  }
+  const sorted = Object.entries(paths).sort(([a], [b]) => (a < b ? -1 : 1));
+  return {
+    openapi: "3.1.0",
+    info: {
+      title: "Everruns",
+      version,
+      description: "Durable AI agents. Every route stands below `/v1` and, the same, below `/api/v1`.",
+      license: { name: "MIT", identifier: "MIT" },
+    },
+    servers: [{ url: "/" }],
+    paths: Object.fromEntries(sorted),
+    components: {
+      schemas: Object.fromEntries(
+        Object.entries(COMPONENTS).map(([name, schema]) => [name, toPlain(schema, names, true)]),
+      ),
+    },
+  };
+}
+
+/** A copy without TypeBox's symbols, with references in the place of named schemas. */
+function toPlain(value: unknown, names: ReadonlyMap<object, string>, isRoot = false): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  const name = isRoot ? undefined : names.get(value);
+  if (name !== undefined) return { $ref: `#/components/schemas/${name}` };
+  if (Array.isArray(value)) return value.map((item) => toPlain(item, names));
+  const entries = Object.entries(value).flatMap(([key, item]): [string, unknown][] => {
+    // `enum` says it all; the pattern beside it is for our own check. A record is a map of anything.
+    if (key === "pattern" && "enum" in value) return [];
+    if (key === "patternProperties")
+      return [["additionalProperties", toPlain(Object.values(item)[0], names)]];
+    return [[key, toPlain(item, names)]];
+  });
+  return Object.fromEntries(entries);
+}

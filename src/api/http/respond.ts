@@ -1,0 +1,115 @@
+/** Small shapes that many answers share: fields without null, links, pages. */
+import type { AllowedAction, Urls } from "../../contract/common.ts";
+import { limits } from "../../contract/limits.ts";
+import { Type } from "../../contract/schema.ts";
+import type { TokenUsage } from "../../contract/usage.ts";
+
+type WithoutNull<T> = { [K in keyof T as null extends T[K] ? never : K]: T[K] } & {
+  [K in keyof T as null extends T[K] ? K : never]?: Exclude<T[K], null>;
+};
+
+/** Leaves out what is null: the strict clients take an absent field, not null. */
+export function present<T extends object>(fields: T): WithoutNull<T> {
+  return Object.fromEntries(
+    Object.entries(fields).filter(([, value]) => value !== null && value !== undefined),
+  ) as WithoutNull<T>;
+}
+
+/** An answer of a route; the status keeps its literal type. */
+export function reply<const S extends number, B>(
+  status: S,
+  body: B,
+  headers?: Record<string, string>,
+): { status: S; body: B; headers?: Record<string, string> } {
+  return headers === undefined ? { status, body } : { status, body, headers };
+}
+
+/** 201 with the address of what came into being. */
+export function created<B extends { self_url: string }>(body: B) {
+  return reply(201, body, { location: body.self_url });
+}
+
+export const iso = (date: Date): string => date.toISOString();
+export const isoOrNull = (date: Date | null): string | null => date?.toISOString() ?? null;
+
+/** The links of an object at `/v1{path}`; its page in the user interface has the same path. */
+export function urlsOf(path: string, actions: readonly AllowedAction[] = []): Urls {
+  const self = `/v1${path}`;
+  return {
+    self_url: self,
+    view_url: path,
+    ui_link: path,
+    allowed_actions: [{ rel: "self", method: "GET", href: self }, ...actions],
+  };
+}
+
+export const action = (rel: string, method: string, path: string): AllowedAction => ({
+  rel,
+  method,
+  href: `/v1${path}`,
+});
+
+/** `offset` and `limit` as every paged list takes them. */
+export const PageQuery = {
+  offset: Type.Optional(Type.Integer({ minimum: 0, maximum: 2 ** 31 - 1, default: 0 })),
+  limit: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: limits.pageSizeMax, default: limits.pageSizeDefault }),
+  ),
+};
+
+export function sliceOf(query: { offset?: number; limit?: number }): { offset: number; limit: number } {
+  return { offset: query.offset ?? 0, limit: query.limit ?? limits.pageSizeDefault };
+}
+
+export interface Envelope<T> {
+  data: T[];
+  total: number;
+  offset: number;
+  limit: number;
+  next_url?: string;
+  prev_url?: string;
+}
+
+/** One page with the addresses of its neighbours, where there are any. */
+export function page<T>(
+  request: Request,
+  data: T[],
+  total: number,
+  { offset, limit }: { offset: number; limit: number },
+): Envelope<T> {
+  const at = (other: number): string => {
+    const url = new URL(request.url);
+    url.searchParams.set("offset", String(other));
+    url.searchParams.set("limit", String(limit));
+    return url.pathname + url.search;
+  };
+  return {
+    data,
+    total,
+    offset,
+    limit,
+    ...(offset + data.length < total && data.length > 0 ? { next_url: at(offset + limit) } : {}),
+    ...(offset > 0 ? { prev_url: at(Math.max(0, offset - limit)) } : {}),
+  };
+}
+
+/** A list that is always whole. */
+export function whole<T>(data: T[]): Envelope<T> {
+  return { data, total: data.length, offset: 0, limit: data.length };
+}
+
+export function usageOf(row: {
+  input_tokens: number;
+  output_tokens: number;
+  cache_read_tokens: number;
+  cache_creation_tokens: number;
+  cost_usd: number;
+}): TokenUsage {
+  return {
+    input_tokens: row.input_tokens,
+    output_tokens: row.output_tokens,
+    cache_read_tokens: row.cache_read_tokens,
+    cache_creation_tokens: row.cache_creation_tokens,
+    estimated_cost_usd: row.cost_usd,
+  };
+}

@@ -1,0 +1,205 @@
+/** Messages: accepted in one statement, listed as a view of the event log. Nothing here runs an agent. */
+import type { Clock } from "../../base/clock.ts";
+import { UserError } from "../../base/errors.ts";
+import { newId } from "../../base/id.ts";
+import { preview } from "../../base/json.ts";
+import { limits } from "../../contract/limits.ts";
+import {
+  CreateMessageRequest,
+  CreateMessageResponse,
+  ListedMessage,
+  type Message,
+  textOf,
+} from "../../contract/message.ts";
+import { messageOfEvent } from "../../contract/message-view.ts";
+import { List, OneOf, Type } from "../../contract/schema.ts";
+import { type Accepted, acceptMessage } from "../../db/accept.ts";
+import { cancelTurn } from "../../db/cancel.ts";
+import { readEventsAfter, readMessages, sessionHead } from "../../db/events.ts";
+import type { Hints } from "../../db/hints.ts";
+import { ownLog } from "../../db/lineage.ts";
+import type { Db } from "../../db/pool.ts";
+import { modelExists } from "../../db/providers/model-exists.ts";
+import { promoteNext } from "../../db/queue.ts";
+import type { Identify } from "../http/identify.ts";
+import { pathId } from "../http/path-id.ts";
+import { reply, whole } from "../http/respond.ts";
+import { defineRoute, mountRoutes, type Route } from "../http/route.ts";
+import { messageInput } from "./message-input.ts";
+
+export interface MessagesDeps {
+  db: Db;
+  hints: Hints;
+  clock: Clock;
+  identify: Identify;
+}
+
+const MessageList = Type.Intersect([
+  List(ListedMessage),
+  Type.Object({ messages: Type.Array(ListedMessage) }),
+]);
+const CancelTurnResponse = Type.Object({ status: OneOf(["cancelled", "no_op"]), message: Type.String() });
+
+export function messagesRoutes(deps: MessagesDeps) {
+  return mountRoutes([createMessage(deps), listMessages(deps), cancelTurnRoute(deps)], deps);
+}
+
+function createMessage(deps: MessagesDeps): Route {
+  return defineRoute({
+    method: "POST",
+    path: "/sessions/{session_id}/messages",
+    operationId: "create_message",
+    tag: "messages",
+    summary: "Send a message",
+    description:
+      "Starts a turn. On a busy session `delivery` decides: `steer` (the default) joins the running turn at its next " +
+      "model call, `queue` waits for a turn of its own, `interrupt` cancels the running turn and starts, `reject` " +
+      "answers 409. Left out, the session's `default_delivery` counts, then its agent's. `client_message_id`, or an " +
+      "Idempotency-Key header, makes a repeated request answer with the first result.",
+    body: CreateMessageRequest,
+    responses: { 201: CreateMessageResponse },
+    problems: ["invalid_id", "limit_exceeded", "not_found", "session_busy", "queue_full"],
+    async run({ params, body, request, caller: { organizationId } }) {
+      const sessionId = pathId("session", params.session_id);
+      const input = messageInput(body, request.headers.get("idempotency-key"));
+      const modelId = input.controls?.model_id ?? null;
+      if (modelId !== null && !(await modelExists(deps.db, organizationId, modelId))) {
+        throw new UserError("invalid_request", `controls.model_id: there is no enabled model ${modelId}`);
+      }
+      const message: Message = {
+        id: newId("message"),
+        role: "user",
+        content: input.content,
+        created_at: deps.clock.now().toISOString(),
+        ...(input.controls === null ? {} : { controls: input.controls }),
+        ...(input.externalActor === null ? {} : { external_actor: input.externalActor }),
+        ...(input.metadata === null ? {} : { metadata: input.metadata }),
+      };
+      const accepted = await acceptMessage(deps.db, {
+        organizationId,
+        sessionId,
+        message,
+        controls: input.controls,
+        metadata: input.metadata,
+        tags: input.tags,
+        clientMessageId: input.clientMessageId,
+        delivery: input.delivery,
+        priority: input.priority,
+        preview: preview(textOf(input.content), limits.previewChars),
+      });
+      if (accepted.outcome === "not_found") throw new UserError("not_found", "Session not found");
+      if (accepted.outcome === "busy") {
+        throw new UserError(
+          "session_busy",
+          `the session is working on ${accepted.turnId}; nothing was written`,
+        );
+      }
+      if (accepted.outcome === "queue_full") {
+        throw new UserError(
+          "queue_full",
+          `${limits.queuedMessagesMax} messages wait in this session already; withdraw one, or wait`,
+        );
+      }
+      publish(deps.hints, sessionId, accepted);
+      const stored =
+        accepted.outcome === "duplicate"
+          ? await acceptedMessage(deps.db, sessionId, accepted.sequence)
+          : message;
+      return reply(201, {
+        ...stored,
+        session_id: sessionId,
+        sequence: accepted.sequence,
+        turn_id: accepted.turnId,
+        delivery: accepted.outcome,
+        ...(accepted.outcome === "queued" ? { queue_position: accepted.position } : {}),
+      });
+    },
+  });
+}
+
+function listMessages(deps: MessagesDeps): Route {
+  return defineRoute({
+    method: "GET",
+    path: "/sessions/{session_id}/messages",
+    operationId: "list_messages",
+    tag: "messages",
+    summary: "The conversation, oldest first: user, agent and tool results",
+    responses: { 200: MessageList },
+    problems: ["invalid_id", "not_found"],
+    async run({ params, caller: { organizationId } }) {
+      const sessionId = pathId("session", params.session_id);
+      const head = await sessionHead(deps.db, organizationId, sessionId);
+      if (!head) throw new UserError("not_found", "Session not found");
+      const messages = (await readMessages(deps.db, head.log)).flatMap((event) => {
+        const message = messageOfEvent(event);
+        return message === null ? [] : [{ ...message, session_id: sessionId, sequence: event.sequence }];
+      });
+      return reply(200, { ...whole(messages), messages });
+    },
+  });
+}
+
+function cancelTurnRoute(deps: MessagesDeps): Route {
+  return defineRoute({
+    method: "POST",
+    path: "/sessions/{session_id}/cancel",
+    operationId: "cancel_turn",
+    tag: "messages",
+    summary: "Cancel the running turn",
+    responses: { 200: CancelTurnResponse },
+    problems: ["invalid_id", "not_found"],
+    async run({ params, caller: { organizationId } }) {
+      const sessionId = pathId("session", params.session_id);
+      const cancelled = await cancelTurn(deps.db, {
+        organizationId,
+        sessionId,
+        reason: "cancelled by the user",
+        now: deps.clock.now(),
+      });
+      if (cancelled.outcome === "not_found") throw new UserError("not_found", "Session not found");
+      if (cancelled.outcome === "no_op") {
+        return reply(200, { status: "no_op" as const, message: "No turn is running in this session." });
+      }
+      await afterCancel(deps, sessionId, cancelled);
+      return reply(200, { status: "cancelled" as const, message: `Turn ${cancelled.turnId} was cancelled.` });
+    },
+  });
+}
+
+/** Tells the worker to stop, and begins the turn of the next queued message, if one waits. */
+export async function afterCancel(
+  { db, hints }: Pick<MessagesDeps, "db" | "hints">,
+  sessionId: string,
+  cancelled: { turnId: string; queueLength: number },
+): Promise<void> {
+  hints.publish({ sessions: [sessionId], cancelled: [cancelled.turnId] });
+  if (cancelled.queueLength === 0) return;
+  // What fails here is left to the workers' sweep: the turn is cancelled, and the answer says so.
+  const promoted = await promoteNext(db.sql, [sessionId]).catch(() => []);
+  if (promoted.length > 0) hints.publish({ sessions: [sessionId], isQueued: true });
+}
+
+function publish(hints: Hints, sessionId: string, accepted: Accepted): void {
+  switch (accepted.outcome) {
+    case "started": {
+      const cancelled = accepted.interruptedTurnId === undefined ? [] : [accepted.interruptedTurnId];
+      const logs = accepted.log ? { logs: new Map([[sessionId, accepted.log]]) } : {};
+      return hints.publish({ sessions: [sessionId], isQueued: true, cancelled, ...logs });
+    }
+    case "resumed":
+      return hints.publish({ sessions: [sessionId], isQueued: true });
+    case "steered":
+      return hints.publish({ sessions: [sessionId] });
+    case "queued":
+      return hints.publish({ sessions: [sessionId], isQueued: accepted.isPromoted });
+  }
+}
+
+/** The event that the message was accepted with: it is the first result, whatever became of the message since. */
+async function acceptedMessage(db: Db, sessionId: string, sequence: number): Promise<Message> {
+  const [event] = await readEventsAfter(db, ownLog(sessionId), sequence - 1, 1);
+  if (event?.type !== "input.message" && event?.type !== "input.queued") {
+    throw new Error(`no message at ${sessionId} ${sequence}`);
+  }
+  return event.data.message;
+}

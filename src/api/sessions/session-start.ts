@@ -1,0 +1,135 @@
+import { UserError } from "../../base/errors.ts";
+import { newId } from "../../base/id.ts";
+import { type InitialFile, SLUG } from "../../contract/common.ts";
+import { limits } from "../../contract/limits.ts";
+import type { CreateSessionRequest } from "../../contract/session.ts";
+import { type AgentRow, findAgent } from "../../db/agents/agents.ts";
+import { harnessChains, readHarness } from "../../db/agents/harnesses.ts";
+import { putInitialFiles } from "../../db/files/files.ts";
+import { createSession, type SessionRow, workspaceExists } from "../../db/session-rows.ts";
+import { EMPTY_LAYER, readLayer, requireBytes, requireModel } from "../agents/layer.ts";
+import type { ApiDeps } from "../deps.ts";
+import type { Caller } from "../http/identify.ts";
+import { pathId } from "../http/path-id.ts";
+import { action } from "../http/respond.ts";
+
+/** Checks what a new session names, puts its first files, and creates it with its first event. @throws UserError */
+export async function startSession(
+  { db, capabilities }: Pick<ApiDeps, "db" | "capabilities">,
+  { organizationId, principalId }: Caller,
+  body: CreateSessionRequest,
+): Promise<SessionRow> {
+  requireBytes("system_prompt", body.system_prompt, limits.systemPromptBytesMax);
+  requireBytes("hints", JSON.stringify(body.hints ?? {}), limits.metadataBytesMax);
+  const layer = { ...EMPTY_LAYER, ...readLayer(body, capabilities) };
+  const locale = readLocale(body.locale ?? null);
+  const agent = await findSessionAgent(db, organizationId, body);
+  const harnessId = await findSessionHarness(db, organizationId, body, agent);
+  const modelId =
+    body.model_id == null
+      ? null
+      : await requireModel(db, organizationId, { field: "model_id", id: body.model_id, code: "not_found" });
+
+  const id = newId("session");
+  const shared = body.workspace_id == null ? null : pathId("wsp", body.workspace_id);
+  if (shared !== null && !(await workspaceExists(db, organizationId, shared))) {
+    throw new UserError("not_found", "Workspace not found");
+  }
+  const workspaceId = shared ?? `wsp_${id.slice("session_".length)}`;
+  // Into a workspace that others use, only what this very request brings along is put.
+  const files =
+    shared === null
+      ? await starterFiles(db, organizationId, { harnessId, agent, own: layer.initial_files })
+      : layer.initial_files;
+  await putInitialFiles(db, { organizationId, workspaceId }, files);
+
+  return createSession(db, {
+    organizationId,
+    id,
+    fields: {
+      ...layer,
+      harness_id: harnessId,
+      agent_id: agent?.id ?? null,
+      workspace_id: workspaceId,
+      owner_principal_id: principalId,
+      title: body.title ?? null,
+      locale,
+      model_id: modelId,
+      system_prompt: body.system_prompt ?? null,
+      hints: body.hints ?? null,
+    },
+  });
+}
+
+export async function findSessionAgent(
+  db: ApiDeps["db"],
+  organizationId: string,
+  body: Pick<CreateSessionRequest, "agent_id" | "agent_name">,
+): Promise<AgentRow | null> {
+  const ref = body.agent_id ?? body.agent_name;
+  if (ref == null) return null;
+  // Who puts a name into agent_id means the name.
+  const isName = SLUG.test(ref);
+  const agent = await findAgent(db, organizationId, isName ? ref : pathId("agent", ref));
+  if (!agent) throw new UserError("not_found", `Agent not found: ${ref}`);
+  if (agent.status === "archived") {
+    const unarchive = {
+      ...action("unarchive", "PATCH", `/agents/${agent.id}`),
+      hint: '{"status": "active"}',
+    };
+    throw new UserError(
+      "conflict",
+      `the agent ${agent.name} is archived; take it back to start sessions with it`,
+      {
+        fields: { allowed_actions: [unarchive] },
+      },
+    );
+  }
+  return agent;
+}
+
+async function findSessionHarness(
+  db: ApiDeps["db"],
+  organizationId: string,
+  body: CreateSessionRequest,
+  agent: AgentRow | null,
+): Promise<string> {
+  const ref = body.harness_id ?? body.harness_name;
+  if (ref == null && agent) return agent.harness_id;
+  const wanted = ref ?? "default";
+  const harness = await readHarness(
+    db,
+    organizationId,
+    SLUG.test(wanted) ? wanted : pathId("harness", wanted),
+  );
+  if (!harness) throw new UserError("not_found", `Harness not found: ${wanted}`);
+  return harness.id;
+}
+
+/** By path: the harness's parents, the harness, the agent, the session; the last one wins. */
+async function starterFiles(
+  db: ApiDeps["db"],
+  organizationId: string,
+  { harnessId, agent, own }: { harnessId: string; agent: AgentRow | null; own: InitialFile[] },
+): Promise<InitialFile[]> {
+  const chain = (await harnessChains(db, organizationId, [harnessId])).get(harnessId) ?? [];
+  const files = new Map<string, InitialFile>();
+  for (const layer of [...chain.toReversed(), agent, { initial_files: own }]) {
+    for (const file of layer?.initial_files ?? []) files.set(file.path, file);
+  }
+  return [...files.values()];
+}
+
+/** @throws UserError invalid_request */
+export function readLocale(locale: string | null): string | null {
+  if (locale === null) return null;
+  try {
+    Intl.getCanonicalLocales(locale);
+    return locale;
+  } catch {
+    throw new UserError(
+      "invalid_request",
+      `locale: ${JSON.stringify(locale)} is no language tag such as uk-UA`,
+    );
+  }
+}

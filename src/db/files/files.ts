@@ -1,0 +1,255 @@
+/**
+ * The files of a workspace, as rows.
+ *
+ * A change is planned in code on what one statement read, and written by one statement that does nothing unless
+ * the workspace still has the version that was read: no lock is held while anybody thinks, and the limits hold
+ * exactly. Who loses the race reads again.
+ */
+import { UserError } from "../../base/errors.ts";
+import { createKeyedMutex, type KeyedMutex } from "../../base/keyed-mutex.ts";
+import type { InitialFile } from "../../contract/common.ts";
+import type { FileChange, FileContent, FileEntry, FileStore } from "../../contract/file-store.ts";
+import { limits } from "../../contract/limits.ts";
+import type { Db } from "../pool.ts";
+import {
+  after,
+  below,
+  type ChangeRow,
+  commitChange,
+  readSubtree,
+  retryable,
+  toChange,
+} from "./_file-commit.ts";
+import { decodeContent, newFile, normalize } from "./_file-content.ts";
+import { planRemoval, planWrites, type WorkspaceState } from "./_file-plan.ts";
+
+export interface WorkspaceScope {
+  organizationId: string;
+  /** `wsp_…`; a session without a shared workspace has the one of its own hex. */
+  workspaceId: string;
+}
+
+/**
+ * Stores for many workspaces that share one queue a workspace: make this once a process, so that the parallel tool
+ * calls of a turn wait for each other instead of losing races.
+ */
+export function createFileStores(db: Db): (scope: WorkspaceScope) => FileStore {
+  const queues = createKeyedMutex();
+  return (scope) => openStore(db, scope, queues);
+}
+
+export function createFileStore(db: Db, scope: WorkspaceScope): FileStore {
+  return openStore(db, scope, createKeyedMutex());
+}
+
+function openStore(db: Db, scope: WorkspaceScope, queues: KeyedMutex): FileStore {
+  const { sql } = db;
+  const change = (make: () => Promise<FileChange>) => queues.run(scope.workspaceId, make);
+  return {
+    async read(path) {
+      const rows = await readFiles(db, scope, [normalize(path)]);
+      return rows[0] ?? null;
+    },
+    async readMany(paths) {
+      const wanted = paths.map(normalize);
+      const found = new Map((await readFiles(db, scope, wanted)).map((file) => [file.path, file]));
+      return wanted.flatMap((path) => found.get(path) ?? []);
+    },
+    async write(input) {
+      const file = newFile({ ...input, isReadonly: false });
+      const done = await change(async () => {
+        const [first] = await commitChange(db, scope, [file.path], input.idempotencyKey, (state) =>
+          planWrites(state, [file], false),
+        );
+        return first as FileChange;
+      });
+      return { ...done, hash: done.hash ?? file.hash };
+    },
+    async list(path, recursive) {
+      const directory = normalize(path);
+      const rows = await retryable(
+        sql<EntryRow[]>`
+          select id, path, is_directory, is_readonly, size_bytes, created_at, updated_at
+            from files
+           where workspace_id = ${scope.workspaceId} and organization_id = ${scope.organizationId}
+             and (path = ${directory} or (path >= ${below(directory)} and path < ${after(directory)}))
+             and (${recursive} or path = ${directory}
+                  or position('/' in substring(path from ${below(directory).length + 1}::int)) = 0)
+           order by path`,
+      );
+      const self = rows.find((row) => row.path === directory);
+      if (directory !== "/" && !self) throw new UserError("not_found", `there is no directory ${directory}`);
+      if (self && !self.is_directory) {
+        throw new UserError("invalid_request", `${directory} is a file, not a directory`);
+      }
+      return rows.filter((row) => row !== self).map(toEntry);
+    },
+    async stat(path) {
+      const wanted = normalize(path);
+      if (wanted === "/") return rootEntry(db, scope);
+      const rows = await retryable(
+        sql<EntryRow[]>`
+          select id, path, is_directory, is_readonly, size_bytes, created_at, updated_at
+            from files
+           where workspace_id = ${scope.workspaceId} and organization_id = ${scope.organizationId}
+             and path = ${wanted}`,
+      );
+      return rows[0] ? toEntry(rows[0]) : null;
+    },
+    async remove({ path, recursive, idempotencyKey }) {
+      const wanted = normalize(path);
+      return change(async () => {
+        const [first] = await commitChange(db, scope, [wanted], idempotencyKey, async (state) =>
+          planRemoval(state, wanted, await readSubtree(db, scope, wanted), recursive),
+        );
+        return first as FileChange;
+      });
+    },
+    async recall(idempotencyKey) {
+      const rows = await retryable(
+        sql<ChangeRow[]>`
+          select c.path, c.created, c.removed, c.size_bytes, c.hash
+            from file_changes c join workspaces w on w.id = c.workspace_id
+           where c.workspace_id = ${scope.workspaceId} and w.organization_id = ${scope.organizationId}
+             and c.idempotency_key = ${idempotencyKey}`,
+      );
+      return rows[0] ? toChange(rows[0]) : null;
+    },
+  };
+}
+
+/**
+ * Puts the first files into a workspace, all or none; what stands at their paths is replaced, read-only or not.
+ * Safe to repeat. A session's files are put before the session is made: without the session nobody sees them.
+ *
+ * @throws UserError invalid_request, conflict, limit_exceeded
+ */
+export async function putInitialFiles(
+  db: Db,
+  scope: WorkspaceScope,
+  files: readonly InitialFile[],
+): Promise<FileChange[]> {
+  if (files.length === 0) return [];
+  if (files.length > limits.initialFilesMax) {
+    throw new UserError("limit_exceeded", `at most ${limits.initialFilesMax} initial files`);
+  }
+  const wanted = files.map((file) =>
+    newFile({ ...file, isReadonly: file.is_readonly ?? false, expectedHash: null }),
+  );
+  const paths = wanted.map((file) => file.path);
+  return commitChange(db, scope, paths, null, (state) => planWrites(state, wanted, true));
+}
+
+/** Checks initial files without writing them: what is wrong, for people; empty when they are fine. */
+export function initialFileProblems(files: readonly InitialFile[]): string[] {
+  const state: WorkspaceState = { version: 0, sizeBytes: 0, entryCount: 0, entries: new Map() };
+  try {
+    planWrites(
+      state,
+      files.map((file) => newFile({ ...file, isReadonly: false, expectedHash: null })),
+      true,
+    );
+    return [];
+  } catch (error) {
+    if (error instanceof UserError) return [error.message];
+    throw error;
+  }
+}
+
+/**
+ * Takes away the memory of old changes. A call that is repeated after this long would be carried out again.
+ *
+ * @returns how many rows went; fewer than `rowsMax` means that no more are that old
+ */
+export async function pruneFileChanges(
+  { sql }: Db,
+  input: { olderThanMs: number; rowsMax: number },
+): Promise<number> {
+  const rows = await retryable(
+    sql`
+      with old as (
+        select workspace_id, idempotency_key from file_changes
+         where created_at < now() - ${input.olderThanMs} * interval '1 millisecond'
+         order by created_at
+         limit ${input.rowsMax}
+           for update skip locked
+      )
+      delete from file_changes using old
+       where file_changes.workspace_id = old.workspace_id
+         and file_changes.idempotency_key = old.idempotency_key
+      returning 1`,
+  );
+  return rows.length;
+}
+
+async function readFiles(
+  { sql }: Db,
+  scope: WorkspaceScope,
+  paths: readonly string[],
+): Promise<FileContent[]> {
+  const rows = await retryable(
+    sql<FileRow[]>`
+      select path, content, hash, size_bytes, is_readonly
+        from files
+       where workspace_id = ${scope.workspaceId} and organization_id = ${scope.organizationId}
+         and path = any(${[...paths]}) and not is_directory`,
+  );
+  return rows.map((row) => ({
+    path: row.path,
+    ...decodeContent(row.content),
+    hash: row.hash,
+    sizeBytes: row.size_bytes,
+    isReadonly: row.is_readonly,
+  }));
+}
+
+/** The root has no row: it is as old as its workspace, or as now when nothing was ever written. */
+async function rootEntry({ sql }: Db, scope: WorkspaceScope): Promise<FileEntry> {
+  const [row] = await retryable(
+    sql<{ created_at: Date; updated_at: Date }[]>`
+      select coalesce(min(created_at), now()) as created_at, coalesce(min(updated_at), now()) as updated_at
+        from workspaces
+       where id = ${scope.workspaceId} and organization_id = ${scope.organizationId}`,
+  );
+  return toEntry({
+    id: ROOT_ID,
+    path: "/",
+    is_directory: true,
+    is_readonly: false,
+    size_bytes: 0,
+    created_at: row?.created_at ?? new Date(0),
+    updated_at: row?.updated_at ?? new Date(0),
+  });
+}
+
+const ROOT_ID = "00000000-0000-0000-0000-000000000000";
+
+interface EntryRow {
+  id: string;
+  path: string;
+  is_directory: boolean;
+  is_readonly: boolean;
+  size_bytes: number;
+  created_at: Date;
+  updated_at: Date;
+}
+
+interface FileRow {
+  path: string;
+  content: Uint8Array;
+  hash: string;
+  size_bytes: number;
+  is_readonly: boolean;
+}
+
+function toEntry(row: EntryRow): FileEntry {
+  return {
+    id: row.id,
+    path: row.path,
+    isDirectory: row.is_directory,
+    isReadonly: row.is_readonly,
+    sizeBytes: row.size_bytes,
+    createdAt: row.created_at.toISOString(),
+    updatedAt: row.updated_at.toISOString(),
+  };
+}
