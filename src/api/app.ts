@@ -4,39 +4,26 @@
  * It checks requests against the contract, says who is calling, reads and writes rows through db, and publishes
  * hints. It never runs an agent, never calls a model and never waits for a turn: a slow model cannot slow it down.
  *
- *   app.ts        the whole app; which routes there are is written here and nowhere else
- *   route.ts      a route as data, and how it is served
- *   problem.ts    any error → status and body; the only place that knows HTTP statuses
- *   identify.ts   who is calling
- *   <resource>.ts one resource, its routes and its way from rows to the wire
+ *   app.ts        the whole app; what happens around every request
+ *   routes.ts     which routes there are
+ *   http/         a route as data and how it is served (route.ts), who is calling (identify.ts), any error → status
+ *                 and body (problem.ts, the only place that knows HTTP statuses), OpenAPI
+ *   events/       the event log as pages and as streams
+ *   <family>/     resources: one file each, its routes and its way from rows to the wire
  *
  * Invariants. Every query names the caller's organization; a row of another one is 404. A body is refused with
  * the name of the field before anything is written. A secret goes in and never comes out.
  */
 import { Elysia } from "elysia";
 import { UserError } from "../base/errors.ts";
-import { agentRoutes } from "./agents/agents.ts";
-import { budgetRoutes } from "./budgets/budgets.ts";
 import type { ApiDeps } from "./deps.ts";
 import { eventsRoutes } from "./events/events.ts";
-import { capabilityRoutes } from "./harnesses/capabilities.ts";
-import { harnessRoutes } from "./harnesses/harnesses.ts";
 import { type MountedRoute, openApiDocument } from "./http/openapi.ts";
 import { problemResponse, requestIdOf } from "./http/problem.ts";
 import { mountRoutes } from "./http/route.ts";
-import { breakerRoutes } from "./operations/breakers.ts";
 import { healthRoutes } from "./operations/health.ts";
 import { createRequestCounts, metricsRoute } from "./operations/metrics.ts";
-import { modelRoutes } from "./providers/models.ts";
-import { providerRoutes } from "./providers/providers.ts";
-import { runActionRoutes } from "./runs/run-actions.ts";
-import { runRoutes } from "./runs/runs.ts";
-import { approvalRoutes } from "./sessions/approvals.ts";
-import { forkRoutes } from "./sessions/fork.ts";
-import { messagesRoutes } from "./sessions/messages.ts";
-import { queueRoutes } from "./sessions/queue.ts";
-import { sessionRoutes } from "./sessions/sessions.ts";
-import { toolResultRoutes } from "./sessions/tool-results.ts";
+import { apiRoutes } from "./routes.ts";
 
 /** Where the versioned routes stand. */
 const PREFIXES = ["/v1", "/api/v1"] as const;
@@ -97,26 +84,9 @@ export function buildApp(deps: ApiDeps) {
     .use(metricsRoute(deps, requests))
     .get("/api-doc/openapi.json", () => Response.json(openApiDocument(app.routes, deps.version)));
 
+  const routes = apiRoutes(deps);
   for (const prefix of PREFIXES) {
-    app.group(prefix, (group) =>
-      group
-        .use(mountRoutes(agentRoutes(deps), deps))
-        .use(mountRoutes(sessionRoutes(deps), deps))
-        .use(mountRoutes(forkRoutes(deps), deps))
-        .use(messagesRoutes(deps))
-        .use(mountRoutes(queueRoutes(deps), deps))
-        .use(mountRoutes(toolResultRoutes(deps), deps))
-        .use(mountRoutes(approvalRoutes(deps), deps))
-        .use(eventsRoutes(deps))
-        .use(mountRoutes(runRoutes(deps), deps))
-        .use(mountRoutes(runActionRoutes(deps), deps))
-        .use(mountRoutes(breakerRoutes(deps), deps))
-        .use(mountRoutes(budgetRoutes(deps), deps))
-        .use(mountRoutes(harnessRoutes(deps), deps))
-        .use(mountRoutes(capabilityRoutes(deps), deps))
-        .use(mountRoutes(providerRoutes(deps), deps))
-        .use(mountRoutes(modelRoutes(deps), deps)),
-    );
+    app.group(prefix, (group) => group.use(eventsRoutes(deps)).use(mountRoutes(routes, deps)));
   }
   return app;
 }
@@ -125,7 +95,12 @@ export function buildApp(deps: ApiDeps) {
 function allowedMethods(routes: readonly MountedRoute[]): (path: string) => string[] {
   const patterns = routes.map(({ method, path }) => ({
     method,
-    pattern: new RegExp(`^${path.replace(/[.*+?^$()|[\]\\]/g, "\\$&").replace(/:\w+/g, "[^/]+")}/?$`),
+    pattern: new RegExp(
+      `^${path
+        .replace(/[.*+?^$()|[\]\\]/g, "\\$&")
+        .replace(/:\w+/g, "[^/]+")
+        .replace(/\\\*$/, ".+")}/?$`,
+    ),
   }));
   return (path) =>
     [...new Set(patterns.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method))].sort();

@@ -15,7 +15,7 @@ import { testDatabase } from "./postgres.ts";
 export interface Answer {
   status: number;
   headers: Headers;
-  /** The JSON body; null when there is none. */
+  /** The JSON body, or the text of one that is not JSON; null when there is none. */
   // biome-ignore lint/suspicious/noExplicitAny: a test says what it expects of it
   body: any;
 }
@@ -69,12 +69,16 @@ export async function testApp(
     isReady: options.isReady ?? (async () => null),
   });
   const call: TestApp["call"] = async (method, path, body, headers = {}) => {
-    const isJson = body !== undefined && typeof body !== "string" && !(body instanceof Uint8Array);
+    const isForm = body instanceof FormData;
+    const isJson = body !== undefined && typeof body !== "string" && !(body instanceof Uint8Array) && !isForm;
     const url = `http://localhost${path.startsWith("//") ? path.slice(1) : `/v1${path}`}`;
     const response = await app.handle(
       new Request(url, {
         method,
-        headers: { ...(body === undefined ? {} : { "content-type": "application/json" }), ...headers },
+        headers: {
+          ...(body === undefined || isForm ? {} : { "content-type": "application/json" }),
+          ...headers,
+        },
         ...(body === undefined ? {} : { body: isJson ? JSON.stringify(body) : (body as string) }),
       }),
     );
@@ -82,7 +86,12 @@ export async function testApp(
     return {
       status: response.status,
       headers: response.headers,
-      body: text === "" ? null : JSON.parse(text),
+      body:
+        text === ""
+          ? null
+          : /json/.test(response.headers.get("content-type") ?? "json")
+            ? JSON.parse(text)
+            : text,
     };
   };
   return {

@@ -15,23 +15,36 @@ export async function readJson(
   request: Request,
   bytesMax: number = limits.requestBytesMax,
 ): Promise<unknown> {
-  const tooLarge = () => new UserError("payload_too_large", `The body is larger than ${bytesMax} bytes.`, {});
-  if (Number(request.headers.get("content-length") ?? 0) > bytesMax) throw tooLarge();
   const bytes = await readBytes(request, bytesMax);
-  if (bytes === null) throw tooLarge();
   if (bytes.byteLength === 0) return undefined;
-  const contentType = (request.headers.get("content-type") ?? "").split(";")[0]?.trim().toLowerCase() ?? "";
-  if (contentType !== "application/json" && !/^application\/[\w.-]+\+json$/.test(contentType)) {
-    throw new UserError(
-      "unsupported_media_type",
-      `The body must be application/json, not ${contentType === "" ? "without a Content-Type" : JSON.stringify(contentType)}.`,
-    );
-  }
+  const contentType = contentTypeOf(request.headers.get("content-type") ?? "");
+  if (!/^application\/[\w.-]+\+json$/.test(contentType)) requireContentType(request, ["application/json"]);
   return clean(parse(bytes), 0);
 }
 
-/** null when there is more than `bytesMax`; what comes after is not read. */
-async function readBytes(request: Request, bytesMax: number): Promise<Uint8Array | null> {
+/** Without its parameters, in lower case; "" when there is none. */
+export function contentTypeOf(header: string): string {
+  return header.split(";")[0]?.trim().toLowerCase() ?? "";
+}
+
+/** @throws UserError unsupported_media_type */
+export function requireContentType(request: Request, accepted: readonly string[]): void {
+  const contentType = contentTypeOf(request.headers.get("content-type") ?? "");
+  if (accepted.includes(contentType)) return;
+  throw new UserError(
+    "unsupported_media_type",
+    `The body must be ${accepted.join(" or ")}, not ${contentType === "" ? "without a Content-Type" : JSON.stringify(contentType)}.`,
+  );
+}
+
+/**
+ * The bytes of a body; what comes after `bytesMax` is not read.
+ *
+ * @throws UserError payload_too_large
+ */
+export async function readBytes(request: Request, bytesMax: number): Promise<Uint8Array> {
+  const tooLarge = () => new UserError("payload_too_large", `The body is larger than ${bytesMax} bytes.`, {});
+  if (Number(request.headers.get("content-length") ?? 0) > bytesMax) throw tooLarge();
   if (request.body === null) return new Uint8Array();
   const chunks: Uint8Array[] = [];
   let length = 0;
@@ -42,7 +55,7 @@ async function readBytes(request: Request, bytesMax: number): Promise<Uint8Array
     length += value.byteLength;
     if (length > bytesMax) {
       await reader.cancel();
-      return null;
+      throw tooLarge();
     }
     chunks.push(value);
   }

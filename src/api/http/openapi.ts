@@ -2,87 +2,12 @@
  * The OpenAPI document, from the routes that the app really has. Each route carries its operation; a schema that
  * has a name here becomes a component and is referred to, everything else is written where it stands.
  */
-import {
-  AgentWithCounts,
-  AgentWithUrls,
-  CreateAgentRequest,
-  UpdateAgentRequest,
-} from "../../contract/agent.ts";
-import { CapabilityInfoWithUrls } from "../../contract/capability.ts";
-import {
-  AllowedAction,
-  CapabilityConfig,
-  InitialFile,
-  McpServers,
-  NetworkAccessList,
-  ResourceConfigResponse,
-  ResourceStats,
-  ToolDefinition,
-  Urls,
-} from "../../contract/common.ts";
-import { EventSchema, eventDefinitions } from "../../contract/event.ts";
-import { HarnessWithCounts } from "../../contract/harness.ts";
-import {
-  CreateMessageRequest,
-  CreateMessageResponse,
-  ListedMessage,
-  Message,
-} from "../../contract/message.ts";
-import { ModelProfile } from "../../contract/model-profile.ts";
-import { Problem } from "../../contract/problem.ts";
-import {
-  CreateModelRequest,
-  CreateProviderRequest,
-  ModelWithProviderAndUrls,
-  ModelWithUrls,
-  ProviderWithUrls,
-  UpdateModelRequest,
-  UpdateProviderRequest,
-} from "../../contract/provider.ts";
-import { Run, Step, Worker } from "../../contract/run.ts";
-import { CreateSessionRequest, SessionWithUrls, UpdateSessionRequest } from "../../contract/session.ts";
-import { TokenUsage } from "../../contract/usage.ts";
+import { COMPONENTS } from "./components.ts";
 
-const COMPONENTS: Readonly<Record<string, object>> = {
-  Agent: AgentWithUrls,
-  AgentWithCounts,
-  AllowedAction,
-  CapabilityConfig,
-  CapabilityInfo: CapabilityInfoWithUrls,
-  CreateAgentRequest,
-  CreateMessageRequest,
-  CreateMessageResponse,
-  CreateModelRequest,
-  CreateProviderRequest,
-  CreateSessionRequest,
-  Event: EventSchema,
-  Harness: HarnessWithCounts,
-  InitialFile,
-  McpServers,
-  ListedMessage,
-  Message,
-  Model: ModelWithUrls,
-  ModelProfile,
-  ModelWithProvider: ModelWithProviderAndUrls,
-  NetworkAccessList,
-  Problem,
-  Provider: ProviderWithUrls,
-  ResourceConfigResponse,
-  ResourceStats,
-  Run,
-  Session: SessionWithUrls,
-  Step,
-  TokenUsage,
-  ToolDefinition,
-  UpdateAgentRequest,
-  UpdateModelRequest,
-  UpdateProviderRequest,
-  UpdateSessionRequest,
-  Urls,
-  Worker,
-  // What `data` of an event holds, by its type: `EventData_turn.started`.
-  ...Object.fromEntries(eventDefinitions.map(({ type, data }) => [`EventData_${type}`, data])),
-};
+interface PublishedOperation {
+  operationId?: string;
+  parameters?: { name: string; in: string }[];
+}
 
 /** What an Elysia app tells about a route. */
 export interface MountedRoute {
@@ -96,10 +21,10 @@ export function openApiDocument(routes: readonly MountedRoute[], version: string
   const names = new Map(Object.entries(COMPONENTS).map(([name, schema]) => [schema, name]));
   const paths: Record<string, Record<string, unknown>> = {};
   for (const route of routes) {
-    const operation = (route.hooks as { detail?: { operationId?: string } } | undefined)?.detail;
+    const operation = (route.hooks as { detail?: PublishedOperation } | undefined)?.detail;
     // The same routes stand below /api/v1, too; the document shows them once.
     if (!operation?.operationId || route.path.startsWith("/api/")) continue;
-    const path = route.path.replace(/:(\w+)/g, "{$1}");
+    const path = documentedPath(route.path, operation);
     paths[path] ??= {};
     paths[path][route.method.toLowerCase()] = toPlain(operation, names);
   }
@@ -120,6 +45,12 @@ export function openApiDocument(routes: readonly MountedRoute[], version: string
       ),
     },
   };
+}
+
+/** `/a/:id/fs/*` → `/a/{id}/fs/{path}`: the rest of a path is the last of its parameters. */
+function documentedPath(path: string, { parameters = [] }: PublishedOperation): string {
+  const rest = parameters.findLast((parameter) => parameter.in === "path")?.name;
+  return path.replace(/\*$/, `{${rest}}`).replace(/:(\w+)/g, "{$1}");
 }
 
 /** A copy without TypeBox's symbols, with references in the place of named schemas. */

@@ -1,6 +1,7 @@
 /** One route as an OpenAPI operation. Schemas stay TypeBox objects here; openapi.ts turns them into references. */
 import { Problem, type ProblemCode, problems } from "../../contract/problem.ts";
 import type { TObject, TSchema } from "../../contract/schema.ts";
+import { contentOf } from "./media.ts";
 import type { Responses } from "./route.ts";
 
 export interface OperationSource {
@@ -16,6 +17,8 @@ export interface OperationSource {
   /** Of the answers; JSON when absent. */
   contentType?: string;
   problems?: readonly ProblemCode[];
+  otherContentTypes?: Readonly<Record<number, readonly string[]>>;
+  access?: "admin";
 }
 
 /** Codes that a route can give whatever it does. */
@@ -25,7 +28,7 @@ const WITH_BODY: readonly ProblemCode[] = ["invalid_json", "payload_too_large", 
 
 /** The operation object, in the shape that Elysia keeps as a route's `detail`. */
 export function operationOf(source: OperationSource): never {
-  const params = [...(source.path ?? "").matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
+  const params = [...(source.path ?? "").matchAll(/\{(\w+)\+?\}/g)].map(([, name]) => ({
     name,
     in: "path",
     required: true,
@@ -49,7 +52,7 @@ export function operationOf(source: OperationSource): never {
       : {
           requestBody: {
             required: !source.isBodyOptional,
-            content: { "application/json": { schema: source.body } },
+            content: contentOf(source.body),
           },
         }),
     responses: responsesOf(source),
@@ -61,13 +64,14 @@ function responsesOf(source: OperationSource): Record<string, unknown> {
   for (const [status, schema] of Object.entries(source.responses)) {
     responses[status] = {
       description: DESCRIPTIONS[status] ?? "OK",
-      ...(schema === null ? {} : { content: { [source.contentType ?? "application/json"]: { schema } } }),
+      ...(schema === null ? {} : { content: answerOf(source, Number(status), schema) }),
     };
   }
   const codes = new Set<ProblemCode>([
     ...(source.problems ?? []),
     ...(source.query || source.body ? WITH_INPUT : []),
     ...(source.body ? WITH_BODY : []),
+    ...(source.access === "admin" ? (["forbidden"] as const) : []),
     ...ALWAYS,
   ]);
   for (const code of codes) {
@@ -79,6 +83,11 @@ function responsesOf(source: OperationSource): Record<string, unknown> {
     };
   }
   return responses;
+}
+
+function answerOf(source: OperationSource, status: number, schema: TSchema): Record<string, unknown> {
+  if (source.contentType !== undefined) return { [source.contentType]: { schema } };
+  return contentOf(schema, source.otherContentTypes?.[status]);
 }
 
 const DESCRIPTIONS: Record<string, string> = { 200: "OK", 201: "Created", 204: "Done, no content" };

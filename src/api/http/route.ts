@@ -6,27 +6,28 @@
  * checked here and not by Elysia (see validate.ts); answers are typed by their schemas and checked in the tests.
  */
 import { Elysia } from "elysia";
+import { UserError } from "../../base/errors.ts";
 import type { ProblemCode } from "../../contract/problem.ts";
 import type { Static, TObject, TSchema } from "../../contract/schema.ts";
-import { readJson } from "./body.ts";
 import type { Caller, Identify } from "./identify.ts";
+import { mediaOf, type RawBody, readBody, respondWith } from "./media.ts";
 import { operationOf } from "./operation.ts";
 import { applyAliases, createValidator, readQuery } from "./validate.ts";
 
 export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
-/** Status → schema of its JSON body; null: the answer has no body. */
+/** Status → schema of its body, JSON unless the schema is `Raw`; null: the answer has no body. */
 export type Responses = Readonly<Record<number, TSchema | null>>;
 
 type ParamNames<Path extends string> = Path extends `${string}{${infer Name}}${infer Rest}`
-  ? Name | ParamNames<Rest>
+  ? (Name extends `${infer Whole}+` ? Whole : Name) | ParamNames<Rest>
   : never;
 
 /** One of the declared statuses with the body that belongs to it. */
 export type Reply<R extends Responses> = {
   [S in keyof R]: {
     status: S;
-    body: R[S] extends TSchema ? Static<R[S]> : null;
+    body: R[S] extends TSchema ? Static<R[S]> | RawBody : null;
     headers?: Record<string, string>;
   };
 }[keyof R];
@@ -46,7 +47,7 @@ export interface RouteSpec<
   R extends Responses = Responses,
 > {
   method: Method;
-  /** As in OpenAPI, below the version prefix: `/agents/{agent_id}`. */
+  /** As in OpenAPI, below the version prefix: `/agents/{agent_id}`. A last `{path+}` takes the rest, slashes too. */
   path: Path;
   operationId: string;
   tag: string;
@@ -56,14 +57,21 @@ export interface RouteSpec<
   body?: B;
   /** The body may be left out; the function gets undefined. */
   isBodyOptional?: boolean;
+  /** Of a JSON body, when it is not `limits.requestBytesMax`. */
+  bodyBytesMax?: number;
   responses: R;
+  /** Content types, beside JSON, in which a status may come (as a `RawBody`). */
+  otherContentTypes?: Readonly<Record<number, readonly string[]>>;
+  /** `admin`: refused with 403 to everybody but an admin of the organization. */
+  access?: "admin";
   /** Codes beyond those that every route can give. */
   problems?: readonly ProblemCode[];
-  run(input: RouteInput<Path, Static<Q>, Static<B>>): Promise<Reply<R>>;
+  /** A `Response` is passed on as it is: streams are made by hand. */
+  run(input: RouteInput<Path, Static<Q>, Static<B>>): Promise<Reply<R> | Response>;
 }
 
 /** A route whose types have served their purpose. */
-export type Route = Omit<RouteSpec, "run"> & { run(input: never): Promise<Reply<Responses>> };
+export type Route = Omit<RouteSpec, "run"> & { run(input: never): Promise<Reply<Responses> | Response> };
 
 /** Ties the function to the schemas beside it. */
 export function defineRoute<
@@ -80,43 +88,67 @@ export function mountRoutes(routes: readonly Route[], deps: { identify: Identify
   const app = new Elysia();
   for (const route of routes) {
     const serve = createHandler(route, deps.identify);
-    app.route(
-      route.method,
-      route.path.replace(/\{(\w+)\}/g, ":$1"),
-      ({ request, params }) => serve(request, params),
-      {
-        // The body is read by the handler: Elysia must not touch it.
-        parse: "none",
-        detail: operationOf(route),
-      },
-    );
+    app.route(route.method, elysiaPath(route.path), ({ request, params }) => serve(request, params), {
+      // The body is read by the handler: Elysia must not touch it.
+      parse: "none",
+      detail: operationOf(route),
+    });
   }
   return app;
 }
 
+/** `/a/{id}/fs/{path+}` → `/a/:id/fs/*` */
+function elysiaPath(path: string): string {
+  return path.replace(/\{\w+\+\}$/, "*").replace(/\{(\w+)\}/g, ":$1");
+}
+
+/** Elysia gives null for a segment that is not valid percent-encoding, and the rest of a path as it came. */
+function readParams(raw: Record<string, string | null>, rest: string | undefined): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(raw).map(([name, value]) =>
+      name === "*" && rest !== undefined ? [rest, decode(value ?? "%")] : [name, value ?? "%"],
+    ),
+  );
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return "%";
+  }
+}
+
 function createHandler(route: Route, identify: Identify) {
   const checkQuery = route.query ? createValidator(route.query, "query") : null;
-  const checkBody = route.body ? createValidator(route.body, "body") : null;
-  const run = route.run as (input: RouteInput<string, unknown, unknown>) => Promise<Reply<Responses>>;
+  const checkBody = route.body && mediaOf(route.body) === null ? createValidator(route.body, "body") : null;
+  const rest = /\{(\w+)\+\}$/.exec(route.path)?.[1];
+  const run = route.run as (
+    input: RouteInput<string, unknown, unknown>,
+  ) => Promise<Reply<Responses> | Response>;
 
   return async (
     request: Request,
     rawParams: Record<string, string | null> | undefined,
   ): Promise<Response> => {
     const caller = identify(request);
-    // Elysia gives null for a segment that is not valid percent-encoding.
-    const params = Object.fromEntries(
-      Object.entries(rawParams ?? {}).map(([name, value]) => [name, value ?? "%"]),
-    );
+    if (route.access === "admin" && !caller.isAdmin) {
+      throw new UserError("forbidden", "only an admin of the organization may do this");
+    }
+    const params = readParams(rawParams ?? {}, rest);
     const query = route.query && checkQuery?.(readQuery(route.query, new URL(request.url).searchParams));
     let body: unknown;
-    if (route.body && checkBody) {
-      const sent = await readJson(request);
-      if (sent !== undefined || !route.isBodyOptional) body = checkBody(applyAliases(route.body, sent));
+    if (route.body) {
+      body = await readBody(request, route.body, route.bodyBytesMax);
+      if (body === undefined && !route.isBodyOptional && !checkBody) {
+        throw new UserError("invalid_request", "The body is missing.");
+      }
+      if (checkBody && (body !== undefined || !route.isBodyOptional)) {
+        body = checkBody(applyAliases(route.body, body));
+      }
     }
     const reply = await run({ params, query, body, caller, request });
-    if (reply.body === null)
-      return new Response(null, { status: reply.status, headers: reply.headers ?? {} });
-    return Response.json(reply.body, { status: reply.status, headers: reply.headers ?? {} });
+    if (reply instanceof Response) return reply;
+    return respondWith(route.responses[reply.status], reply);
   };
 }

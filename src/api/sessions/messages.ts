@@ -21,17 +21,15 @@ import { ownLog } from "../../db/lineage.ts";
 import type { Db } from "../../db/pool.ts";
 import { modelExists } from "../../db/providers/model-exists.ts";
 import { promoteNext } from "../../db/queue.ts";
-import type { Identify } from "../http/identify.ts";
 import { pathId } from "../http/path-id.ts";
 import { reply, whole } from "../http/respond.ts";
-import { defineRoute, mountRoutes, type Route } from "../http/route.ts";
+import { defineRoute, type Route } from "../http/route.ts";
 import { messageInput } from "./message-input.ts";
 
 export interface MessagesDeps {
   db: Db;
   hints: Hints;
   clock: Clock;
-  identify: Identify;
 }
 
 const MessageList = Type.Intersect([
@@ -40,8 +38,8 @@ const MessageList = Type.Intersect([
 ]);
 const CancelTurnResponse = Type.Object({ status: OneOf(["cancelled", "no_op"]), message: Type.String() });
 
-export function messagesRoutes(deps: MessagesDeps) {
-  return mountRoutes([createMessage(deps), listMessages(deps), cancelTurnRoute(deps)], deps);
+export function messagesRoutes(deps: MessagesDeps): Route[] {
+  return [createMessage(deps), listMessages(deps), cancelTurnRoute(deps)];
 }
 
 function createMessage(deps: MessagesDeps): Route {

@@ -1,0 +1,82 @@
+/** The schemas that have a name in the OpenAPI document, in the order of the alphabet. */
+import {
+  AgentWithCounts,
+  AgentWithUrls,
+  CreateAgentRequest,
+  UpdateAgentRequest,
+} from "../../contract/agent.ts";
+import { CapabilityInfoWithUrls } from "../../contract/capability.ts";
+import {
+  AllowedAction,
+  CapabilityConfig,
+  InitialFile,
+  McpServers,
+  NetworkAccessList,
+  ResourceConfigResponse,
+  ResourceStats,
+  ToolDefinition,
+  Urls,
+} from "../../contract/common.ts";
+import { EventSchema, eventDefinitions } from "../../contract/event.ts";
+import { HarnessWithCounts } from "../../contract/harness.ts";
+import {
+  CreateMessageRequest,
+  CreateMessageResponse,
+  ListedMessage,
+  Message,
+} from "../../contract/message.ts";
+import { ModelProfile } from "../../contract/model-profile.ts";
+import { Problem } from "../../contract/problem.ts";
+import {
+  CreateModelRequest,
+  CreateProviderRequest,
+  ModelWithProviderAndUrls,
+  ModelWithUrls,
+  ProviderWithUrls,
+  UpdateModelRequest,
+  UpdateProviderRequest,
+} from "../../contract/provider.ts";
+import { Run, Step, Worker } from "../../contract/run.ts";
+import { CreateSessionRequest, SessionWithUrls, UpdateSessionRequest } from "../../contract/session.ts";
+import { TokenUsage } from "../../contract/usage.ts";
+
+export const COMPONENTS: Readonly<Record<string, object>> = {
+  Agent: AgentWithUrls,
+  AgentWithCounts,
+  AllowedAction,
+  CapabilityConfig,
+  CapabilityInfo: CapabilityInfoWithUrls,
+  CreateAgentRequest,
+  CreateMessageRequest,
+  CreateMessageResponse,
+  CreateModelRequest,
+  CreateProviderRequest,
+  CreateSessionRequest,
+  Event: EventSchema,
+  Harness: HarnessWithCounts,
+  InitialFile,
+  McpServers,
+  ListedMessage,
+  Message,
+  Model: ModelWithUrls,
+  ModelProfile,
+  ModelWithProvider: ModelWithProviderAndUrls,
+  NetworkAccessList,
+  Problem,
+  Provider: ProviderWithUrls,
+  ResourceConfigResponse,
+  ResourceStats,
+  Run,
+  Session: SessionWithUrls,
+  Step,
+  TokenUsage,
+  ToolDefinition,
+  UpdateAgentRequest,
+  UpdateModelRequest,
+  UpdateProviderRequest,
+  UpdateSessionRequest,
+  Urls,
+  Worker,
+  // What `data` of an event holds, by its type: `EventData_turn.started`.
+  ...Object.fromEntries(eventDefinitions.map(({ type, data }) => [`EventData_${type}`, data])),
+};

@@ -1,0 +1,38 @@
+/** Which routes the API has, `/v1` left out; the event log's own stand in events/events.ts. */
+import { agentRoutes } from "./agents/agents.ts";
+import { budgetRoutes } from "./budgets/budgets.ts";
+import type { ApiDeps } from "./deps.ts";
+import { capabilityRoutes } from "./harnesses/capabilities.ts";
+import { harnessRoutes } from "./harnesses/harnesses.ts";
+import type { Route } from "./http/route.ts";
+import { breakerRoutes } from "./operations/breakers.ts";
+import { modelRoutes } from "./providers/models.ts";
+import { providerRoutes } from "./providers/providers.ts";
+import { runActionRoutes } from "./runs/run-actions.ts";
+import { runRoutes } from "./runs/runs.ts";
+import { approvalRoutes } from "./sessions/approvals.ts";
+import { forkRoutes } from "./sessions/fork.ts";
+import { messagesRoutes } from "./sessions/messages.ts";
+import { queueRoutes } from "./sessions/queue.ts";
+import { sessionRoutes } from "./sessions/sessions.ts";
+import { toolResultRoutes } from "./sessions/tool-results.ts";
+
+export function apiRoutes(deps: ApiDeps): Route[] {
+  return [
+    ...agentRoutes(deps),
+    ...budgetRoutes(deps),
+    ...capabilityRoutes(deps),
+    ...harnessRoutes(deps),
+    ...breakerRoutes(deps),
+    ...modelRoutes(deps),
+    ...providerRoutes(deps),
+    ...runActionRoutes(deps),
+    ...runRoutes(deps),
+    ...approvalRoutes(deps),
+    ...forkRoutes(deps),
+    ...messagesRoutes(deps),
+    ...queueRoutes(deps),
+    ...sessionRoutes(deps),
+    ...toolResultRoutes(deps),
+  ];
+}
