@@ -2,7 +2,10 @@
 import { buildApp } from "../src/api/app.ts";
 import { createFeed } from "../src/api/events/feed.ts";
 import { createStreamLimits } from "../src/api/events/stream-limits.ts";
+import { createClientAddresses } from "../src/api/http/client-address.ts";
+import { createCors } from "../src/api/http/cors.ts";
 import { DEFAULT_ORGANIZATION, identifyAnonymous } from "../src/api/http/identify.ts";
+import { createRateLimit } from "../src/api/http/rate-limit.ts";
 import { systemClock } from "../src/base/clock.ts";
 import { describeError, UserError } from "../src/base/errors.ts";
 import type { Sealer } from "../src/base/seal.ts";
@@ -62,11 +65,17 @@ async function serve(
     webFetch: { allowPrivateHosts: config.allowPrivateHosts },
     more,
   });
+  const addresses = createClientAddresses(config.trustedProxies);
+  // Without authentication the only callers are programs of this machine.
+  const perMinute = config.requestsPerMinute ?? (config.authMode === "none" ? 0 : limits.requestsPerMinute);
   const app = buildApp({
     db,
     log,
     clock: systemClock,
-    identify: identifyAnonymous({ allowedHosts: [config.host] }),
+    identify: identifyAnonymous({ allowedHosts: [config.host], allowedOrigins: config.corsOrigins }),
+    addresses,
+    cors: createCors(config.corsOrigins),
+    rateLimit: perMinute === 0 ? null : createRateLimit({ perMinute, clock: systemClock }),
     capabilities,
     seal: (plaintext, place) => sealer.seal(plaintext, place),
     hints,
@@ -78,7 +87,10 @@ async function serve(
   });
   await hints.start();
   await feed.start();
-  const server = listen(config, (request) => app.fetch(request));
+  const server = listen(config, (request, socketAddress) => {
+    addresses.note(request, socketAddress);
+    return app.fetch(request);
+  });
   const workers = await startWorkers(platform, { sealer, hints, capabilities, count: config.workers });
   try {
     await printBanner(platform, server.url, context);
@@ -95,7 +107,9 @@ async function serve(
   }
 }
 
-function listen(config: Config, fetch: (request: Request) => Response | Promise<Response>) {
+type Serve = (request: Request, socketAddress: string | null) => Response | Promise<Response>;
+
+function listen(config: Config, serveRequest: Serve) {
   try {
     return Bun.serve({
       hostname: config.host,
@@ -104,7 +118,7 @@ function listen(config: Config, fetch: (request: Request) => Response | Promise<
       idleTimeout: 0,
       // The API refuses too large a body itself and says why; this only stops what is far beyond.
       maxRequestBodySize: 4 * limits.requestBytesMax,
-      fetch,
+      fetch: (request, server) => serveRequest(request, server.requestIP(request)?.address ?? null),
     });
   } catch (error) {
     const code = (error as { code?: unknown }).code;

@@ -7,6 +7,8 @@
 import { buildApp } from "../src/api/app.ts";
 import { createFeed } from "../src/api/events/feed.ts";
 import { createStreamLimits } from "../src/api/events/stream-limits.ts";
+import { createClientAddresses } from "../src/api/http/client-address.ts";
+import { createCors } from "../src/api/http/cors.ts";
 import { identifyAnonymous } from "../src/api/http/identify.ts";
 import { systemClock } from "../src/base/clock.ts";
 import { silentLog } from "../src/base/log.ts";
@@ -24,6 +26,9 @@ export async function openApiText(): Promise<string> {
     log: silentLog,
     clock: systemClock,
     identify: identifyAnonymous({ allowedHosts: [] }),
+    addresses: createClientAddresses([]),
+    cors: createCors([]),
+    rateLimit: null,
     capabilities: createCapabilities(),
     seal: () => "",
     hints,

@@ -54,6 +54,11 @@ export function buildApp(deps: ApiDeps) {
   app
     .onRequest(({ request, set }) => {
       set.headers["x-request-id"] = about(request).id;
+      Object.assign(set.headers, deps.cors.headersFor(request));
+      const preflight = deps.cors.preflight(request);
+      if (preflight) return preflight;
+      Object.assign(set.headers, admit(deps, request));
+      return undefined;
     })
     .onError(({ code, error, request }) => {
       const known = about(request);
@@ -63,6 +68,8 @@ export function buildApp(deps: ApiDeps) {
         code === "NOT_FOUND" ? noRoute(request, allowed(new URL(request.url).pathname)) : error,
         context,
       );
+      for (const [name, value] of Object.entries(deps.cors.headersFor(request)))
+        answer.headers.set(name, value);
       known.problemStatus = answer.status;
       return answer;
     })
@@ -89,6 +96,28 @@ export function buildApp(deps: ApiDeps) {
     app.group(prefix, (group) => group.use(eventsRoutes(deps)).use(mountRoutes(routes, deps)));
   }
   return app;
+}
+
+/**
+ * Counts a request to the versioned routes against its address; probes and documents are free.
+ *
+ * @returns the headers that tell a client what is left
+ * @throws UserError rate_limited
+ */
+function admit({ rateLimit, addresses }: ApiDeps, request: Request): Record<string, string> {
+  const address = rateLimit === null ? null : addresses.of(request);
+  if (rateLimit === null || address === null) return {};
+  if (!PREFIXES.some((prefix) => new URL(request.url).pathname.startsWith(`${prefix}/`))) return {};
+  const { waitSeconds, remaining } = rateLimit.take(address);
+  if (waitSeconds === null) {
+    const policy = `"address";q=${rateLimit.perMinute};w=60`;
+    return { "ratelimit-policy": policy, ratelimit: `"address";r=${remaining}` };
+  }
+  throw new UserError(
+    "rate_limited",
+    `more than ${rateLimit.perMinute} requests a minute came from your address; wait ${waitSeconds} s`,
+    { fields: { retry_after_seconds: waitSeconds } },
+  );
 }
 
 /** The methods under which a path exists, from the routes themselves. */

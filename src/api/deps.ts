@@ -5,7 +5,10 @@ import type { Hints } from "../db/hints.ts";
 import type { Db } from "../db/pool.ts";
 import type { Feed } from "./events/feed.ts";
 import type { StreamLimits } from "./events/stream-limits.ts";
+import type { ClientAddresses } from "./http/client-address.ts";
+import type { Cors } from "./http/cors.ts";
 import type { Identify } from "./http/identify.ts";
+import type { RateLimit } from "./http/rate-limit.ts";
 
 /** What the routes need. The composition root builds it; nothing below reads the environment. */
 export interface ApiDeps {
@@ -13,6 +16,11 @@ export interface ApiDeps {
   log: Log;
   clock: Clock;
   identify: Identify;
+  /** From where requests come. */
+  addresses: ClientAddresses;
+  cors: Cors;
+  /** null: as many requests as come. */
+  rateLimit: RateLimit | null;
   capabilities: CapabilityCatalog;
   /** Encrypts a secret for the place where it is stored; it opens only there (base/seal.ts, `sealPlace`). */
   seal(plaintext: string, place: string): string;

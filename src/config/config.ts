@@ -6,8 +6,10 @@
 import { homedir, tmpdir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { z } from "zod";
+import { parseAddressRange } from "../base/address-range.ts";
 import { UserError } from "../base/errors.ts";
 import { parseHostRule } from "../base/host-rule.ts";
+import { parseOrigin } from "../base/origin.ts";
 
 /** A setting: where it may be said, what it must be, and what it is when nobody says it. */
 interface Setting<T> {
@@ -59,20 +61,34 @@ const address = (protocols: readonly string[], example: string) =>
     return z.NEVER;
   });
 
-/** `localhost:11434, 10.0.0.0/8` */
-const hostRules = z.string().transform((list, context) => {
-  const rules = list
-    .split(",")
-    .map((rule) => rule.trim())
-    .filter((rule) => rule !== "");
-  for (const rule of rules.filter((candidate) => parseHostRule(candidate) === null)) {
-    context.addIssue(
-      `"${rule}" is no host; expected are names, addresses or ranges with or without a port, ` +
-        "like localhost:11434,10.1.2.3,10.0.0.0/8,*.internal",
-    );
-  }
-  return rules;
-});
+/** Parts between commas; `read` gives null for one that is not right, and `expected` says what would be. */
+const listOf = (read: (part: string) => string | null, expected: string) =>
+  z.string().transform((list, context) => {
+    const parts = list
+      .split(",")
+      .map((part) => part.trim())
+      .filter((part) => part !== "");
+    for (const part of parts.filter((candidate) => read(candidate) === null)) {
+      context.addIssue(`"${part}" is ${expected}`);
+    }
+    return parts.map((part) => read(part) ?? part);
+  });
+
+const hostRules = listOf(
+  (part) => (parseHostRule(part) ? part : null),
+  "no host; expected are names, addresses or ranges with or without a port, " +
+    "like localhost:11434,10.1.2.3,10.0.0.0/8,*.internal",
+);
+
+const origins = listOf(
+  parseOrigin,
+  "no origin; expected are scheme, host and port of pages, like https://app.example.com,http://localhost:5173",
+);
+
+const addressRanges = listOf(
+  (part) => (parseAddressRange(part) ? part : null),
+  "no address; expected are addresses or ranges, like 127.0.0.1,10.0.0.0/8",
+);
 
 const settings = {
   host: setting({ flag: "--host", env: "HOST", schema: text, fallback: () => "127.0.0.1" }),
@@ -149,6 +165,23 @@ const settings = {
     env: "EVERRUNS_ALLOW_PRIVATE_HOSTS",
     schema: hostRules,
     fallback: () => [],
+  }),
+  corsOrigins: setting<readonly string[]>({
+    env: "EVERRUNS_CORS_ORIGINS",
+    otherEnv: "CORS_ALLOWED_ORIGINS",
+    schema: origins,
+    fallback: () => [],
+  }),
+  trustedProxies: setting<readonly string[]>({
+    env: "EVERRUNS_TRUSTED_PROXIES",
+    schema: addressRanges,
+    fallback: () => [],
+  }),
+  /** 0: no limit. null: the usual one where others than this machine's programs may call, else none. */
+  requestsPerMinute: setting<number | null>({
+    env: "EVERRUNS_REQUESTS_PER_MINUTE",
+    schema: wholeNumber(0, 1_000_000),
+    fallback: () => null,
   }),
   encryptionKey: setting<string | null>({
     env: "EVERRUNS_ENCRYPTION_KEY",
@@ -316,6 +349,7 @@ function editDistance(a: string, b: string): number {
 const NOTHING_SAID: Partial<Record<SettingName, string>> = {
   databaseUrl: "(embedded)",
   keepEventsDays: "(for ever)",
+  requestsPerMinute: "(1200 with authentication, else no limit)",
 };
 
 function shown(name: SettingName, definition: Setting<unknown>, config: Config): string {

@@ -33,6 +33,11 @@ export const limits = {
   workspaceEntriesMax: 20_000,
   pathCharsMax: 1024,
 
+  /** Requests from one address, to one process. */
+  requestsPerMinute: 1_200,
+  /** Addresses whose requests one process counts. */
+  rateLimitAddressesMax: 50_000,
+
   pageSizeDefault: 20,
   pageSizeMax: 100,
   eventsPageMax: 1000,

@@ -199,3 +199,21 @@ test("what is this machine", () => {
     expect(isLoopbackHost(host)).toBe(false);
   }
 });
+
+test("lists of origins and proxies are read letter by letter, and each wrong one is told", () => {
+  const config = parse({
+    EVERRUNS_CORS_ORIGINS: "https://app.example.com/, http://localhost:5173",
+    EVERRUNS_TRUSTED_PROXIES: "127.0.0.1,10.0.0.0/8, ::1",
+    EVERRUNS_REQUESTS_PER_MINUTE: "0",
+  });
+  expect(config.corsOrigins).toEqual(["https://app.example.com", "http://localhost:5173"]);
+  expect(config.trustedProxies).toEqual(["127.0.0.1", "10.0.0.0/8", "::1"]);
+  expect(config.requestsPerMinute).toBe(0);
+  const problems = problemsOf({
+    EVERRUNS_CORS_ORIGINS: "*,https://a.b/c",
+    EVERRUNS_TRUSTED_PROXIES: "10.1,proxy",
+  });
+  expect(problems).toHaveLength(2);
+  for (const part of ['"*"', '"https://a.b/c"']) expect(problems[0]).toContain(part);
+  for (const part of ['"10.1"', '"proxy"']) expect(problems[1]).toContain(part);
+});

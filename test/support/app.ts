@@ -2,7 +2,10 @@
 import { buildApp } from "../../src/api/app.ts";
 import { createFeed } from "../../src/api/events/feed.ts";
 import { createStreamLimits } from "../../src/api/events/stream-limits.ts";
+import { type ClientAddresses, createClientAddresses } from "../../src/api/http/client-address.ts";
+import { createCors } from "../../src/api/http/cors.ts";
 import { identifyAnonymous } from "../../src/api/http/identify.ts";
+import type { RateLimit } from "../../src/api/http/rate-limit.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { createLog, type Log } from "../../src/base/log.ts";
 import { createSealer } from "../../src/base/seal.ts";
@@ -29,6 +32,7 @@ export interface TestApp {
   logged: string[];
   sealer: ReturnType<typeof createSealer>;
   app: ReturnType<typeof buildApp>;
+  addresses: ClientAddresses;
   /** A request to `/v1{path}`; a path that begins with `//` is taken as it is, from its second slash. */
   call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
   get(path: string): Promise<Answer>;
@@ -40,7 +44,12 @@ export const ORGANIZATION = "org_00000000000000000000000000000001";
 export const OTHER_ORGANIZATION = "org_00000000000000000000000000000002";
 
 export async function testApp(
-  options: { isReady?: () => Promise<string | null>; db?: Db } = {},
+  options: {
+    isReady?: () => Promise<string | null>;
+    db?: Db;
+    corsOrigins?: readonly string[];
+    rateLimit?: RateLimit;
+  } = {},
 ): Promise<TestApp> {
   const database = await testDatabase();
   const db = options.db ?? database.db;
@@ -54,11 +63,18 @@ export async function testApp(
   hints.subscribe((hint) => published.push(hint));
   const feed = createFeed({ db, hints, log, clock: systemClock });
   const shutdown = new AbortController();
+  const addresses = createClientAddresses([]);
   const app = buildApp({
     db,
     log,
     clock: systemClock,
-    identify: identifyAnonymous({ allowedHosts: ["everruns.test"] }),
+    identify: identifyAnonymous({
+      allowedHosts: ["everruns.test"],
+      allowedOrigins: options.corsOrigins ?? [],
+    }),
+    addresses,
+    cors: createCors(options.corsOrigins ?? []),
+    rateLimit: options.rateLimit ?? null,
     capabilities: createCapabilities(),
     seal: (plaintext, place) => sealer.seal(plaintext, place),
     hints,
@@ -101,6 +117,7 @@ export async function testApp(
     logged,
     sealer,
     app,
+    addresses,
     call,
     get: (path) => call("GET", path),
     post: (path, body) => call("POST", path, body),

@@ -2,6 +2,8 @@
 import { buildApp } from "../../src/api/app.ts";
 import { createFeed, type Feed } from "../../src/api/events/feed.ts";
 import { createStreamLimits, type StreamLimits } from "../../src/api/events/stream-limits.ts";
+import { createClientAddresses } from "../../src/api/http/client-address.ts";
+import { createCors } from "../../src/api/http/cors.ts";
 import { identifyAnonymous } from "../../src/api/http/identify.ts";
 import { type Clock, systemClock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
@@ -39,6 +41,9 @@ export async function startServer(
     log: silentLog,
     clock,
     identify: identifyAnonymous({ allowedHosts: [] }),
+    addresses: createClientAddresses([]),
+    cors: createCors([]),
+    rateLimit: null,
     capabilities: createCapabilities(),
     seal: (plaintext) => plaintext,
     hints,

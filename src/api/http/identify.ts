@@ -19,10 +19,15 @@ const READ_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
  * says. So the request must come from this machine's own programs: a page of another site that reached the port
  * (by DNS rebinding, or by a plain cross-site request) is refused by its Host or Origin header.
  *
- * @param allowedHosts  names besides loopback that this server answers to, without port
+ * @param allowedHosts    names besides loopback that this server answers to, without port
+ * @param allowedOrigins  pages of other sites that the operator lets in, `https://app.example.com`
  */
-export function identifyAnonymous(options: { allowedHosts: readonly string[] }): Identify {
+export function identifyAnonymous(options: {
+  allowedHosts: readonly string[];
+  allowedOrigins?: readonly string[];
+}): Identify {
   const allowed = new Set(options.allowedHosts.map((host) => bare(host)));
+  const origins = new Set(options.allowedOrigins ?? []);
   const isOurs = (hostname: string) => isLoopback(hostname) || allowed.has(hostname);
   return (request) => {
     const host = request.headers.get("host") ?? new URL(request.url).host;
@@ -33,7 +38,8 @@ export function identifyAnonymous(options: { allowedHosts: readonly string[] }):
       );
     }
     const origin = request.headers.get("origin");
-    if (origin !== null && !READ_METHODS.has(request.method) && !isOurs(originHostname(origin))) {
+    const isStrange = origin !== null && !origins.has(origin) && !isOurs(originHostname(origin));
+    if (isStrange && !READ_METHODS.has(request.method)) {
       throw new UserError(
         "forbidden",
         "this server runs without authentication and takes no changes from other sites",
