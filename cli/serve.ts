@@ -1,4 +1,6 @@
 /** `everruns serve`: the API, and workers unless --workers 0. */
+
+import { migrations } from "../migrations/index.ts";
 import { buildApp } from "../src/api/app.ts";
 import { createFeed } from "../src/api/events/feed.ts";
 import { createStreamLimits } from "../src/api/events/stream-limits.ts";
@@ -14,6 +16,7 @@ import { createCapabilities } from "../src/capabilities/registry.ts";
 import type { Config } from "../src/config/config.ts";
 import { limits } from "../src/contract/limits.ts";
 import { createHints } from "../src/db/hints.ts";
+import { requireCurrentSchema } from "../src/db/migrate.ts";
 import type { Db } from "../src/db/pool.ts";
 import { defaultModel, seedProviders } from "../src/db/seed.ts";
 import { asRetryable } from "../src/db/sqlstate.ts";
@@ -147,12 +150,14 @@ async function seed({ config, db }: Platform, sealer: Sealer): Promise<void> {
   });
 }
 
-async function readiness(db: Db): Promise<string | null> {
+/** A schema newer than this program is no reason: while servers are replaced one by one, the old ones go on. */
+export async function readiness(db: Db): Promise<string | null> {
   try {
-    await db.sql`select 1`;
+    await requireCurrentSchema(db, migrations);
     return null;
-  } catch {
-    return "the database cannot be reached";
+  } catch (error) {
+    if (!(error instanceof UserError)) return "the database cannot be reached";
+    return error.code === "schema_newer" ? null : error.message;
   }
 }
 
