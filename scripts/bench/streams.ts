@@ -111,6 +111,9 @@ function readDeltas(lags: number[], onCompleted: () => void): (text: string) => 
   };
 }
 
+/** The goal's 20,000 would need more open files than one process may have, on either side. */
+const IDLE_STREAMS_MAX = 10_000;
+
 /** A fresh process, so that its memory is that of the streams. */
 async function idle(stage: Stage): Promise<void> {
   const database = await stage.database();
@@ -137,20 +140,26 @@ async function idle(stage: Stage): Promise<void> {
     };
     // What the first streams cost is code, not streams.
     const empty = await open(await newSessions(database.db, 100));
-    for (const streams of stage.pick([1_000, 10_000], [200])) {
+    for (const streams of stage.pick([1_000, IDLE_STREAMS_MAX], [200])) {
       const start = performance.now();
       const used = await open(await newSessions(database.db, 100 + streams - readers.length));
       const each = empty === null || used === null ? null : (used - empty) / streams / 1024;
       stage.report.add({
         what: `${count(streams)} idle streams, each of its own session`,
         measured: each === null ? "not measured" : `${ms(each)} KiB each`,
-        goal: "20,000 at ≤ 10 KiB each",
-        isMet: each === null ? null : each <= 10,
-        elsewhere: "10,000 streams at most",
+        ...(streams < IDLE_STREAMS_MAX
+          ? { goal: null, isMet: null }
+          : {
+              goal: "20,000 at ≤ 10 KiB each",
+              // Fewer streams than the goal names cannot meet it, whatever each of them costs.
+              isMet: each === null ? null : false,
+              here: each === null ? null : { goal: "≤ 10 KiB each", isMet: each <= 10 },
+              elsewhere: "10,000 streams at most",
+            }),
         note:
           each === null
             ? "no /proc"
-            : `resident memory of the server's process, ${ms((used ?? 0) / 2 ** 20)} MiB in all; opened in ${((performance.now() - start) / 1000).toFixed(1)} s with settling; 20,000 are not tried, each side would need as many open files`,
+            : `resident memory of the server's process, ${ms((used ?? 0) / 2 ** 20)} MiB in all; opened in ${((performance.now() - start) / 1000).toFixed(1)} s with settling`,
       });
     }
   } finally {
