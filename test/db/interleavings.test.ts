@@ -8,7 +8,6 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import fc from "fast-check";
 import { LeaseLostError } from "../../src/base/errors.ts";
 import type { Event, NewEvent } from "../../src/contract/event.ts";
-import { DELIVERIES, type Delivery } from "../../src/contract/message.ts";
 import { cancelTurn } from "../../src/db/cancel.ts";
 import { claimRuns } from "../../src/db/claim.ts";
 import { parkRun, type WaitWrite } from "../../src/db/park.ts";
@@ -19,123 +18,14 @@ import { buryWorkers } from "../../src/db/workers.ts";
 import { createWriter, type LeaseRef, type StepWrite, type Writer } from "../../src/db/writer.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 import { newSession, ORGANIZATION, readLog, send } from "../support/sessions.ts";
+import { type Command, command, type Outcome, SESSIONS, WORKERS } from "./support/commands.ts";
+import { emptyModel, isOpen, type Model, predict, type RunModel } from "./support/model.ts";
 
-const SESSIONS = 2;
-const WORKERS = ["worker-a", "worker-b"] as const;
 const LEASE_MS = 600_000;
 /** Commands between two looks at the logs, which take longer than all the rest. */
 const LOOK_EVERY = 5;
 /** They take five seconds on a machine that has nothing else to do. */
 const PROPERTY_MS_MAX = 120_000;
-
-/** `lease` counts from the newest lease that was ever handed out, whatever became of it. */
-type Command =
-  | { do: "send"; session: number; delivery: Delivery; clientId: string | null }
-  | { do: "claim"; worker: number; slots: number }
-  | { do: "step"; lease: number; name: string; isPending: boolean }
-  | { do: "end"; lease: number; seen: "all" | "none" | "any"; state: "completed" | "failed" }
-  | { do: "cancel"; session: number }
-  | { do: "promote"; session: number }
-  | { do: "release"; lease: number; isDelayed: boolean; isRetry: boolean }
-  | { do: "park"; lease: number; isNewerSeen: boolean }
-  | { do: "answer"; session: number }
-  | { do: "heartbeat"; lease: number }
-  | { do: "expire"; session: number }
-  | { do: "bury"; worker: number };
-
-const session = fc.integer({ min: 0, max: SESSIONS - 1 });
-const worker = fc.integer({ min: 0, max: WORKERS.length - 1 });
-/** Half of them the newest, half of them one that was probably taken over. */
-const lease = fc.constantFrom(0, 0, 0, 1, 1, 2);
-const command: fc.Arbitrary<Command> = fc.oneof(
-  {
-    weight: 4,
-    arbitrary: fc.record({
-      do: fc.constant("send" as const),
-      session,
-      delivery: fc.constantFrom(...DELIVERIES),
-      clientId: fc.constantFrom(null, null, "one", "two"),
-    }),
-  },
-  {
-    weight: 6,
-    arbitrary: fc.record({
-      do: fc.constant("claim" as const),
-      worker,
-      slots: fc.integer({ min: 1, max: SESSIONS }),
-    }),
-  },
-  {
-    weight: 4,
-    arbitrary: fc.record({
-      do: fc.constant("step" as const),
-      lease,
-      name: fc.constantFrom("reason:1", "tool:a", "tool:b"),
-      isPending: fc.boolean(),
-    }),
-  },
-  {
-    weight: 3,
-    arbitrary: fc.record({
-      do: fc.constant("end" as const),
-      lease,
-      seen: fc.constantFrom("all" as const, "none" as const, "any" as const),
-      state: fc.constantFrom("completed" as const, "failed" as const),
-    }),
-  },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant("cancel" as const), session }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant("promote" as const), session }) },
-  {
-    weight: 2,
-    arbitrary: fc.record({
-      do: fc.constant("release" as const),
-      lease,
-      isDelayed: fc.boolean(),
-      isRetry: fc.boolean(),
-    }),
-  },
-  {
-    weight: 2,
-    arbitrary: fc.record({ do: fc.constant("park" as const), lease, isNewerSeen: fc.boolean() }),
-  },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant("answer" as const), session }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant("heartbeat" as const), lease }) },
-  { weight: 3, arbitrary: fc.record({ do: fc.constant("expire" as const), session }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant("bury" as const), worker }) },
-);
-
-interface RunModel {
-  session: number;
-  state: "queued" | "running" | "waiting" | "completed" | "failed" | "cancelled";
-  epoch: number;
-  attempt: number;
-  takeovers: number;
-  retries: number;
-  worker: string | null;
-  isExpired: boolean;
-  isDelayed: boolean;
-  /** The call that it is parked for, or null. */
-  waitsFor: string | null;
-  steps: Map<string, "pending" | "settled">;
-}
-
-interface SessionModel {
-  activeRun: string | null;
-  lastSequence: number;
-  lastInputSequence: number;
-  /** The turns of the messages that wait for their own. */
-  queue: string[];
-  /** What a client id was answered with. */
-  remembered: Map<string, { turnId: string; sequence: number }>;
-}
-
-interface Model {
-  sessions: SessionModel[];
-  runs: Map<string, RunModel>;
-}
-
-/** What a command came to, in the words of both sides. */
-type Outcome = Record<string, unknown>;
 
 describe("random interleavings", () => {
   let database: TestDatabase;
@@ -247,7 +137,7 @@ describe("random interleavings", () => {
         if (!held) return {};
         parkings += 1;
         const parking = {
-          waits: [{ ...wait, toolCallId: `call_${parkings}` }],
+          waits: [{ ...wait, toolCallId: callOf(parkings) }],
           events: [progress],
           seenInputSequence: one.isNewerSeen ? null : 0,
           act: null,
@@ -290,157 +180,6 @@ describe("random interleavings", () => {
         const freed = await buryWorkers(db, [id]);
         await db.sql`update workers set status = 'running' where id = ${id}`;
         return { freed };
-      }
-    }
-  }
-
-  /** PURE but for the model: what the command must come to. `actual` says what the database was free to choose. */
-  function predict(model: Model, one: Command, actual: Outcome): Outcome {
-    const held = "lease" in one ? leaseAt(one.lease) : undefined;
-    if ("lease" in one && !held) return {};
-    const run = held && model.runs.get(held.runId);
-    const isHeld = run?.state === "running" && run.epoch === held?.epoch;
-    const mayWrite = isHeld && !run.isExpired;
-    const of = (at: number) => model.sessions[at] as SessionModel;
-    switch (one.do) {
-      case "send": {
-        const at = of(one.session);
-        const earlier = one.clientId === null ? undefined : at.remembered.get(one.clientId);
-        if (earlier) return { outcome: "duplicate", ...earlier };
-        const remember = (turnId: string, sequence: number) => {
-          if (one.clientId !== null) at.remembered.set(one.clientId, { turnId, sequence });
-        };
-        const isFree = at.activeRun === null && at.queue.length === 0;
-        if (at.activeRun !== null && one.delivery === "reject")
-          return { outcome: "busy", turnId: at.activeRun };
-        if (one.delivery === "queue" && !isFree) {
-          const turnId = String(actual.turnId);
-          at.lastSequence += 1;
-          at.queue.push(turnId);
-          const sequence = at.lastSequence;
-          const position = at.queue.length;
-          remember(turnId, sequence);
-          return {
-            outcome: "queued",
-            turnId,
-            sequence,
-            position,
-            isPromoted: promote(model, one.session) !== null,
-          };
-        }
-        const interruptedTurnId = one.delivery === "interrupt" ? at.activeRun : null;
-        // It makes way without coming to rest: one event less.
-        if (interruptedTurnId !== null) cancel(model, one.session, 3);
-        const active = at.activeRun === null ? undefined : model.runs.get(at.activeRun);
-        const isParked = active?.state === "waiting";
-        const starts = at.activeRun === null;
-        const turnId = at.activeRun ?? String(actual.turnId);
-        const sequence = at.lastSequence + 1;
-        at.activeRun = turnId;
-        at.lastInputSequence = sequence;
-        at.lastSequence = sequence + (starts ? 1 : 0);
-        remember(turnId, sequence);
-        if (starts) model.runs.set(turnId, queuedRun(one.session));
-        if (isParked) wake(active, at);
-        return {
-          outcome: isParked ? "resumed" : starts ? "started" : "steered",
-          turnId,
-          sequence,
-          ...(interruptedTurnId === null ? {} : { interruptedTurnId }),
-        };
-      }
-      case "promote": {
-        const turnId = promote(model, one.session);
-        return { promoted: turnId === null ? [] : [turnId] };
-      }
-      case "claim": {
-        const free = [...model.runs].filter(
-          ([, { state, isDelayed, isExpired }]) =>
-            (state === "queued" && !isDelayed) || (state === "running" && isExpired),
-        );
-        const chosen = (actual.claimed as { id: string }[]).map(({ id }) => id);
-        expect(chosen.filter((id) => !free.some(([one]) => one === id))).toEqual([]);
-        expect(chosen).toHaveLength(Math.min(one.slots, free.length));
-        return {
-          claimed: chosen.map((id) => {
-            const taken = model.runs.get(id) as RunModel;
-            taken.takeovers += taken.state === "running" ? 1 : 0;
-            taken.state = "running";
-            taken.epoch += 1;
-            taken.attempt += 1;
-            taken.worker = WORKERS[one.worker] ?? null;
-            taken.isExpired = false;
-            return { id, epoch: taken.epoch, attempt: taken.attempt };
-          }),
-        };
-      }
-      case "step": {
-        const before = run?.steps.get(one.name);
-        const isNew = before === undefined || (before === "pending" && !one.isPending);
-        if (!mayWrite || !isNew) return { outcome: "lost" };
-        run.steps.set(one.name, one.isPending ? "pending" : "settled");
-        run.takeovers = 0;
-        run.retries = 0;
-        of(run.session).lastSequence += 1;
-        return { outcome: "written", isEnded: false };
-      }
-      case "end": {
-        if (!mayWrite) return { outcome: "lost" };
-        const at = of(run.session);
-        at.lastSequence += 1;
-        if (one.seen === "none") return { outcome: "written", isEnded: false };
-        at.lastSequence += 2;
-        at.activeRun = null;
-        run.state = one.state;
-        run.worker = null;
-        return { outcome: "written", isEnded: true };
-      }
-      case "cancel": {
-        const at = of(one.session);
-        if (at.activeRun === null) return { outcome: "no_op" };
-        cancel(model, one.session, 4);
-        return { outcome: "cancelled" };
-      }
-      case "release": {
-        if (!isHeld) return { isHeld: false };
-        run.state = "queued";
-        run.worker = null;
-        run.isExpired = false;
-        run.isDelayed = one.isDelayed;
-        run.attempt -= one.isRetry ? 0 : 1;
-        run.retries += one.isRetry ? 1 : 0;
-        return { isHeld: true };
-      }
-      case "park": {
-        if (!mayWrite) return { outcome: "lost" };
-        if (!one.isNewerSeen) return { outcome: "withheld" };
-        run.state = "waiting";
-        run.waitsFor = `call_${parkings}`;
-        run.worker = null;
-        of(run.session).lastSequence += 1;
-        return { outcome: "parked" };
-      }
-      case "answer": {
-        const at = of(one.session);
-        const waiting = at.activeRun === null ? undefined : model.runs.get(at.activeRun);
-        if (waiting?.state !== "waiting") return { resumed: 0, callIds: [] };
-        const callIds = [waiting.waitsFor];
-        wake(waiting, at);
-        return { resumed: 1, callIds };
-      }
-      case "heartbeat":
-        return { isHeld: mayWrite };
-      case "expire":
-        for (const own of model.runs.values()) {
-          if (own.session === one.session && own.state === "running") own.isExpired = true;
-        }
-        return {};
-      case "bury": {
-        const orphans = [...model.runs.values()].filter(
-          (own) => own.state === "running" && own.worker === WORKERS[one.worker],
-        );
-        for (const own of orphans) own.isExpired = true;
-        return { freed: orphans.length };
       }
     }
   }
@@ -551,7 +290,8 @@ describe("random interleavings", () => {
             const handed = [...leases];
             const actual = await perform(one);
             const after = leases.splice(0, leases.length, ...handed);
-            expect(actual).toEqual(predict(model, one, actual));
+            const held = "lease" in one ? leaseAt(one.lease) : undefined;
+            expect(actual).toEqual(predict(model, one, actual, { held, waitsFor: callOf(parkings) }));
             leases.splice(0, leases.length, ...after);
             expect(await tables()).toEqual(model);
             if (at % LOOK_EVERY === 0 || at === commands.length - 1) await holds(seen);
@@ -585,71 +325,6 @@ describe("random interleavings", () => {
   );
 });
 
-function queuedRun(session: number): RunModel {
-  return {
-    session,
-    state: "queued",
-    epoch: 0,
-    attempt: 0,
-    takeovers: 0,
-    retries: 0,
-    worker: null,
-    isExpired: false,
-    isDelayed: false,
-    waitsFor: null,
-    steps: new Map(),
-  };
-}
-
-/** Ends the turn under way as cancelled. @param events  what says so */
-function cancel(model: Model, session: number, events: number): void {
-  const at = model.sessions[session] as SessionModel;
-  const active = model.runs.get(at.activeRun ?? "") as RunModel;
-  active.state = "cancelled";
-  active.epoch += 1;
-  active.worker = null;
-  active.isExpired = false;
-  active.isDelayed = false;
-  active.waitsFor = null;
-  at.activeRun = null;
-  at.lastInputSequence = at.lastSequence + 2;
-  at.lastSequence += events;
-}
-
-/** Begins the next turn of a session at rest. @returns its id, or null */
-function promote(model: Model, session: number): string | null {
-  const at = model.sessions[session] as SessionModel;
-  const next = at.activeRun === null ? at.queue.shift() : undefined;
-  if (next === undefined) return null;
-  model.runs.set(next, queuedRun(session));
-  at.activeRun = next;
-  at.lastInputSequence = at.lastSequence + 2;
-  at.lastSequence += 3;
-  return next;
-}
-
-/** A parked run goes on: its call has a result, which is a step and an event. */
-function wake(run: RunModel, at: SessionModel): void {
-  run.steps.set(`tool:${run.waitsFor}`, "settled");
-  run.state = "queued";
-  run.waitsFor = null;
-  run.isDelayed = false;
-  run.takeovers = 0;
-  run.retries = 0;
-  at.lastSequence += 1;
-}
-
-function emptyModel(): Model {
-  const sessions = Array.from({ length: SESSIONS }, () => ({
-    activeRun: null,
-    lastSequence: 0,
-    lastInputSequence: 0,
-    queue: [],
-    remembered: new Map(),
-  }));
-  return { sessions, runs: new Map() };
-}
-
 /** @throws what is not the loss of the lease, so that a deadlock or a broken constraint fails the test */
 async function written(write: () => Promise<{ isEnded: boolean }>): Promise<Outcome> {
   try {
@@ -660,10 +335,10 @@ async function written(write: () => Promise<{ isEnded: boolean }>): Promise<Outc
   }
 }
 
+const callOf = (parking: number) => `call_${parking}`;
+
 /** What only some answers to a message have. */
 const NOTHING_MORE: { interruptedTurnId?: string; position?: number; isPromoted?: boolean } = {};
-
-const isOpen = ({ state }: RunModel) => state === "queued" || state === "running" || state === "waiting";
 
 const wait: Omit<WaitWrite, "toolCallId"> = {
   kind: "client_tool",
