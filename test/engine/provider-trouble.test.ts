@@ -204,7 +204,7 @@ describe("a circuit breaker", () => {
     expect((await breaker())?.state).toBe("closed");
   });
 
-  test("costs a provider that answers nothing: no row, and no statement", async () => {
+  test("leaves no row for a provider that answers", async () => {
     const model = createManualDriver();
     const engine = await start(model.driver);
     const session = await ask(engine);
