@@ -9,7 +9,7 @@ import addFormats from "ajv-formats";
 import { Glob } from "bun";
 import contract from "../golden/contract-openapi.json";
 import { type TestApp, testApp } from "../support/app.ts";
-import type { Step } from "../support/contract.ts";
+import { CORRECTED, type Step } from "../support/contract.ts";
 
 interface Document {
   paths: Record<string, Record<string, Operation>>;
@@ -27,16 +27,6 @@ interface Family {
   ours: Record<string, string>;
   steps(step: Step, app: TestApp): Promise<void>;
 }
-
-/** Schemas that are wrong in the published contract, and what the wire really carries. */
-const CORRECTED: Record<string, unknown> = {
-  // A name collision: it shows an app channel's status.
-  SessionStatus: { type: "string", enum: ["started", "active", "idle", "waitingfortoolresults"] },
-  // Printed as the server's own constant names.
-  ExecutionPhase: { type: "string", enum: ["commentary", "final_answer"] },
-  // Untagged: one object may fit several of the shapes, and `oneOf` would refuse it.
-  EventData: { anyOf: (contract.components.schemas.EventData as { oneOf: unknown[] }).oneOf },
-};
 
 /** Routes and answers that the contract does not have, each with the reason why we give them. */
 const OURS: Record<string, string> = {};

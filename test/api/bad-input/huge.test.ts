@@ -1,0 +1,32 @@
+/** Texts, lists and objects whose schema names no limit: the route has one, in bytes. */
+import { afterAll, beforeAll, test } from "bun:test";
+import { complaintAbout, createTally } from "../../support/api/bad-input.ts";
+import { createWorld, type World } from "../../support/api/world.ts";
+import { hugeBodies } from "../../support/api/wrong-values.ts";
+import { testApp } from "../../support/app.ts";
+
+const tally = createTally("fields without a limit in their schema");
+let world: World;
+
+beforeAll(async () => {
+  world = await createWorld(await testApp());
+});
+afterAll(async () => {
+  tally.report();
+  await world.app.close();
+});
+
+/** `POST /v1/x field`: taken at any size that the body may have, and why. */
+const UNBOUNDED: Readonly<Record<string, string>> = {};
+
+test("what is larger than makes sense is refused", async () => {
+  for (const operation of world.operations) {
+    if (!operation.jsonBody) continue;
+    for (const { field, why, body } of hugeBodies(world.document, operation.jsonBody, world.known)) {
+      const answer = await world.call(operation, { body: JSON.stringify(body) });
+      const mayPass = UNBOUNDED[`${operation.name} ${field}`] !== undefined;
+      tally.add(operation, `${field} is ${why}`, complaintAbout(operation, answer, { mayPass }));
+    }
+  }
+  tally.expectNone();
+});

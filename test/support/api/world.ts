@@ -1,0 +1,160 @@
+/**
+ * The API with something in it, for tests that walk the OpenAPI document: an id of every kind that the routes
+ * themselves gave, and what a field of a request must hold that its schema alone does not say.
+ */
+import Ajv, { type ValidateFunction } from "ajv/dist/2020.js";
+import addFormats from "ajv-formats";
+import type { Answer, TestApp } from "../app.ts";
+import { type Document, type Operation, operationsOf, type Schema } from "./document.ts";
+import { LEFT_OUT, sampleOf } from "./samples.ts";
+
+export interface World {
+  app: TestApp;
+  document: Document;
+  /** Those below `/v1`; streams, which do not end, left out. */
+  operations: Operation[];
+  /** Whether a schema of the document takes a value: ajv's opinion, not the server's. */
+  accepts(schema: Schema, value: unknown): boolean;
+  /** null when it does. */
+  complaint(schema: Schema, value: unknown): string | null;
+  /** Keeps every id of an answer. */
+  harvest(answer: unknown): void;
+  /** The ids that were seen, by prefix, in the order in which they came. */
+  ids: Map<string, string[]>;
+  /** Values for fields of requests. */
+  known(field: string, schema: Schema): unknown;
+  /** A body that should be taken; undefined when the operation has none. */
+  bodyOf(operation: Operation, isFull: boolean): unknown;
+  /** The path with an id in each parameter's place: one that is there, when there is one of its kind. */
+  pathOf(operation: Operation, values?: Readonly<Record<string, string>>): string;
+  call(operation: Operation, options?: CallOptions): Promise<Answer>;
+}
+
+export interface CallOptions {
+  /** In the place of single parameters of the path, percent-encoded already. */
+  path?: Readonly<Record<string, string>>;
+  query?: string;
+  body?: unknown;
+  headers?: Record<string, string>;
+}
+
+/** Parameters of paths and fields whose kind of id their name does not say. */
+const PREFIX_OF: Readonly<Record<string, string>> = {
+  default_model_id: "model",
+  harness: "harness",
+  id: "prov",
+  model: "model",
+  other_id: "session",
+  parent_harness_id: "harness",
+  provider_id: "prov",
+  source_session_id: "session",
+  turn_id: "turn",
+  version_id: "agentver",
+  from_version_id: "agentver",
+  to_version_id: "agentver",
+  workspace_id: "wsp",
+};
+
+export const prefixOf = (name: string): string =>
+  PREFIX_OF[name] ?? name.replace(/_ids?$/, "").replace(/^.*_(?=session$|agent$|harness$|model$)/, "");
+
+const ID = /\b([a-z]+)_[0-9a-f]{32}\b/g;
+/** Well formed, of the kind, and not there. */
+export const unknownId = (prefix: string) => `${prefix}_${"0123456789abcdef".repeat(2)}`;
+
+export async function createWorld(app: TestApp): Promise<World> {
+  const document = (await app.get("//api-doc/openapi.json")).body as Document;
+  const operations = operationsOf(document).filter(
+    ({ path, responses }) => path.startsWith("/v1/") && !responses["200"]?.["text/event-stream"],
+  );
+  const validate = createValidation(document);
+  const ids: World["ids"] = new Map();
+  let named = 0;
+
+  const world: World = {
+    app,
+    document,
+    operations,
+    ids,
+    complaint: validate,
+    accepts: (schema, value) => validate(schema, value) === null,
+    harvest(answer) {
+      for (const [id, prefix] of (JSON.stringify(answer) ?? "").matchAll(ID)) {
+        const known = ids.get(prefix ?? "") ?? [];
+        if (!known.includes(id)) ids.set(prefix ?? "", [...known, id].slice(-50));
+      }
+    },
+    known(field, schema) {
+      if (field === "name" || field === "slug") return `sample-${named++}`;
+      if (field === "id" || field.endsWith("_name") || field === "model") return LEFT_OUT;
+      if (field in VALUES) return VALUES[field];
+      if (!/_id$/.test(field)) return undefined;
+      const prefix = field === "subject_id" ? "session" : prefixOf(field);
+      return ids.get(prefix)?.at(-1) ?? (schema.examples ? undefined : LEFT_OUT);
+    },
+    bodyOf({ jsonBody }, isFull) {
+      return jsonBody === null
+        ? undefined
+        : sampleOf(document, jsonBody, { isFull, known: (field, schema) => world.known(field, schema) });
+    },
+    pathOf(operation, values = {}) {
+      return operation.path.replace(/^\/v1/, "").replace(/\{(\w+)\}/g, (_match, name: string) => {
+        const prefix = prefixOf(name);
+        return values[name] ?? ids.get(prefix)?.at(-1) ?? unknownId(prefix);
+      });
+    },
+    async call(operation, options = {}) {
+      return app.call(
+        operation.method,
+        world.pathOf(operation, options.path) + (options.query ?? ""),
+        options.body,
+        options.headers,
+      );
+    },
+  };
+
+  // Everything that can be made without anything else, and then what can be made from that.
+  for (const isFull of [false, true]) {
+    for (const operation of operations) {
+      if (operation.method !== "POST" && operation.method !== "GET") continue;
+      const isMade = operation.method === "POST" && operation.responses["201"];
+      if (operation.method === "POST" && !isMade) continue;
+      const answer = await world.call(operation, { body: world.bodyOf(operation, isFull) });
+      if (answer.status < 300) world.harvest(answer.body);
+    }
+  }
+  return world;
+}
+
+/** Fields that mean something: what stands in them has to make sense to the server. */
+const VALUES: Readonly<Record<string, unknown>> = {
+  base_url: "https://example.com/v1",
+  callback_url: "https://example.com/called",
+  url: "https://example.com/x",
+  capabilities: ["current_time"],
+  credentials: LEFT_OUT,
+  cron_expression: "0 * * * *",
+  credential_values: LEFT_OUT,
+  initial_files: [{ path: "/a.txt", content: "a" }],
+  locale: "uk-UA",
+  provider_type: "openai",
+  status: "active",
+  subject_type: "session",
+  timezone: "Europe/Kyiv",
+  tools: [{ type: "client_side", name: "ask", description: "Asks.", parameters: { type: "object" } }],
+};
+
+/** ajv against schemas that may refer to the document's components. @returns what is wrong, or null */
+function createValidation(document: Document): (schema: Schema, value: unknown) => string | null {
+  const ajv = new Ajv({ strict: false, allErrors: false });
+  addFormats(ajv);
+  for (const format of ["int32", "int64", "double", "float", "binary"]) ajv.addFormat(format, true);
+  ajv.addSchema({ $id: "document", components: document.components });
+  const compiled = new Map<string, ValidateFunction>();
+  return (schema, value) => {
+    const text = JSON.stringify(schema).replaceAll('"#/components', '"document#/components');
+    const validate = compiled.get(text) ?? ajv.compile(JSON.parse(text));
+    compiled.set(text, validate);
+    return validate(value) ? null : ajv.errorsText(validate.errors);
+  };
+}
