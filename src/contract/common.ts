@@ -33,21 +33,25 @@ export type InitialFile = Static<typeof InitialFile>;
 export const ToolDefinition = Type.Object({
   type: OneOf(["builtin", "client_side"]),
   name: Type.String({ minLength: 1, maxLength: limits.nameCharsMax, pattern: "^[a-zA-Z0-9_-]+$" }),
-  description: Type.String(),
+  description: Type.String({ maxLength: limits.toolDescriptionCharsMax }),
   parameters: Type.Unknown(),
   full_parameters: Type.Optional(Type.Unknown()),
-  display_name: Maybe(Type.String()),
-  category: Maybe(Type.String()),
+  display_name: Maybe(Type.String({ maxLength: limits.displayNameCharsMax })),
+  category: Maybe(Type.String({ maxLength: limits.displayNameCharsMax })),
   hints: Type.Optional(JsonObject),
   deferrable: Type.Optional(OneOf(["never", "automatic", "always"])),
   policy: Type.Optional(OneOf(["auto", "requires_approval", "client_side"])),
 });
 export type ToolDefinition = Static<typeof ToolDefinition>;
 
+const NetworkRules = Type.Array(Type.String({ maxLength: limits.networkRuleCharsMax }), {
+  maxItems: limits.networkRulesMax,
+});
+
 /** Hosts that tools may (`allowed`, when it is not empty) and may never (`blocked`) reach. */
 export const NetworkAccessList = Type.Object({
-  allowed: Type.Optional(Type.Array(Type.String(), { maxItems: limits.networkRulesMax })),
-  blocked: Type.Optional(Type.Array(Type.String(), { maxItems: limits.networkRulesMax })),
+  allowed: Type.Optional(NetworkRules),
+  blocked: Type.Optional(NetworkRules),
 });
 export type NetworkAccessList = Static<typeof NetworkAccessList>;
 

@@ -7,11 +7,19 @@ export const limits = {
   systemPromptBytesMax: 1024 * 1024,
   capabilitiesMax: 250,
   clientToolsMax: 50,
+  toolDescriptionCharsMax: 16 * 1024,
+  /** One client-side tool with its JSON Schema, as JSON. */
+  toolDefinitionBytesMax: 128 * 1024,
+  /** All capabilities of one layer with their configuration, as JSON. */
+  capabilityConfigBytesMax: 1024 * 1024,
+  /** All MCP servers of one layer, as JSON. */
+  mcpServersBytesMax: 256 * 1024,
   tagsMax: 50,
   tagCharsMax: 100,
   initialFilesMax: 100,
   maxIterationsMax: 10_000,
   networkRulesMax: 200,
+  networkRuleCharsMax: 300,
   budgetPeriodSecondsMax: 10 * 366 * 86_400,
   secretCharsMax: 4096,
   urlCharsMax: 2048,

@@ -13,8 +13,8 @@ export type ProviderType = (typeof PROVIDER_TYPES)[number];
 
 export const ProviderTrace = Type.Object({
   enabled: Type.Boolean(),
-  generation_url_template: Maybe(Type.String()),
-  session_url_template: Maybe(Type.String()),
+  generation_url_template: Maybe(Type.String({ maxLength: limits.urlCharsMax })),
+  session_url_template: Maybe(Type.String({ maxLength: limits.urlCharsMax })),
 });
 export type ProviderTrace = Static<typeof ProviderTrace>;
 

@@ -179,6 +179,11 @@ describe("the event stream", () => {
         (e) => /^turn.started|idled$/.test(e.type),
       ],
       ["types by commas", "?types=turn.started,%20session.idled", (e) => /^turn.started|idled$/.test(e.type)],
+      [
+        "types that nothing writes yet, beside others",
+        "?types=tool.output.delta,context.compacted,session.idled&exclude=task.updated",
+        (e) => e.type === "session.idled",
+      ],
       ["exclude", "?exclude=output.message.delta,llm.generation", (e) => !/delta|generation/.test(e.type)],
       [
         "types, then exclude",

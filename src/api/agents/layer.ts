@@ -55,7 +55,10 @@ export function readLayer(input: LayerInput, catalog: CapabilityCatalog): Partia
     layer.capabilities = readCapabilities(input.capabilities ?? [], catalog);
   if (input.tools !== undefined) layer.tools = readTools(input.tools ?? []);
   if (input.initial_files !== undefined) layer.initial_files = readFiles(input.initial_files ?? []);
-  if (input.mcpServers !== undefined) layer.mcp_servers = input.mcpServers ?? {};
+  if (input.mcpServers !== undefined) {
+    requireJsonBytes("mcpServers", input.mcpServers, limits.mcpServersBytesMax);
+    layer.mcp_servers = input.mcpServers ?? {};
+  }
   if (input.network_access !== undefined) layer.network_access = input.network_access;
   if (input.parallel_tool_calls !== undefined) layer.parallel_tool_calls = input.parallel_tool_calls;
   if (input.default_delivery !== undefined) layer.default_delivery = input.default_delivery;
@@ -80,6 +83,7 @@ function readCapabilities(
   input: readonly CapabilityConfigInput[],
   catalog: CapabilityCatalog,
 ): CapabilityConfig[] {
+  requireJsonBytes("capabilities", input, limits.capabilityConfigBytesMax);
   return input.map((item, index) => {
     const { ref, config } = typeof item === "string" ? { ref: item, config: undefined } : item;
     const problem = catalog.validate(ref, config);
@@ -92,7 +96,9 @@ function readCapabilities(
 function readTools(input: readonly ToolDefinition[]): ToolDefinition[] {
   const tools = input.filter((tool) => tool.type === "client_side");
   const names = new Set<string>();
-  for (const { name, parameters } of tools) {
+  for (const tool of tools) {
+    const { name, parameters } = tool;
+    requireJsonBytes(`tools: ${name}`, tool, limits.toolDefinitionBytesMax);
     if (names.has(name)) throw new UserError("invalid_request", `tools: there are two of the name ${name}`);
     names.add(name);
     if (typeof parameters !== "object" || parameters === null || Array.isArray(parameters)) {
@@ -114,6 +120,11 @@ export function requireBytes(field: string, text: string | null | undefined, byt
   const bytes = Buffer.byteLength(text);
   if (bytes <= bytesMax) return;
   throw new UserError("limit_exceeded", `${field}: at most ${bytesMax} bytes, these are ${bytes}`);
+}
+
+/** Of free-form fields, as JSON. @throws UserError limit_exceeded */
+export function requireJsonBytes(field: string, value: unknown, bytesMax: number): void {
+  if (value !== undefined && value !== null) requireBytes(field, JSON.stringify(value), bytesMax);
 }
 
 /** @throws UserError invalid_name */

@@ -11,6 +11,7 @@ import {
   TopUpRequest,
   UpdateBudgetRequest,
 } from "../../contract/budget.ts";
+import { limits } from "../../contract/limits.ts";
 import { OneOf, type Static, Type } from "../../contract/schema.ts";
 import { wakeForBudgets } from "../../db/budgets/budget-waits.ts";
 import {
@@ -28,6 +29,7 @@ import {
   updateBudget,
 } from "../../db/budgets/budgets.ts";
 import { findSession } from "../../db/session-rows.ts";
+import { requireJsonBytes } from "../agents/layer.ts";
 import type { ApiDeps } from "../deps.ts";
 import type { Caller } from "../http/identify.ts";
 import { pathId } from "../http/path-id.ts";
@@ -83,6 +85,7 @@ export function budgetRoutes({ db, hints }: Deps): Route[] {
         const { organizationId } = caller;
         const softLimit = body.soft_limit ?? null;
         checkSoftLimit(softLimit, body.limit);
+        requireJsonBytes("metadata", body.metadata, limits.metadataBytesMax);
         const subjectType: BudgetSubject = body.subject_type === "org" ? "organization" : body.subject_type;
         await checkSubject(db, caller, subjectType, body.subject_id);
         const row = await insertBudget(db, {
@@ -144,6 +147,7 @@ export function budgetRoutes({ db, hints }: Deps): Route[] {
         const before = await existing(organizationId, params.budget_id);
         const softLimit = body.soft_limit === undefined ? before.soft_limit : body.soft_limit;
         checkSoftLimit(softLimit, body.limit ?? before.limit_amount);
+        requireJsonBytes("metadata", body.metadata, limits.metadataBytesMax);
         const row = await updateBudget(db, {
           organizationId,
           id: before.id,

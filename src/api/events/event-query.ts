@@ -116,6 +116,14 @@ export function integer(query: URLSearchParams, name: string, min: number, max: 
   return value;
 }
 
+/** false when it is not there. @throws UserError invalid_request */
+export function boolean(query: URLSearchParams, name: string): boolean {
+  const raw = text(query, name);
+  if (raw === null || raw === "false" || raw === "0") return false;
+  if (raw === "true" || raw === "1") return true;
+  throw new UserError("invalid_request", `${name}: true or false is expected`);
+}
+
 export function text(query: URLSearchParams, name: string): string | null {
   const value = query.get(name);
   return value === null || value === "" ? null : wellFormed(value);

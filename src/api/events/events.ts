@@ -18,7 +18,15 @@ import type { Db } from "../../db/pool.ts";
 import { operationOf } from "../http/operation.ts";
 import { pathId } from "../http/path-id.ts";
 import { accumulatePage, createAccumulator } from "./accumulate.ts";
-import { EventsQuery, eventFilter, integer, StreamQuery, text, typeSelection } from "./event-query.ts";
+import {
+  boolean,
+  EventsQuery,
+  eventFilter,
+  integer,
+  StreamQuery,
+  text,
+  typeSelection,
+} from "./event-query.ts";
 import type { Feed } from "./feed.ts";
 import { createStreamEncoder, streamEvents } from "./sse.ts";
 import type { StreamLimits } from "./stream-limits.ts";
@@ -57,7 +65,7 @@ export function eventsRoutes(deps: EventsDeps) {
         if (page.limit !== null) {
           set.headers["x-total-count"] = String(await countEvents(deps.db, head.log, filter));
         }
-        if (query.get("order_desc") === "true") events.reverse();
+        if (boolean(query, "order_desc")) events.reverse();
         return { data: events, total: events.length, offset: 0, limit: page.limit ?? events.length };
       },
       {
@@ -108,7 +116,7 @@ export function eventsRoutes(deps: EventsDeps) {
           query: StreamQuery,
           contentType: "text/event-stream",
           responses: { 200: EventSchema },
-          problems: [...PROBLEMS, "rate_limited"],
+          problems: [...PROBLEMS, "limit_exceeded"],
         }),
       },
     );
@@ -141,6 +149,7 @@ async function readPage(
   const limit = integer(query, "limit", 1, limits.eventsPageMax);
   const around = text(query, "around");
   const since = text(query, "since_id");
+  const size = integer(query, "window", 1, WINDOW_MAX) ?? WINDOW_DEFAULT;
   if (around !== null) {
     if (since !== null || filter.afterSequence !== null || filter.beforeSequence !== null) {
       throw new UserError(
@@ -148,7 +157,6 @@ async function readPage(
         "around goes without since_id, after_sequence and before_sequence",
       );
     }
-    const size = integer(query, "window", 1, WINDOW_MAX) ?? WINDOW_DEFAULT;
     return { events: await readAround(db, log, filter, around, size), limit: null };
   }
   if (since !== null) {

@@ -19,10 +19,14 @@ export interface OperationSource {
   problems?: readonly ProblemCode[];
   otherContentTypes?: Readonly<Record<number, readonly string[]>>;
   access?: "admin";
+  /** Answers whoever asks: nobody is identified and nothing is counted. */
+  isOpen?: boolean;
 }
 
 /** Codes that a route can give whatever it does. */
 const ALWAYS: readonly ProblemCode[] = ["forbidden_host", "internal_error", "unavailable"];
+/** Codes of every route that asks who is calling: an organization that is not theirs, too many requests. */
+const WITH_CALLER: readonly ProblemCode[] = ["not_found", "rate_limited"];
 const WITH_INPUT: readonly ProblemCode[] = ["invalid_request"];
 const WITH_BODY: readonly ProblemCode[] = ["invalid_json", "payload_too_large", "unsupported_media_type"];
 
@@ -69,6 +73,7 @@ function responsesOf(source: OperationSource): Record<string, unknown> {
   }
   const codes = new Set<ProblemCode>([
     ...(source.problems ?? []),
+    ...(source.isOpen ? [] : WITH_CALLER),
     ...(source.query || source.body ? WITH_INPUT : []),
     ...(source.body ? WITH_BODY : []),
     ...(source.access === "admin" ? (["forbidden"] as const) : []),

@@ -11,6 +11,7 @@ export function healthRoutes(deps: Pick<ApiDeps, "version" | "isReady">) {
       detail: operationOf({
         operationId: "health",
         tag: "operations",
+        isOpen: true,
         summary: "The process is alive",
         responses: { 200: Health },
       }),
@@ -30,6 +31,7 @@ export function healthRoutes(deps: Pick<ApiDeps, "version" | "isReady">) {
         detail: operationOf({
           operationId: "ready",
           tag: "operations",
+          isOpen: true,
           summary: "Requests can be served",
           responses: { 200: Ready },
           problems: ["unavailable"],

@@ -45,9 +45,9 @@ function objectOf(document: Document, schema: Schema, options: SampleOptions, de
   for (const [name, property] of Object.entries(schema.properties ?? {})) {
     if (!required.has(name) && (!options.isFull || depth >= DEPTH_MAX)) continue;
     const known = options.known?.(name, merged(document, property));
-    // undefined stands for leaving an optional field out.
-    if (known === LEFT_OUT) continue;
-    fields.push([name, known === undefined ? sampleOf(document, property, options, depth + 1) : known]);
+    if (known === LEFT_OUT && !required.has(name)) continue;
+    const isKnown = known !== undefined && known !== LEFT_OUT;
+    fields.push([name, isKnown ? known : sampleOf(document, property, options, depth + 1)]);
   }
   return Object.fromEntries(fields);
 }

@@ -4,6 +4,7 @@
  */
 import Ajv, { type ValidateFunction } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
+import { newId } from "../../../src/base/id.ts";
 import type { Answer, TestApp } from "../app.ts";
 import { type Document, type Operation, operationsOf, type Schema } from "./document.ts";
 import { LEFT_OUT, sampleOf } from "./samples.ts";
@@ -42,7 +43,6 @@ export interface CallOptions {
 const PREFIX_OF: Readonly<Record<string, string>> = {
   default_model_id: "model",
   harness: "harness",
-  id: "prov",
   model: "model",
   other_id: "session",
   parent_harness_id: "harness",
@@ -55,12 +55,21 @@ const PREFIX_OF: Readonly<Record<string, string>> = {
   workspace_id: "wsp",
 };
 
-export const prefixOf = (name: string): string =>
-  PREFIX_OF[name] ?? name.replace(/_ids?$/, "").replace(/^.*_(?=session$|agent$|harness$|model$)/, "");
+/** By the resource in whose path they stand. */
+const PREFIX_OF_ID: Readonly<Record<string, string>> = { models: "model", providers: "prov" };
+
+/** @param path  of the operation, for parameters that are called `id` alone */
+export function prefixOf(name: string, path = ""): string {
+  if (name === "id") {
+    const resource = /\/([\w-]+)\/\{id\}/.exec(path)?.[1] ?? "";
+    return PREFIX_OF_ID[resource] ?? resource.replace(/s$/, "");
+  }
+  return PREFIX_OF[name] ?? name.replace(/_ids?$/, "").replace(/^.*_(?=session$|agent$|harness$|model$)/, "");
+}
 
 const ID = /\b([a-z]+)_[0-9a-f]{32}\b/g;
 /** Well formed, of the kind, and not there. */
-export const unknownId = (prefix: string) => `${prefix}_${"0123456789abcdef".repeat(2)}`;
+export const unknownId = (prefix: string): string => newId(prefix);
 
 export async function createWorld(app: TestApp): Promise<World> {
   const document = (await app.get("//api-doc/openapi.json")).body as Document;
@@ -99,7 +108,7 @@ export async function createWorld(app: TestApp): Promise<World> {
     },
     pathOf(operation, values = {}) {
       return operation.path.replace(/^\/v1/, "").replace(/\{(\w+)\}/g, (_match, name: string) => {
-        const prefix = prefixOf(name);
+        const prefix = prefixOf(name, operation.path);
         return values[name] ?? ids.get(prefix)?.at(-1) ?? unknownId(prefix);
       });
     },

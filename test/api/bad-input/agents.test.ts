@@ -1,9 +1,9 @@
 /** Agents as they must not be sent: each field one over its limit, wrong types, names of others. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { newId } from "../../src/base/id.ts";
-import { limits } from "../../src/contract/limits.ts";
-import { type TestApp, testApp } from "../support/app.ts";
-import { type BadRequest, expectProblem, long, many } from "../support/bad-requests.ts";
+import { newId } from "../../../src/base/id.ts";
+import { limits } from "../../../src/contract/limits.ts";
+import { type TestApp, testApp } from "../../support/app.ts";
+import { type BadRequest, expectProblem, long, many } from "../../support/bad-requests.ts";
 
 let app: TestApp;
 

@@ -1,9 +1,9 @@
 /** Providers and models that must be refused, and what is not there. */
 import { afterAll, beforeAll, describe, test } from "bun:test";
-import { newId } from "../../src/base/id.ts";
-import { limits } from "../../src/contract/limits.ts";
-import { type TestApp, testApp } from "../support/app.ts";
-import { type BadRequest, expectProblem, long } from "../support/bad-requests.ts";
+import { newId } from "../../../src/base/id.ts";
+import { limits } from "../../../src/contract/limits.ts";
+import { type TestApp, testApp } from "../../support/app.ts";
+import { type BadRequest, expectProblem, long } from "../../support/bad-requests.ts";
 
 let app: TestApp;
 let provider: string;

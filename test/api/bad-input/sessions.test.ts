@@ -1,9 +1,9 @@
 /** Sessions, messages, events and runs that are asked for wrongly. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { newId } from "../../src/base/id.ts";
-import { limits } from "../../src/contract/limits.ts";
-import { type TestApp, testApp } from "../support/app.ts";
-import { type BadRequest, expectProblem, long } from "../support/bad-requests.ts";
+import { newId } from "../../../src/base/id.ts";
+import { limits } from "../../../src/contract/limits.ts";
+import { type TestApp, testApp } from "../../support/app.ts";
+import { type BadRequest, expectProblem, long } from "../../support/bad-requests.ts";
 
 let app: TestApp;
 let session: string;
