@@ -7,6 +7,7 @@
 import { Command, Option } from "commander";
 import { type CommandContext, runCommand, UsageError } from "./action.ts";
 import type { ForkFlags } from "./forks.ts";
+import type { KeysAction } from "./keys.ts";
 import type { ResourceOptions } from "./resources.ts";
 import type { RunActionFlags } from "./run-actions.ts";
 import { versionText } from "./version.ts";
@@ -126,6 +127,58 @@ Examples:
   )
   .action((action: "apply" | "status", options) =>
     start(async (context) => (await import("./migrate.ts")).migrateCommand(action, options, context)),
+  );
+
+program.commandsGroup("Say who may call:");
+
+serverCommand("keys", "make, list and revoke access tokens")
+  .addArgument(program.createArgument("<action>").choices(["create", "list", "revoke"]))
+  .argument("[id]", "for revoke: the token's id")
+  .option("--user <email>", "whose token; by default the admin's, or the only user's")
+  .option("--name <name>", "what it is for", "cli")
+  .option("--scopes <scopes>", "read, write, admin, separated by commas", "read,write")
+  .option("--org <id>", "organization that it opens; several, separated by commas (the user's own)")
+  .option("--expires-days <n>", "days until it expires; without it, never")
+  .option("--json", "print JSON")
+  .addHelpText(
+    "after",
+    `
+A token is shown once, on stdout. Programs send it in the Authorization header; the client commands read it from
+EVERRUNS_API_KEY.
+
+Examples:
+  everruns keys create --name ci --expires-days 90
+  everruns keys create --user ada@example.com --scopes read
+  everruns keys list
+  everruns keys revoke pat_0198…`,
+  )
+  .action((action: KeysAction, id: string | undefined, options) =>
+    start(async (context) => (await import("./keys.ts")).keysCommand(action, { ...options, id }, context)),
+  );
+
+serverCommand("users", "make and list users")
+  .addArgument(program.createArgument("<action>").choices(["create", "list"]))
+  .option("--email <address>", "for create: with what the user signs in")
+  .option("--name <name>", "for create: how the user is called")
+  .option("--role <role>", "for create: owner, admin, member or viewer of the organization", "member")
+  .option("--org <id>", "the organization (the first one)")
+  .option(
+    "--password-stdin",
+    "for create: read the password from stdin; without it there is none to sign in with",
+  )
+  .option("--json", "print JSON")
+  .addHelpText(
+    "after",
+    `
+Who exists already is made a member, keeps their name, and gets the password when there is one.
+
+Examples:
+  everruns users create --email ada@example.com --role owner --password-stdin < password.txt
+  everruns users create --email bot@example.com && everruns keys create --user bot@example.com
+  everruns users list`,
+  )
+  .action((action: "create" | "list", options) =>
+    start(async (context) => (await import("./users.ts")).usersCommand(action, options, context)),
   );
 
 program.commandsGroup("Look at things:");

@@ -10,7 +10,7 @@ export async function migrateCommand(
   flags: Record<string, unknown>,
   context: CommandContext,
 ): Promise<number> {
-  const config = readConfig(flags, context);
+  const config = readConfig(flags, context, "other");
   const platform = await openPlatform(config, openLog(config, context), context);
   const { out } = context;
   try {

@@ -33,12 +33,14 @@ const POSTGRES_MIN = 150_000;
  */
 const FIRST_ANSWER_MS_MAX = 12_000;
 
-export function readConfig(flags: Record<string, unknown>, context: CommandContext): Config {
-  return parseConfig(flags as Flags, {
-    env: context.env,
-    isTty: context.err.isTty,
-    isRoot: process.getuid?.() === 0,
-  });
+/** @param use  `server`: what only a server needs must be there, too */
+export function readConfig(
+  flags: Record<string, unknown>,
+  context: CommandContext,
+  use: "server" | "other" = "server",
+): Config {
+  const isRoot = process.getuid?.() === 0;
+  return parseConfig(flags as Flags, { env: context.env, isTty: context.err.isTty, isRoot }, use);
 }
 
 export function openLog(config: Config, context: CommandContext): Log {

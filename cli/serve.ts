@@ -1,6 +1,7 @@
 /** `everruns serve`: the API, and workers unless --workers 0. */
 
 import { migrations } from "../migrations/index.ts";
+import { identifyByCredential } from "../src/api/access/authenticate.ts";
 import { buildApp } from "../src/api/app.ts";
 import { createFeed } from "../src/api/events/feed.ts";
 import { createStreamLimits } from "../src/api/events/stream-limits.ts";
@@ -20,6 +21,7 @@ import { requireCurrentSchema } from "../src/db/migrate.ts";
 import type { Db } from "../src/db/pool.ts";
 import { defaultModel, seedProviders } from "../src/db/seed.ts";
 import { asRetryable } from "../src/db/sqlstate.ts";
+import { accessOf, ensureAdmin } from "./access.ts";
 import type { CommandContext } from "./action.ts";
 import { startWorkers } from "./engine.ts";
 import { ensureSchema, openLog, openPlatform, openSealer, type Platform, readConfig } from "./platform.ts";
@@ -41,11 +43,13 @@ export async function serveCommand(
   const platform = await openPlatform(config, log, context);
   try {
     await ensureSchema(platform);
-    const { sealer, key } = await openSealer(platform);
+    const opened = await openSealer(platform);
+    const { sealer, key } = opened;
     if (key.isNew)
       log.info(`made the encryption key ${key.source}; keep a copy: stored keys open with it alone`);
     await seed(platform, sealer);
-    await serve(platform, sealer, context, more);
+    await ensureAdmin(platform);
+    await serve(platform, opened, context, more);
     return 0;
   } catch (error) {
     throw asRetryable(error);
@@ -56,7 +60,7 @@ export async function serveCommand(
 
 async function serve(
   platform: Platform,
-  sealer: Sealer,
+  { sealer, key }: Awaited<ReturnType<typeof openSealer>>,
   context: CommandContext,
   more: readonly Capability[],
 ): Promise<void> {
@@ -71,11 +75,16 @@ async function serve(
   const addresses = createClientAddresses(config.trustedProxies);
   // Without authentication the only callers are programs of this machine.
   const perMinute = config.requestsPerMinute ?? (config.authMode === "none" ? 0 : limits.requestsPerMinute);
+  const access = accessOf(config, key);
   const app = buildApp({
     db,
     log,
     clock: systemClock,
-    identify: identifyAnonymous({ allowedHosts: [config.host], allowedOrigins: config.corsOrigins }),
+    identify:
+      access.mode === "none"
+        ? identifyAnonymous({ allowedHosts: [config.host], allowedOrigins: config.corsOrigins })
+        : identifyByCredential(db, access),
+    access,
     addresses,
     cors: createCors(config.corsOrigins),
     rateLimit: perMinute === 0 ? null : createRateLimit({ perMinute, clock: systemClock }),

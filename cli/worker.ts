@@ -14,7 +14,7 @@ export async function workerCommand(
   context: CommandContext,
   more: readonly Capability[] = [],
 ): Promise<number> {
-  const config = readConfig(flags, context);
+  const config = readConfig(flags, context, "other");
   const log = openLog(config, context);
   const platform = await openPlatform(config, log, context);
   try {

@@ -13,6 +13,7 @@ import circuitBreakers from "./0011_circuit_breakers.sql" with { type: "text" };
 import retention from "./0012_retention.sql" with { type: "text" };
 import queue from "./0013_queue.sql" with { type: "text" };
 import operators from "./0014_operators.sql" with { type: "text" };
+import access from "./0015_access.sql" with { type: "text" };
 
 export interface Migration {
   version: number;
@@ -35,4 +36,5 @@ export const migrations: readonly Migration[] = [
   { version: 12, name: "0012_retention", sql: retention },
   { version: 13, name: "0013_queue", sql: queue },
   { version: 14, name: "0014_operators", sql: operators },
+  { version: 15, name: "0015_access", sql: access },
 ];

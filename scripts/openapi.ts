@@ -4,6 +4,7 @@
  *   bun scripts/openapi.ts > test/golden/openapi.json
  */
 
+import { openAccess } from "../src/api/access/access.ts";
 import { buildApp } from "../src/api/app.ts";
 import { createFeed } from "../src/api/events/feed.ts";
 import { createStreamLimits } from "../src/api/events/stream-limits.ts";
@@ -26,6 +27,7 @@ export async function openApiText(): Promise<string> {
     log: silentLog,
     clock: systemClock,
     identify: identifyAnonymous({ allowedHosts: [] }),
+    access: openAccess({ jwtKey: new Uint8Array(32), clock: systemClock }),
     addresses: createClientAddresses([]),
     cors: createCors([]),
     rateLimit: null,

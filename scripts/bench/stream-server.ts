@@ -2,6 +2,8 @@
  * The API in a process of its own, without workers and without caps on streams: 1,000 readers of one session are
  * more than the server allows to one. Its one argument is the database's address as JSON.
  */
+
+import { openAccess } from "../../src/api/access/access.ts";
 import { buildApp } from "../../src/api/app.ts";
 import { createFeed } from "../../src/api/events/feed.ts";
 import { createClientAddresses } from "../../src/api/http/client-address.ts";
@@ -21,6 +23,7 @@ const app = buildApp({
   log: silentLog,
   clock: systemClock,
   identify: identifyAnonymous({ allowedHosts: [] }),
+  access: openAccess({ jwtKey: new Uint8Array(32), clock: systemClock }),
   addresses: createClientAddresses([]),
   cors: createCors([]),
   rateLimit: null,

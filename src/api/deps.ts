@@ -3,6 +3,7 @@ import type { Log } from "../base/log.ts";
 import type { Capabilities } from "../capabilities/registry.ts";
 import type { Hints } from "../db/hints.ts";
 import type { Db } from "../db/pool.ts";
+import type { Access } from "./access/access.ts";
 import type { Feed } from "./events/feed.ts";
 import type { StreamLimits } from "./events/stream-limits.ts";
 import type { ClientAddresses } from "./http/client-address.ts";
@@ -16,6 +17,8 @@ export interface ApiDeps {
   log: Log;
   clock: Clock;
   identify: Identify;
+  /** How the callers came by their credentials. */
+  access: Access;
   /** From where requests come. */
   addresses: ClientAddresses;
   cors: Cors;

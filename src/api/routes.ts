@@ -1,4 +1,5 @@
 /** Which routes the API has, `/v1` left out; the event log's own stand in events/events.ts. */
+import { accessTokenRoutes } from "./access/tokens.ts";
 import { agentRoutes } from "./agents/agents.ts";
 import { budgetRoutes } from "./budgets/budgets.ts";
 import type { ApiDeps } from "./deps.ts";
@@ -19,6 +20,7 @@ import { toolResultRoutes } from "./sessions/tool-results.ts";
 
 export function apiRoutes(deps: ApiDeps): Route[] {
   return [
+    ...accessTokenRoutes(deps),
     ...agentRoutes(deps),
     ...budgetRoutes(deps),
     ...capabilityRoutes(deps),

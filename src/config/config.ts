@@ -5,74 +5,12 @@
  */
 import { homedir, tmpdir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
-import { z } from "zod";
 import { parseAddressRange } from "../base/address-range.ts";
 import { UserError } from "../base/errors.ts";
 import { parseHostRule } from "../base/host-rule.ts";
 import { parseOrigin } from "../base/origin.ts";
-
-/** A setting: where it may be said, what it must be, and what it is when nobody says it. */
-interface Setting<T> {
-  flag?: string;
-  env?: string;
-  /** An older or shorter spelling of `env`, read when `env` is not set. */
-  otherEnv?: string;
-  schema: z.ZodType<T>;
-  fallback(world: World): T;
-  /** Never printed: only that it is set, and how it ends. */
-  isSecret?: boolean;
-  /** Printed without the password that it may carry. */
-  isUrl?: boolean;
-}
-
-/** What the defaults depend on. */
-export interface World {
-  env: Readonly<Record<string, string | undefined>>;
-  /** The terminal shows the log to a person. */
-  isTty: boolean;
-  isRoot: boolean;
-}
-
-const setting = <T>(definition: Setting<T>): Setting<T> => definition;
-
-const wholeNumber = (min: number, max: number) =>
-  z.string().transform((text, context) => {
-    const value = Number(text);
-    if (/^[0-9]+$/.test(text) && value >= min && value <= max) return value;
-    context.addIssue(`a whole number from ${min} to ${max} is expected, not "${text}"`);
-    return z.NEVER;
-  });
-
-const oneOf = <const T extends readonly string[]>(values: T) =>
-  z.string().transform((text, context): T[number] => {
-    if (values.includes(text)) return text as T[number];
-    context.addIssue(`one of ${values.join(", ")} is expected, not "${text}"`);
-    return z.NEVER;
-  });
-
-const text = z.string();
-
-const address = (protocols: readonly string[], example: string) =>
-  z.string().transform((raw, context) => {
-    const url = URL.parse(raw);
-    if (url && protocols.includes(url.protocol)) return raw;
-    // The value may hold a password: it is not repeated.
-    context.addIssue(`an address like ${example} is expected`);
-    return z.NEVER;
-  });
-
-/** Parts between commas; `read` gives null for one that is not right, and `expected` says what would be. */
-const listOf = (read: (part: string) => string | null, expected: string) =>
-  z.string().transform((list, context) => {
-    const parts = list
-      .split(",")
-      .map((part) => part.trim())
-      .filter((part) => part !== "");
-    for (const part of parts.filter((candidate) => read(candidate) === null)) {
-      context.addIssue(`"${part}" is ${expected}`);
-    }
-    return parts.map((part) => read(part) ?? part);
-  });
+import { authProblems, authSettings } from "./auth.ts";
+import { address, listOf, oneOf, type Setting, setting, text, type World, wholeNumber } from "./setting.ts";
 
 const hostRules = listOf(
   (part) => (parseHostRule(part) ? part : null),
@@ -152,15 +90,7 @@ const settings = {
     schema: wholeNumber(1, 36_500),
     fallback: () => 30,
   }),
-  authMode: setting({
-    env: "AUTH_MODE",
-    schema: z.string().transform((mode, context) => {
-      if (mode === "none") return mode;
-      context.addIssue(`this version knows only "none" (this machine's programs alone), not "${mode}"`);
-      return z.NEVER;
-    }),
-    fallback: () => "none",
-  }),
+  ...authSettings,
   allowPrivateHosts: setting<readonly string[]>({
     env: "EVERRUNS_ALLOW_PRIVATE_HOSTS",
     schema: hostRules,
@@ -239,8 +169,11 @@ export interface Config extends Values {
 /** Flags as commander gives them: camelCase, text, absent when not said. */
 export type Flags = Readonly<Partial<Record<SettingName, string>>> & Readonly<Record<string, unknown>>;
 
-/** @throws UserError config_invalid: one line for each problem */
-export function parseConfig(flags: Flags, world: World): Config {
+/**
+ * @param use  `server`: what only a server needs is checked, too
+ * @throws UserError config_invalid: one line for each problem
+ */
+export function parseConfig(flags: Flags, world: World, use: "server" | "other" = "server"): Config {
   const values: Record<string, unknown> = {};
   const sources: Record<string, string> = {};
   const problems: string[] = [];
@@ -259,7 +192,9 @@ export function parseConfig(flags: Flags, world: World): Config {
     if (parsed.success) values[name] = parsed.data;
     else problems.push(`${said.where}: ${parsed.error.issues.map((issue) => issue.message).join("; ")}`);
   }
-  problems.push(...crossChecks(values as Partial<Values>), ...misspelled(world.env));
+  problems.push(...crossChecks(values as Partial<Values>));
+  if (use === "server") problems.push(...authProblems(values as Partial<Values>));
+  problems.push(...misspelled(world.env));
   if (problems.length > 0) throw new UserError("config_invalid", problems.join("\n"));
   return Object.freeze({ ...values, sources: Object.freeze(sources) }) as Config;
 }
@@ -312,7 +247,7 @@ function crossChecks(values: Partial<Values>): string[] {
   if (host === undefined || authMode !== "none" || isLoopbackHost(host)) return [];
   return [
     `--host ${host}: without authentication the server listens on this machine only (127.0.0.1, ::1, localhost); ` +
-      "put a proxy that authenticates in front of it",
+      "set AUTH_MODE=admin or AUTH_MODE=full, or put a proxy that authenticates in front of it",
   ];
 }
 
@@ -323,7 +258,7 @@ function crossChecks(values: Partial<Values>): string[] {
 function misspelled(env: World["env"]): string[] {
   const known = (Object.values(settings) as Setting<unknown>[]).flatMap((definition) => definition.env ?? []);
   return Object.keys(env)
-    .filter((name) => name.startsWith("EVERRUNS_") && !known.includes(name))
+    .filter((name) => /^(EVERRUNS|AUTH)_/.test(name) && !known.includes(name))
     .flatMap((name) => {
       const meant = known.find((candidate) => editDistance(name, candidate) <= TYPING_ERRORS_MAX);
       return meant ? [`${name}: there is no such setting; did you mean ${meant}?`] : [];

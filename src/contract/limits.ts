@@ -35,6 +35,24 @@ export const limits = {
   /** Messages that wait for their turn in one session. */
   queuedMessagesMax: 100,
 
+  /** Access tokens of one user that are neither revoked nor expired. */
+  accessTokensPerUserMax: 25,
+  organizationsPerTokenMax: 20,
+  /** Organizations that one user is the owner of. */
+  organizationsPerUserMax: 5,
+  membersPerOrganizationMax: 50,
+  passwordCharsMin: 8,
+  /** Longer ones would only cost time to hash. */
+  passwordCharsMax: 256,
+  emailCharsMax: 254,
+  loginsPerMinute: 10,
+  registrationsPerMinute: 5,
+  refreshesPerMinute: 30,
+  accessTokenSeconds: 15 * 60,
+  refreshTokenSeconds: 30 * 86_400,
+  /** How long a token of one session may live. */
+  sessionTokenSecondsMax: 3_600,
+
   fileBytesMax: 10 * 1024 * 1024,
   workspaceBytesMax: 500 * 1024 * 1024,
   /** Files and directories of one workspace. */

@@ -74,7 +74,17 @@ const log = createLog({ format: "json", level: "error", write: () => {} });
 const app = new Elysia()
   .onError(({ error, request }) => problemResponse(error, { request, requestId: "r", log }))
   .use(
-    mountRoutes(routes, { identify: () => ({ organizationId: "org", principalId: "principal", isAdmin }) }),
+    mountRoutes(routes, {
+      identify: () => ({
+        organizationId: "org",
+        principalId: "principal",
+        userId: "user",
+        role: "member",
+        isAdmin,
+        canWrite: true,
+        credential: { kind: "none" },
+      }),
+    }),
   );
 const call = (method: string, path: string, init: RequestInit = {}) =>
   app.handle(new Request(`http://localhost${path}`, { ...init, method }));

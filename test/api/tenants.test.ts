@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { newId } from "../../src/base/id.ts";
 import { OTHER_ORGANIZATION, type TestApp, testApp } from "../support/app.ts";
+import { makeToken, makeUser } from "../support/callers.ts";
 
 let app: TestApp;
 const agent = newId("agent");
@@ -13,11 +14,14 @@ const budget = newId("budget");
 const harness = newId("harness");
 const approval = newId("approval");
 const queued = newId("message");
+let token: string;
 
 beforeAll(async () => {
   app = await testApp();
   const { sql } = app.db;
   await sql`insert into organizations (id, name) values (${OTHER_ORGANIZATION}, 'Other')`;
+  const user = await makeUser(app.db, { organizationId: OTHER_ORGANIZATION });
+  token = (await makeToken(app.db, user.id, { organizationIds: [OTHER_ORGANIZATION] })).id;
   await sql`insert into harnesses (id, organization_id, name) values (${harness}, ${OTHER_ORGANIZATION}, 'theirs')`;
   await sql`insert into agents (id, organization_id, harness_id, name, system_prompt)
             values (${agent}, ${OTHER_ORGANIZATION}, ${harness}, 'foreign', 'secret prompt')`;
@@ -48,7 +52,8 @@ beforeAll(async () => {
 });
 afterAll(() => app.close());
 
-const VALUES: Record<string, string> = {
+const values = (): Record<string, string> => ({
+  token_id: token,
   agent_id: agent,
   session_id: session,
   other_id: session,
@@ -58,7 +63,7 @@ const VALUES: Record<string, string> = {
   approval_id: approval,
   key: `${provider}:foreign-model`,
   message_id: queued,
-};
+});
 /** Bodies that would be taken if the row were ours. */
 const BODIES: Record<string, unknown> = {
   upsert_agent: { name: "stolen", system_prompt: "x" },
@@ -85,6 +90,7 @@ const rows = async () => {
     await sql`select * from budgets where organization_id = ${OTHER_ORGANIZATION}`,
     await sql`select * from waits where session_id = ${session}`,
     await sql`select * from queued_messages where session_id = ${session}`,
+    await sql`select * from access_tokens where id = ${token}`,
   ].map((list) => JSON.stringify(list));
 };
 
@@ -96,7 +102,7 @@ describe("another organization's rows", () => {
     for (const [template, methods] of Object.entries<Record<string, { operationId: string }>>(paths)) {
       if (!template.includes("{") || template.includes("capability_id")) continue;
       const id = template.includes("/models/") ? model : provider;
-      const path = template.replace(/\{(\w+)\}/g, (_match, name: string) => VALUES[name] ?? id);
+      const path = template.replace(/\{(\w+)\}/g, (_match, name: string) => values()[name] ?? id);
       for (const [method, { operationId }] of Object.entries(methods)) {
         const body = BODIES[operationId] ?? (method === "patch" ? {} : undefined);
         const answer = await app.call(method.toUpperCase(), path.replace(/^\/v1/, ""), body);

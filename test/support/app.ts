@@ -1,4 +1,6 @@
 /** The API on a database of its own, called without a socket. */
+import { type Access, createAccess, openAccess } from "../../src/api/access/access.ts";
+import { identifyByCredential } from "../../src/api/access/authenticate.ts";
 import { buildApp } from "../../src/api/app.ts";
 import { createFeed } from "../../src/api/events/feed.ts";
 import { createStreamLimits } from "../../src/api/events/stream-limits.ts";
@@ -33,6 +35,7 @@ export interface TestApp {
   sealer: ReturnType<typeof createSealer>;
   app: ReturnType<typeof buildApp>;
   addresses: ClientAddresses;
+  access: Access;
   /** A request to `/v1{path}`; a path that begins with `//` is taken as it is, from its second slash. */
   call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
   get(path: string): Promise<Answer>;
@@ -49,6 +52,8 @@ export async function testApp(
     db?: Db;
     corsOrigins?: readonly string[];
     rateLimit?: RateLimit;
+    /** Callers must prove who they are; by default they need not. */
+    access?: Partial<Omit<Access, "jwts" | "passwords">>;
   } = {},
 ): Promise<TestApp> {
   const database = await testDatabase();
@@ -64,14 +69,30 @@ export async function testApp(
   const feed = createFeed({ db, hints, log, clock: systemClock });
   const shutdown = new AbortController();
   const addresses = createClientAddresses([]);
+  const keys = { jwtKey: new Uint8Array(32).fill(9), clock: systemClock };
+  const access = options.access
+    ? createAccess({
+        mode: "full",
+        adminEmail: null,
+        isSignupOpen: false,
+        publicUrl: null,
+        allowedOrigins: options.corsOrigins ?? [],
+        oidc: null,
+        ...options.access,
+        ...keys,
+      })
+    : openAccess(keys);
   const app = buildApp({
     db,
     log,
     clock: systemClock,
-    identify: identifyAnonymous({
-      allowedHosts: ["everruns.test"],
-      allowedOrigins: options.corsOrigins ?? [],
-    }),
+    identify: options.access
+      ? identifyByCredential(db, access)
+      : identifyAnonymous({
+          allowedHosts: ["everruns.test"],
+          allowedOrigins: options.corsOrigins ?? [],
+        }),
+    access,
     addresses,
     cors: createCors(options.corsOrigins ?? []),
     rateLimit: options.rateLimit ?? null,
@@ -118,6 +139,7 @@ export async function testApp(
     sealer,
     app,
     addresses,
+    access,
     call,
     get: (path) => call("GET", path),
     post: (path, body) => call("POST", path, body),

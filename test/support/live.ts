@@ -1,4 +1,6 @@
 /** The API on a real socket, with feed and hints on connections of their own, as another process would have. */
+
+import { openAccess } from "../../src/api/access/access.ts";
 import { buildApp } from "../../src/api/app.ts";
 import { createFeed, type Feed } from "../../src/api/events/feed.ts";
 import { createStreamLimits, type StreamLimits } from "../../src/api/events/stream-limits.ts";
@@ -41,6 +43,7 @@ export async function startServer(
     log: silentLog,
     clock,
     identify: identifyAnonymous({ allowedHosts: [] }),
+    access: openAccess({ jwtKey: new Uint8Array(32), clock: clock }),
     addresses: createClientAddresses([]),
     cors: createCors([]),
     rateLimit: null,

@@ -27,6 +27,7 @@ import {
 import { readHarness } from "../../db/agents/harnesses.ts";
 import { resourceStats } from "../../db/agents/stats.ts";
 import type { ApiDeps } from "../deps.ts";
+import { policiesFor } from "../http/authorize.ts";
 import { pathId } from "../http/path-id.ts";
 import {
   action,
@@ -134,8 +135,7 @@ export function agentRoutes(deps: Pick<ApiDeps, "db" | "capabilities">): Route[]
       tag: "agents",
       summary: "What the caller may do with agents",
       responses: { 200: ResourceConfigResponse },
-      run: async ({ caller }) =>
-        reply(200, { policies: { create: true, update: true, delete: true, manage: caller.isAdmin } }),
+      run: async ({ caller }) => reply(200, { policies: policiesFor(caller.canWrite, caller) }),
     }),
     defineRoute({
       method: "GET",

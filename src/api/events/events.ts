@@ -15,6 +15,8 @@ import {
 } from "../../db/events.ts";
 import type { SessionLog } from "../../db/lineage.ts";
 import type { Db } from "../../db/pool.ts";
+import { authorize } from "../http/authorize.ts";
+import type { Identify } from "../http/identify.ts";
 import { operationOf } from "../http/operation.ts";
 import { pathId } from "../http/path-id.ts";
 import { accumulatePage, createAccumulator } from "./accumulate.ts";
@@ -38,7 +40,7 @@ export interface EventsDeps {
   streams: StreamLimits;
   /** Fires when the server goes down. */
   shutdown: AbortSignal;
-  identify(request: Request): { organizationId: string };
+  identify: Identify;
 }
 
 /** For the path parameter in the documentation. */
@@ -50,11 +52,16 @@ const WINDOW_MAX = 500;
 export function eventsRoutes(deps: EventsDeps) {
   const encode = createStreamEncoder();
   deps.shutdown.addEventListener("abort", () => deps.feed.closeAll(), { once: true });
+  const readerOf = async (request: Request, params: { session_id: string }) => {
+    const caller = await deps.identify(request);
+    authorize({ method: "GET", sessionRight: "read" }, caller, params);
+    return caller;
+  };
   return new Elysia()
     .get(
       "/sessions/:session_id/events",
       async ({ params, request, set }) => {
-        const { organizationId } = deps.identify(request);
+        const { organizationId } = await readerOf(request, params);
         const sessionId = pathId("session", params.session_id);
         const head = await sessionHead(deps.db, organizationId, sessionId);
         if (!head) throw noSession();
@@ -87,7 +94,7 @@ export function eventsRoutes(deps: EventsDeps) {
     .get(
       "/sessions/:session_id/sse",
       async ({ params, request }) => {
-        const { organizationId } = deps.identify(request);
+        const { organizationId } = await readerOf(request, params);
         const sessionId = pathId("session", params.session_id);
         const head = await sessionHead(deps.db, organizationId, sessionId);
         if (!head) throw noSession();

@@ -1,18 +1,45 @@
 import { UserError } from "../../base/errors.ts";
+import type { Role, Scope, SessionRight } from "../../contract/access.ts";
+import { ANONYMOUS_USER, principalOf } from "../../db/access/users.ts";
 
 /** Who is calling. Every query that answers a caller names its organization. */
 export interface Caller {
   organizationId: string;
+  /** Who owns what the caller makes. */
   principalId: string;
+  userId: string;
+  role: Role;
+  /** Manages the organization: settings, providers, members, their tokens. Role and token both say so. */
   isAdmin: boolean;
+  /** Changes resources. Role and token both say so. */
+  canWrite: boolean;
+  credential: Credential;
 }
 
+/** With what the caller came. */
+export type Credential =
+  /** The server runs without authentication. */
+  | { kind: "none" }
+  | { kind: "login"; id: string }
+  | { kind: "token"; id: string; scopes: readonly Scope[]; organizationIds: readonly string[] }
+  | { kind: "session"; sessionId: string; rights: readonly SessionRight[] };
+
 /** @throws UserError the request does not come from somebody who may call this server */
-export type Identify = (request: Request) => Caller;
+export type Identify = (request: Request) => Caller | Promise<Caller>;
 
 export const DEFAULT_ORGANIZATION = "org_00000000000000000000000000000001";
-const ANONYMOUS = "principal_00000000000000000000000000000001";
-const READ_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
+
+const ANONYMOUS: Caller = {
+  organizationId: DEFAULT_ORGANIZATION,
+  principalId: principalOf(ANONYMOUS_USER),
+  userId: ANONYMOUS_USER,
+  role: "owner",
+  isAdmin: true,
+  canWrite: true,
+  credential: { kind: "none" },
+};
+/** Methods that change nothing. */
+export const READ_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
 
 /**
  * Without authentication everyone is the anonymous admin of the default organization, whatever Authorization
@@ -25,7 +52,7 @@ const READ_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
 export function identifyAnonymous(options: {
   allowedHosts: readonly string[];
   allowedOrigins?: readonly string[];
-}): Identify {
+}): (request: Request) => Caller {
   const allowed = new Set(options.allowedHosts.map((host) => bare(host)));
   const origins = new Set(options.allowedOrigins ?? []);
   const isOurs = (hostname: string) => isLoopback(hostname) || allowed.has(hostname);
@@ -49,7 +76,7 @@ export function identifyAnonymous(options: {
     if (organization !== null && organization !== DEFAULT_ORGANIZATION) {
       throw new UserError("not_found", "Organization not found");
     }
-    return { organizationId: DEFAULT_ORGANIZATION, principalId: ANONYMOUS, isAdmin: true };
+    return ANONYMOUS;
   };
 }
 

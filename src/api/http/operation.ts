@@ -1,6 +1,8 @@
 /** One route as an OpenAPI operation. Schemas stay TypeBox objects here; openapi.ts turns them into references. */
 import { Problem, type ProblemCode, problems } from "../../contract/problem.ts";
 import type { TObject, TSchema } from "../../contract/schema.ts";
+import type { Access } from "./authorize.ts";
+import { READ_METHODS } from "./identify.ts";
 import { contentOf } from "./media.ts";
 import type { Responses } from "./route.ts";
 
@@ -18,15 +20,15 @@ export interface OperationSource {
   contentType?: string;
   problems?: readonly ProblemCode[];
   otherContentTypes?: Readonly<Record<number, readonly string[]>>;
-  access?: "admin";
-  /** Answers whoever asks: nobody is identified and nothing is counted. */
-  isOpen?: boolean;
+  /** As in `RouteSpec`; GET, when nothing says otherwise. */
+  method?: string;
+  access?: Access | "public";
 }
 
 /** Codes that a route can give whatever it does. */
 const ALWAYS: readonly ProblemCode[] = ["forbidden_host", "internal_error", "unavailable"];
-/** Codes of every route that asks who is calling: an organization that is not theirs, too many requests. */
-const WITH_CALLER: readonly ProblemCode[] = ["not_found", "rate_limited"];
+/** Codes of every route that asks who is calling: nobody, an organization that is not theirs, too many requests. */
+const WITH_CALLER: readonly ProblemCode[] = ["unauthorized", "not_found", "rate_limited"];
 const WITH_INPUT: readonly ProblemCode[] = ["invalid_request"];
 const WITH_BODY: readonly ProblemCode[] = ["invalid_json", "payload_too_large", "unsupported_media_type"];
 
@@ -73,10 +75,10 @@ function responsesOf(source: OperationSource): Record<string, unknown> {
   }
   const codes = new Set<ProblemCode>([
     ...(source.problems ?? []),
-    ...(source.isOpen ? [] : WITH_CALLER),
+    ...(source.access === "public" ? [] : WITH_CALLER),
     ...(source.query || source.body ? WITH_INPUT : []),
     ...(source.body ? WITH_BODY : []),
-    ...(source.access === "admin" ? (["forbidden"] as const) : []),
+    ...(isForAll(source) ? [] : (["forbidden"] as const)),
     ...ALWAYS,
   ]);
   for (const code of codes) {
@@ -89,6 +91,10 @@ function responsesOf(source: OperationSource): Record<string, unknown> {
   }
   return responses;
 }
+
+/** Whether no role is too low for it. */
+const isForAll = ({ access, method = "GET" }: OperationSource) =>
+  access === "public" || access === "read" || (access === undefined && READ_METHODS.has(method));
 
 function answerOf(source: OperationSource, status: number, schema: TSchema): Record<string, unknown> {
   if (source.contentType !== undefined) return { [source.contentType]: { schema } };

@@ -36,7 +36,7 @@ function respond(
   { request, requestId }: ProblemContext,
 ): Response {
   const { status, title } = problems[code];
-  const { allow, ...members } = fields;
+  const { allow, challenge, ...members } = fields;
   const body: Problem = {
     type: null,
     title,
@@ -51,6 +51,8 @@ function respond(
   };
   const headers = new Headers({ "content-type": "application/problem+json", "x-request-id": requestId });
   if (body.retry_after_seconds) headers.set("retry-after", String(body.retry_after_seconds));
+  if (status === 401)
+    headers.set("www-authenticate", `Bearer realm="everruns"${challenge ? `, ${challenge}` : ""}`);
   if (typeof allow === "string") headers.set("allow", allow);
   return new Response(JSON.stringify(body), { status, headers });
 }

@@ -7,8 +7,10 @@
  */
 import { Elysia } from "elysia";
 import { UserError } from "../../base/errors.ts";
+import type { SessionRight } from "../../contract/access.ts";
 import type { ProblemCode } from "../../contract/problem.ts";
 import type { Static, TObject, TSchema } from "../../contract/schema.ts";
+import { type Access, authorize } from "./authorize.ts";
 import type { Caller, Identify } from "./identify.ts";
 import { mediaOf, type RawBody, readBody, respondWith } from "./media.ts";
 import { operationOf } from "./operation.ts";
@@ -62,8 +64,10 @@ export interface RouteSpec<
   responses: R;
   /** Content types, beside JSON, in which a status may come (as a `RawBody`). */
   otherContentTypes?: Readonly<Record<number, readonly string[]>>;
-  /** `admin`: refused with 403 to everybody but an admin of the organization. */
-  access?: "admin";
+  /** Who may use it (authorize.ts); by default who may read for GET, else who may write. */
+  access?: Access | "public";
+  /** A token of one session opens this route of that session, when it has this right. */
+  sessionRight?: SessionRight;
   /** Codes beyond those that every route can give. */
   problems?: readonly ProblemCode[];
   /** A `Response` is passed on as it is: streams are made by hand. */
@@ -81,6 +85,20 @@ export function defineRoute<
   B extends TSchema = TSchema,
 >(spec: RouteSpec<Path, Q, B, R>): Route {
   return spec as unknown as Route;
+}
+
+/** A route for everybody, whoever they are: signing in. Its function has no caller. */
+export function definePublicRoute<
+  const Path extends string,
+  R extends Responses,
+  Q extends TObject = TObject,
+  B extends TSchema = TSchema,
+>(
+  spec: Omit<RouteSpec<Path, Q, B, R>, "access" | "sessionRight" | "run"> & {
+    run(input: Omit<RouteInput<Path, Static<Q>, Static<B>>, "caller">): Promise<Reply<R> | Response>;
+  },
+): Route {
+  return { ...spec, access: "public" } as unknown as Route;
 }
 
 /** The routes as an Elysia plugin. */
@@ -124,18 +142,16 @@ function createHandler(route: Route, identify: Identify) {
   const checkBody = route.body && mediaOf(route.body) === null ? createValidator(route.body, "body") : null;
   const rest = /\{(\w+)\+\}$/.exec(route.path)?.[1];
   const run = route.run as (
-    input: RouteInput<string, unknown, unknown>,
+    input: Omit<RouteInput<string, unknown, unknown>, "caller"> & { caller: Caller | undefined },
   ) => Promise<Reply<Responses> | Response>;
 
   return async (
     request: Request,
     rawParams: Record<string, string | null> | undefined,
   ): Promise<Response> => {
-    const caller = identify(request);
-    if (route.access === "admin" && !caller.isAdmin) {
-      throw new UserError("forbidden", "only an admin of the organization may do this");
-    }
     const params = readParams(rawParams ?? {}, rest);
+    const caller = route.access === "public" ? undefined : await identify(request);
+    if (caller) authorize(route, caller, params);
     const query = route.query && checkQuery?.(readQuery(route.query, new URL(request.url).searchParams));
     let body: unknown;
     if (route.body) {

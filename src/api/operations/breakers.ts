@@ -52,6 +52,7 @@ export function breakerRoutes({ db, log }: Pick<ApiDeps, "db" | "log">): Route[]
     }),
     defineRoute({
       method: "DELETE",
+      access: "admin",
       path: "/durable/circuit-breakers/{key}",
       operationId: "delete_circuit_breaker",
       tag: "durable",
@@ -67,6 +68,7 @@ export function breakerRoutes({ db, log }: Pick<ApiDeps, "db" | "log">): Route[]
     }),
     defineRoute({
       method: "POST",
+      access: "admin",
       path: "/durable/circuit-breakers/{key}/close",
       operationId: "force_close_circuit_breaker",
       tag: "durable",
@@ -82,6 +84,7 @@ export function breakerRoutes({ db, log }: Pick<ApiDeps, "db" | "log">): Route[]
     }),
     defineRoute({
       method: "POST",
+      access: "admin",
       path: "/durable/circuit-breakers/{key}/open",
       operationId: "force_open_circuit_breaker",
       tag: "durable",

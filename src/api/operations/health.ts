@@ -4,16 +4,20 @@ import { Health, Ready } from "../../contract/health.ts";
 import type { ApiDeps } from "../deps.ts";
 import { operationOf } from "../http/operation.ts";
 
+/** As the contract spells them. */
+const AUTH_MODES = { none: "None", admin: "Admin", full: "Full" } as const;
+
 /** `/health` and `/ready`: for probes, so they answer under any host name. */
-export function healthRoutes(deps: Pick<ApiDeps, "version" | "isReady">) {
+export function healthRoutes(deps: Pick<ApiDeps, "version" | "isReady" | "access">) {
+  const authMode = AUTH_MODES[deps.access.mode];
   return new Elysia()
-    .get("/health", () => Response.json({ status: "ok", version: deps.version, auth_mode: "None" }), {
+    .get("/health", () => Response.json({ status: "ok", version: deps.version, auth_mode: authMode }), {
       detail: operationOf({
         operationId: "health",
         tag: "operations",
-        isOpen: true,
         summary: "The process is alive",
         responses: { 200: Health },
+        access: "public",
       }),
     })
     .get(
@@ -31,9 +35,9 @@ export function healthRoutes(deps: Pick<ApiDeps, "version" | "isReady">) {
         detail: operationOf({
           operationId: "ready",
           tag: "operations",
-          isOpen: true,
           summary: "Requests can be served",
           responses: { 200: Ready },
+          access: "public",
           problems: ["unavailable"],
         }),
       },

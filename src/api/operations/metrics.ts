@@ -3,8 +3,11 @@
  * this process has answered since it began. Figures are of the whole installation and name no tenant.
  */
 import { Elysia } from "elysia";
+import { UserError } from "../../base/errors.ts";
 import { type Figures, readFigures } from "../../db/metrics.ts";
 import type { ApiDeps } from "../deps.ts";
+import { authorize } from "../http/authorize.ts";
+import { DEFAULT_ORGANIZATION } from "../http/identify.ts";
 
 type Labels = Readonly<Record<string, string | number>>;
 
@@ -56,7 +59,14 @@ export function metricsRoute(
   requests: RequestCounts,
 ) {
   return new Elysia().get("/metrics", async ({ request }) => {
-    deps.identify(request);
+    const caller = await deps.identify(request);
+    authorize({ method: "GET" }, caller, {});
+    if (caller.organizationId !== DEFAULT_ORGANIZATION) {
+      throw new UserError(
+        "forbidden",
+        "these figures are of the whole installation, not of one organization",
+      );
+    }
     const figures = await readFigures(deps.db);
     const text = [
       ...installationMetrics(figures),

@@ -23,6 +23,7 @@ import {
   updateModel,
 } from "../../db/providers/providers.ts";
 import type { ApiDeps } from "../deps.ts";
+import { policiesFor } from "../http/authorize.ts";
 import { pathId } from "../http/path-id.ts";
 import { action, created, iso, reply, urlsOf, whole } from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
@@ -67,8 +68,7 @@ export function modelRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
       tag: "models",
       summary: "What the caller may do with models",
       responses: { 200: ResourceConfigResponse },
-      run: async ({ caller }) =>
-        reply(200, { policies: { create: true, update: true, delete: true, manage: caller.isAdmin } }),
+      run: async ({ caller }) => reply(200, { policies: policiesFor(caller.isAdmin, caller) }),
     }),
     defineRoute({
       method: "GET",
@@ -86,6 +86,7 @@ export function modelRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
     }),
     defineRoute({
       method: "PATCH",
+      access: "admin",
       path: "/models/{id}",
       operationId: "update_model",
       tag: "models",
@@ -110,6 +111,7 @@ export function modelRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
     }),
     defineRoute({
       method: "DELETE",
+      access: "admin",
       path: "/models/{id}",
       operationId: "delete_model",
       tag: "models",
@@ -137,6 +139,7 @@ export function modelRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
     }),
     defineRoute({
       method: "POST",
+      access: "admin",
       path: "/providers/{id}/models",
       operationId: "create_model",
       tag: "models",

@@ -20,6 +20,7 @@ import {
   updateProvider,
 } from "../../db/providers/providers.ts";
 import type { ApiDeps } from "../deps.ts";
+import { policiesFor } from "../http/authorize.ts";
 import { pathId } from "../http/path-id.ts";
 import { action, created, iso, isoOrNull, present, reply, urlsOf, whole } from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
@@ -42,6 +43,7 @@ export function providerRoutes({ db, seal }: Pick<ApiDeps, "db" | "seal">): Rout
     }),
     defineRoute({
       method: "POST",
+      access: "admin",
       path: "/providers",
       operationId: "create_provider",
       tag: "providers",
@@ -78,7 +80,7 @@ export function providerRoutes({ db, seal }: Pick<ApiDeps, "db" | "seal">): Rout
             supports_oauth: false,
             credential_schema: CREDENTIALS[driver],
           })),
-          policies: { create: true, update: true, delete: true, manage: caller.isAdmin },
+          policies: policiesFor(caller.isAdmin, caller),
         }),
     }),
     defineRoute({
@@ -97,6 +99,7 @@ export function providerRoutes({ db, seal }: Pick<ApiDeps, "db" | "seal">): Rout
     }),
     defineRoute({
       method: "PATCH",
+      access: "admin",
       path: "/providers/{id}",
       operationId: "update_provider",
       tag: "providers",
@@ -128,6 +131,7 @@ export function providerRoutes({ db, seal }: Pick<ApiDeps, "db" | "seal">): Rout
     }),
     defineRoute({
       method: "DELETE",
+      access: "admin",
       path: "/providers/{id}",
       operationId: "delete_provider",
       tag: "providers",

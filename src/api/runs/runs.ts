@@ -78,6 +78,7 @@ export function runRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
     defineRoute({
       method: "GET",
       path: "/sessions/{session_id}/runs",
+      sessionRight: "read",
       operationId: "list_session_runs",
       tag: "runs",
       summary: "List the runs of a session, newest first",

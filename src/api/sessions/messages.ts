@@ -46,6 +46,7 @@ function createMessage(deps: MessagesDeps): Route {
   return defineRoute({
     method: "POST",
     path: "/sessions/{session_id}/messages",
+    sessionRight: "write",
     operationId: "create_message",
     tag: "messages",
     summary: "Send a message",
@@ -119,6 +120,7 @@ function listMessages(deps: MessagesDeps): Route {
   return defineRoute({
     method: "GET",
     path: "/sessions/{session_id}/messages",
+    sessionRight: "read",
     operationId: "list_messages",
     tag: "messages",
     summary: "The conversation, oldest first: user, agent and tool results",
@@ -141,6 +143,7 @@ function cancelTurnRoute(deps: MessagesDeps): Route {
   return defineRoute({
     method: "POST",
     path: "/sessions/{session_id}/cancel",
+    sessionRight: "write",
     operationId: "cancel_turn",
     tag: "messages",
     summary: "Cancel the running turn",

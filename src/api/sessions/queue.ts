@@ -17,6 +17,7 @@ export function queueRoutes({ db, hints }: Pick<ApiDeps, "db" | "hints">): Route
     defineRoute({
       method: "GET",
       path: "/sessions/{session_id}/queue",
+      sessionRight: "read",
       operationId: "list_queued_messages",
       tag: "messages",
       summary: "The messages that wait for their turn, next first",
@@ -33,6 +34,7 @@ export function queueRoutes({ db, hints }: Pick<ApiDeps, "db" | "hints">): Route
     defineRoute({
       method: "PATCH",
       path: "/sessions/{session_id}/queue/{message_id}",
+      sessionRight: "write",
       operationId: "update_queued_message",
       tag: "messages",
       summary: "Change the content of a queued message",
@@ -58,6 +60,7 @@ export function queueRoutes({ db, hints }: Pick<ApiDeps, "db" | "hints">): Route
     defineRoute({
       method: "DELETE",
       path: "/sessions/{session_id}/queue/{message_id}",
+      sessionRight: "write",
       operationId: "withdraw_queued_message",
       tag: "messages",
       summary: "Take a queued message back",

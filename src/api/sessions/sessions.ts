@@ -119,6 +119,7 @@ export function sessionRoutes(deps: Deps): Route[] {
     defineRoute({
       method: "GET",
       path: "/sessions/{session_id}",
+      sessionRight: "read",
       operationId: "get_session",
       tag: "sessions",
       summary: "Read a session",

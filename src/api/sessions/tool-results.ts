@@ -30,6 +30,7 @@ export function toolResultRoutes(deps: Pick<ApiDeps, "db" | "hints">): Route[] {
     defineRoute({
       method: "POST",
       path: "/sessions/{session_id}/tool-results",
+      sessionRight: "write",
       operationId: "submit_tool_results",
       tag: "messages",
       summary: "Send results of client-side tools",
@@ -62,6 +63,7 @@ export function toolResultRoutes(deps: Pick<ApiDeps, "db" | "hints">): Route[] {
     defineRoute({
       method: "POST",
       path: "/sessions/{session_id}/tool-approvals",
+      sessionRight: "approve",
       operationId: "submit_tool_approvals",
       tag: "approvals",
       summary: "Decide about the tool calls that a session waits with",
