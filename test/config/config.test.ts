@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { tmpdir } from "node:os";
 import { resolve } from "node:path";
 import { UserError } from "../../src/base/errors.ts";
@@ -110,6 +110,59 @@ for (const [name, env, flags, expected] of bad) {
     expect(problems[0]).not.toContain("canary");
   });
 }
+
+describe("authentication", () => {
+  const full = { AUTH_MODE: "full" };
+  const oidc = {
+    ...full,
+    AUTH_OIDC_ISSUER: "https://accounts.example.com",
+    AUTH_OIDC_CLIENT_ID: "client",
+    AUTH_OIDC_CLIENT_SECRET: "canary",
+    EVERRUNS_PUBLIC_URL: "https://everruns.example.com",
+  };
+  const cases: [what: string, env: Env, problems: string[]][] = [
+    ["users with passwords need nothing more", full, []],
+    ["one admin needs to be named", { AUTH_MODE: "admin" }, ["AUTH_ADMIN_EMAIL", "AUTH_ADMIN_PASSWORD"]],
+    ["whole", { AUTH_MODE: "admin", AUTH_ADMIN_EMAIL: "A@b.c", AUTH_ADMIN_PASSWORD: "canary-canary" }, []],
+    [
+      "a short password and no address",
+      { AUTH_MODE: "admin", AUTH_ADMIN_EMAIL: "admin", AUTH_ADMIN_PASSWORD: "canary" },
+      ["AUTH_ADMIN_EMAIL", "AUTH_ADMIN_PASSWORD"],
+    ],
+    [
+      "an admin whom nobody asks for a password",
+      { AUTH_ADMIN_EMAIL: "a@b.c", AUTH_ADMIN_PASSWORD: "canary-canary" },
+      ["AUTH_ADMIN_EMAIL"],
+    ],
+    ["a short secret", { ...full, AUTH_JWT_SECRET: "canary" }, ["AUTH_JWT_SECRET"]],
+    ["sign-up beside one admin", { AUTH_SIGNUP: "open" }, ["AUTH_SIGNUP"]],
+    ["an OpenID provider", oidc, []],
+    [
+      "an OpenID provider by halves",
+      { ...full, AUTH_OIDC_CLIENT_ID: "x" },
+      ["AUTH_OIDC_ISSUER", "AUTH_OIDC_CLIENT_SECRET", "EVERRUNS_PUBLIC_URL"],
+    ],
+    ["an OpenID provider for nobody", { ...oidc, AUTH_MODE: "none" }, ["AUTH_OIDC_ISSUER"]],
+    ["a typing error", { ...full, AUTH_SINGUP: "open" }, ["AUTH_SINGUP"]],
+  ];
+  for (const [what, env, problems] of cases) {
+    test(what, () => {
+      const told = problemsOf(env);
+      expect(told.map((problem) => problem.split(":")[0])).toEqual(problems);
+      expect(told.join()).not.toContain("canary");
+    });
+  }
+
+  test("lets the server listen to others than this machine", () => {
+    expect(parse({ AUTH_MODE: "full", HOST: "0.0.0.0" }).host).toBe("0.0.0.0");
+  });
+
+  test("is the server's: a worker needs no admin", () => {
+    const world = { env: { AUTH_MODE: "admin" }, isTty: false, isRoot: false };
+    expect(parseConfig({}, world, "other").authMode).toBe("admin");
+    expect(() => parseConfig({}, world)).toThrow("AUTH_ADMIN_EMAIL");
+  });
+});
 
 test("every problem is told at once", () => {
   const problems = problemsOf({ PORT: "x", AUTH_MODE: "some" }, { workers: "-1", logLevel: "loud" });
