@@ -14,6 +14,7 @@ import retention from "./0012_retention.sql" with { type: "text" };
 import queue from "./0013_queue.sql" with { type: "text" };
 import operators from "./0014_operators.sql" with { type: "text" };
 import access from "./0015_access.sql" with { type: "text" };
+import fileTrees from "./0016_file_trees.sql" with { type: "text" };
 
 export interface Migration {
   version: number;
@@ -37,4 +38,5 @@ export const migrations: readonly Migration[] = [
   { version: 13, name: "0013_queue", sql: queue },
   { version: 14, name: "0014_operators", sql: operators },
   { version: 15, name: "0015_access", sql: access },
+  { version: 16, name: "0016_file_trees", sql: fileTrees },
 ];

@@ -3,6 +3,8 @@ import { accessTokenRoutes } from "./access/tokens.ts";
 import { agentRoutes } from "./agents/agents.ts";
 import { budgetRoutes } from "./budgets/budgets.ts";
 import type { ApiDeps } from "./deps.ts";
+import { workspaceFileRoutes } from "./files/file-routes.ts";
+import { workspaceRoutes } from "./files/workspaces.ts";
 import { capabilityRoutes } from "./harnesses/capabilities.ts";
 import { harnessRoutes } from "./harnesses/harnesses.ts";
 import type { Route } from "./http/route.ts";
@@ -36,5 +38,7 @@ export function apiRoutes(deps: ApiDeps): Route[] {
     ...queueRoutes(deps),
     ...sessionRoutes(deps),
     ...toolResultRoutes(deps),
+    ...workspaceRoutes(deps),
+    ...workspaceFileRoutes(deps),
   ];
 }

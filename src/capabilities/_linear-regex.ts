@@ -6,8 +6,7 @@
  * becomes an automaton that reads the text once, keeping the set of states it may be in (Thompson, 1968; Cox,
  * "Regular Expression Matching Can Be Simple And Fast"). The price: no backreferences and no lookaround.
  */
-import { type CharSet, type Node, parseRegex } from "./_regex-parser.ts";
-import { ToolError } from "./tool.ts";
+import { type CharSet, type Node, parseRegex, refusal } from "./_regex-parser.ts";
 
 /** Work that may still be done; counts down. One unit is one state visited for one character. */
 export interface Meter {
@@ -28,7 +27,7 @@ type Instruction =
   | { op: "assert"; holds: (before: number, after: number) => boolean }
   | { op: "match" };
 
-/** @throws ToolError   what is wrong with the pattern, for the model */
+/** @throws UserError invalid_request   what is wrong with the pattern */
 export function compileLinearRegex(source: string, options: { ignoreCase: boolean }): LinearRegex {
   const { node, ignoreCase } = parseRegex(source, options.ignoreCase);
   const program: Instruction[] = [];
@@ -40,8 +39,7 @@ export function compileLinearRegex(source: string, options: { ignoreCase: boolea
 
 function emit(node: Node, program: Instruction[]): void {
   const push = (instruction: Instruction): number => {
-    if (program.length >= STATES_MAX)
-      throw new ToolError("The pattern is too large; use smaller repetitions.");
+    if (program.length >= STATES_MAX) throw refusal("The pattern is too large; use smaller repetitions.");
     return program.push(instruction) - 1;
   };
   switch (node.kind) {

@@ -1,5 +1,5 @@
-/** Patterns as JavaScript spells them, read into a tree. Complaints name the place and are for the model. */
-import { ToolError } from "./tool.ts";
+/** Patterns as JavaScript spells them, read into a tree. Complaints name the place and are for whoever wrote them. */
+import { UserError } from "../base/errors.ts";
 
 export interface CharSet {
   /** Inclusive ranges of code points. */
@@ -47,7 +47,7 @@ const ANY: CharSet = { ranges: LINE_BREAKS, isNegated: true };
 const CLASSES: Record<string, [number, number][]> = { d: DIGIT, w: WORD, s: SPACE };
 const CONTROLS: Record<string, number> = { t: 9, n: 10, v: 11, f: 12, r: 13, "0": 0 };
 
-/** @throws ToolError */
+/** @throws UserError invalid_request */
 export function parseRegex(source: string, ignoreCase: boolean): { node: Node; ignoreCase: boolean } {
   // Not JavaScript, but written by models all the time.
   const flags = /^\(\?([a-z]+)\)/.exec(source);
@@ -216,9 +216,9 @@ class Parser {
     return true;
   }
 
-  private fault(what: string, shift = 0): ToolError {
+  private fault(what: string, shift = 0): UserError {
     const at = this.at + shift;
-    return new ToolError(
+    return refusal(
       `The pattern is not a regular expression that can be used: ${what} (at character ${at + 1}: ` +
         `${JSON.stringify(this.source.slice(Math.max(0, at - 10), at + 10))}).`,
     );
@@ -240,3 +240,5 @@ function complement(ranges: readonly (readonly [number, number])[]): CharSet {
   rest.push([from, CODE_POINT_MAX]);
   return { ranges: rest, isNegated: false };
 }
+
+export const refusal = (message: string) => new UserError("invalid_request", message);

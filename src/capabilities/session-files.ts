@@ -1,9 +1,9 @@
 /** `session_file_system`: the files of the session, which outlive a turn and are the same for every worker. */
 import { z } from "zod";
 import { limits } from "../contract/limits.ts";
-import { compileGlob, grep, relativeTo } from "./_file-search.ts";
 import { noSuchFile, replaceText, showEntries, showFile } from "./_file-text.ts";
 import { defineCapability } from "./capability.ts";
+import { compileGlob, grep, relativeTo } from "./file-search.ts";
 import { defineTool, type ToolContext, ToolError } from "./tool.ts";
 
 const LINES_DEFAULT = 2_000;

@@ -1,5 +1,5 @@
 /**
- * The files of a workspace as tools and routes see them. The db room implements it, the capabilities room uses it;
+ * The files of a tree (a workspace, a memory) as tools see them. The db room implements it, the capabilities room uses it;
  * neither may import the other, so the promise between them stands here.
  */
 
@@ -12,6 +12,8 @@ export interface FileEntry {
   isReadonly: boolean;
   /** Bytes; 0 for a directory. */
   sizeBytes: number;
+  /** SHA-256 of the bytes, hex; null for a directory. */
+  hash: string | null;
   /** RFC 3339, UTC. */
   createdAt: string;
   /** RFC 3339, UTC. */
@@ -47,8 +49,8 @@ export interface FileChange {
 /**
  * Paths may come in any spelling (`notes//a.md`, `./a.md`) and go out normalized; `..` is refused.
  *
- * Every method throws UserError (`invalid_request`, `not_found`, `conflict`, `limit_exceeded`) for what the caller
- * can mend, and RetryableError when the database cannot be reached.
+ * Every method throws UserError (`invalid_request`, `not_found`, `conflict`, `file_readonly`, `directory_not_empty`,
+ * `archived`, `limit_exceeded`) for what the caller can mend, and RetryableError when the database cannot be reached.
  */
 export interface FileStore {
   /** null when there is no file at the path (a directory is no file). */
@@ -61,7 +63,7 @@ export interface FileStore {
   list(path: string, recursive: boolean): Promise<FileEntry[]>;
   /** null when there is nothing. The root always is. */
   stat(path: string): Promise<FileEntry | null>;
-  /** Takes a file or directory away. A directory with entries needs `recursive`, else `conflict`. */
+  /** Takes a file or directory away. A directory with entries needs `recursive`, else `directory_not_empty`. */
   remove(input: RemoveFile): Promise<FileChange>;
   /** What the change with this key did; null when there was none. */
   recall(idempotencyKey: string): Promise<FileChange | null>;

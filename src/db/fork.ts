@@ -1,7 +1,7 @@
 import { newEventIdHead } from "../base/id.ts";
 import { limits } from "../contract/limits.ts";
 import type { Db } from "./pool.ts";
-import { SESSION_COLUMNS, type SessionRow } from "./session-rows.ts";
+import { ownWorkspaceId, SESSION_COLUMNS, type SessionRow } from "./session-rows.ts";
 import { asRetryable } from "./sqlstate.ts";
 
 export interface ForkInput {
@@ -53,7 +53,7 @@ export const FORKED_MID_TURN = "the session was forked in the middle of this tur
  * @throws RetryableError the database could not be reached
  */
 export async function forkSession({ sql }: Db, input: ForkInput): Promise<Forked> {
-  const workspaceId = `wsp_${input.id.slice("session_".length)}`;
+  const workspaceId = ownWorkspaceId(input.id);
   const heads = [newEventIdHead(), newEventIdHead()];
   const rows = await sql<(ForkRow & SessionRow)[]>`
     with held as materialized (
@@ -134,16 +134,17 @@ export async function forkSession({ sql }: Db, input: ForkInput): Promise<Forked
              closing.data
         from fork, point, closing
     ), workspace as (
-      insert into workspaces (id, organization_id, files_version, size_bytes, entry_count)
-      select ${workspaceId}, w.organization_id, w.files_version, w.size_bytes, w.entry_count
-        from point join workspaces w on w.id = point.workspace_id
+      insert into file_trees (id, organization_id, kind, name, is_session_default, files_version, size_bytes, entry_count)
+      select ${workspaceId}, point.organization_id, 'workspace', ${`session-${workspaceId.slice("wsp_".length)}`}, true,
+             coalesce(t.files_version, 1), coalesce(t.size_bytes, 0), coalesce(t.entry_count, 0)
+        from point left join file_trees t on t.id = point.workspace_id
        where not point.is_workspace_shared
     ), copied as (
-      insert into files (workspace_id, path, id, organization_id, is_directory, is_readonly, content, hash, size_bytes,
+      insert into files (tree_id, path, id, organization_id, is_directory, is_readonly, content, hash, size_bytes,
                          created_at, updated_at)
       select ${workspaceId}, f.path, gen_random_uuid(), f.organization_id, f.is_directory, f.is_readonly, f.content,
              f.hash, f.size_bytes, f.created_at, f.updated_at
-        from point join files f on f.workspace_id = point.workspace_id
+        from point join files f on f.tree_id = point.workspace_id
        where not point.is_workspace_shared
     )
     select parent.last_sequence as parent_last_sequence, parent.active_run_id as parent_active_run_id,

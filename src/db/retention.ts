@@ -87,16 +87,16 @@ export function pruneTurns(
 }
 
 /**
- * Removes deleted sessions for good, some days after they were deleted: events, runs with their steps and waits,
- * remembered messages, and the files of a workspace that no other session has.
+ * Removes deleted sessions for good, some days after they were deleted: events, runs with their steps and waits, and
+ * remembered messages. Their workspaces: `purgeDeletedTrees`.
  */
 export function purgeDeletedSessions(
   db: Db,
   input: { keepDays: number },
-): Promise<Portion<{ sessions: number; events: number; workspaces: number }>> {
+): Promise<Portion<{ sessions: number; events: number }>> {
   return portion(db, async (sql) => {
-    const sessions = await sql<{ id: string; workspace_id: string }[]>`
-      select id, workspace_id from sessions
+    const sessions = await sql<{ id: string }[]>`
+      select id from sessions
        where deleted_at < now() - ${input.keepDays} * interval '1 day' and active_run_id is null
          and not ${isNeededByFork(sql, sql`sessions.id`)}
        order by deleted_at
@@ -122,15 +122,45 @@ export function purgeDeletedSessions(
        where s.id = any (${ids}::text[]) and ${steps.length < ROWS_MAX}
          and not exists (select from events e where e.session_id = s.id)
       returning 1`;
-    const workspaces = await sql`
-      delete from workspaces w
-       where w.id = any (${sessions.map((session) => session.workspace_id)}::text[])
-         and not exists (select from sessions s where s.workspace_id = w.id)
-      returning 1`;
     return {
       sessions: gone.length,
       events: events.length,
-      workspaces: workspaces.length,
+      hasMore: ids.length === SESSIONS_MAX || gone.length < ids.length,
+    };
+  });
+}
+
+/**
+ * Removes workspaces and memories for good, some days after they were deleted, and those that were begun and never
+ * had a session. No session that is not deleted has one of them: that was seen to when they were deleted.
+ */
+export function purgeDeletedTrees(
+  db: Db,
+  input: { keepDays: number },
+): Promise<Portion<{ trees: number; files: number }>> {
+  return portion(db, async (sql) => {
+    const trees = await sql<{ id: string }[]>`
+      select id from file_trees
+       where status in ('starting', 'deleted')
+         and updated_at < now() - case status when 'starting' then interval '1 hour'
+                                              else ${input.keepDays} * interval '1 day' end
+       order by updated_at
+       limit ${SESSIONS_MAX}
+         for update skip locked`;
+    const ids = trees.map((tree) => tree.id);
+    const files = await sql`
+      with old as materialized (
+        select tree_id, path from files where tree_id = any (${ids}::text[]) limit ${ROWS_MAX}
+      )
+      delete from files f using old where f.tree_id = old.tree_id and f.path = old.path
+      returning 1`;
+    const gone = await sql`
+      delete from file_trees t
+       where t.id = any (${ids}::text[]) and not exists (select from files f where f.tree_id = t.id)
+      returning 1`;
+    return {
+      trees: gone.length,
+      files: files.length,
       hasMore: ids.length === SESSIONS_MAX || gone.length < ids.length,
     };
   });

@@ -10,8 +10,10 @@ import type {
 import type { Delivery } from "../contract/message.ts";
 import type { SessionStatsResponse } from "../contract/session.ts";
 import { assignments } from "./assign.ts";
+import { hasSession } from "./files/trees.ts";
 import type { Db } from "./pool.ts";
 import { type Page, type Slice, searchPatterns } from "./search.ts";
+import { transaction } from "./tx.ts";
 
 /** What is decided when a session is created. */
 export interface SessionFields {
@@ -92,29 +94,52 @@ export const SESSION_COLUMNS = [
   "updated_at",
 ] as const;
 
-/** Creates the session and, in the same statement, its first event. */
+/** The workspace that a session has unless it shares another's: of the same hex. */
+export const ownWorkspaceId = (sessionId: string) => `wsp_${sessionId.slice("session_".length)}`;
+
+/**
+ * Creates the session and, in the same statement, its first event and its workspace.
+ *
+ * @returns null when the workspace that it was to share is not there any more, or is archived
+ */
 export async function createSession(
   { sql }: Db,
   input: { organizationId: string; id: string; fields: SessionFields },
-): Promise<SessionRow> {
+): Promise<SessionRow | null> {
   const { fields } = input;
   const started = {
     harness_id: fields.harness_id,
     ...(fields.agent_id === null ? {} : { agent_id: fields.agent_id }),
     ...(fields.model_id === null ? {} : { model_id: fields.model_id }),
   };
-  const json = (value: unknown) => (value === null ? sql`null` : sql`${toJsonText(value)}::text::jsonb`);
+  const json = (value: unknown) =>
+    value === null ? sql`null::jsonb` : sql`${toJsonText(value)}::text::jsonb`;
+  // A shared one is held: who deletes it waits, and then sees this session.
+  const workspace =
+    fields.workspace_id === ownWorkspaceId(input.id)
+      ? sql`
+      insert into file_trees (id, organization_id, kind, name, is_session_default, files_version, size_bytes, entry_count)
+      values (${fields.workspace_id}, ${input.organizationId}, 'workspace',
+              ${`session-${input.id.slice("session_".length)}`}, true, 1, 0, 0)
+      on conflict (id) do update set status = 'active' where file_trees.status = 'starting'
+      returning id`
+      : sql`
+      select id from file_trees
+       where id = ${fields.workspace_id} and organization_id = ${input.organizationId} and kind = 'workspace'
+         and status = 'active'
+         for key share`;
   const rows = await sql<SessionRow[]>`
-    with session as (
+    with workspace as materialized (${workspace}), session as (
       insert into sessions (id, organization_id, harness_id, agent_id, workspace_id, owner_principal_id, title, locale,
                             model_id, system_prompt, capabilities, tools, initial_files, mcp_servers, network_access,
                             hints, parallel_tool_calls, default_delivery, max_iterations, tags, last_sequence)
-      values (${input.id}, ${input.organizationId}, ${fields.harness_id}, ${fields.agent_id}, ${fields.workspace_id},
-              ${fields.owner_principal_id}, ${fields.title}, ${fields.locale}, ${fields.model_id},
-              ${fields.system_prompt}, ${json(fields.capabilities)}, ${json(fields.tools)},
-              ${json(fields.initial_files)}, ${json(fields.mcp_servers)}, ${json(fields.network_access)},
-              ${json(fields.hints)}, ${fields.parallel_tool_calls}, ${fields.default_delivery}, ${fields.max_iterations},
-              ${fields.tags}::text[], 1)
+      select ${input.id}, ${input.organizationId}, ${fields.harness_id}, ${fields.agent_id}, workspace.id,
+             ${fields.owner_principal_id}, ${fields.title}, ${fields.locale}, ${fields.model_id},
+             ${fields.system_prompt}, ${json(fields.capabilities)}, ${json(fields.tools)},
+             ${json(fields.initial_files)}, ${json(fields.mcp_servers)}, ${json(fields.network_access)},
+             ${json(fields.hints)}, ${fields.parallel_tool_calls}::boolean, ${fields.default_delivery},
+             ${fields.max_iterations}::integer, ${fields.tags}::text[], 1
+        from workspace
       returning ${sql(SESSION_COLUMNS)}
     ), logged as (
       insert into events (session_id, sequence, id, type, data)
@@ -123,7 +148,7 @@ export async function createSession(
         from session
     )
     select ${sql(SESSION_COLUMNS)} from session`;
-  return rows[0] as SessionRow;
+  return rows[0] ?? null;
 }
 
 /** Newest first. `search` looks at the title. */
@@ -181,28 +206,31 @@ export async function updateSession(
 }
 
 /**
- * A session at rest is gone for every reader; its rows stay until `retention.ts` removes them. One with a turn under
- * way is left alone.
+ * A session at rest is gone for every reader, and with it the workspace that was made for it, unless another session
+ * has that, too; the rows stay until `retention.ts` removes them. A session with a turn under way is left alone.
  */
 export async function deleteSession(
-  { sql }: Db,
+  db: Db,
   organizationId: string,
   id: string,
 ): Promise<"deleted" | "busy" | "not_found"> {
-  const rows = await sql<{ is_deleted: boolean }[]>`
-    with session as materialized (
-      select id, active_run_id from sessions
+  return transaction(db, async (sql) => {
+    const [session] = await sql<{ active_run_id: string | null; workspace_id: string }[]>`
+      select active_run_id, workspace_id from sessions
        where id = ${id} and organization_id = ${organizationId} and deleted_at is null
-         for no key update
-    ), deleted as (
-      update sessions set deleted_at = now(), updated_at = now()
-        from session where sessions.id = session.id and session.active_run_id is null
-      returning sessions.id
-    )
-    select deleted.id is not null as is_deleted from session left join deleted on true`;
-  const row = rows[0];
-  if (!row) return "not_found";
-  return row.is_deleted ? "deleted" : "busy";
+         for no key update`;
+    if (!session) return "not_found";
+    if (session.active_run_id !== null) return "busy";
+    await sql`update sessions set deleted_at = now(), updated_at = now() where id = ${id}`;
+    // Held before anybody is counted: who makes a session with the workspace has committed by then, or waits.
+    await sql`select from file_trees where id = ${session.workspace_id} for update`;
+    await sql`
+      update file_trees t
+         set status = 'deleted', deleted_at = now(), archived_at = null, updated_at = now()
+       where t.id = ${session.workspace_id} and t.is_session_default and t.status <> 'deleted'
+         and not ${hasSession(sql)}`;
+    return "deleted";
+  });
 }
 
 export async function sessionStats({ sql }: Db, organizationId: string): Promise<SessionStatsResponse> {
@@ -215,18 +243,6 @@ export async function sessionStats({ sql }: Db, organizationId: string): Promise
       from sessions
      where organization_id = ${organizationId} and deleted_at is null`;
   return rows[0] as SessionStatsResponse;
-}
-
-/** True when a session of the organization has this workspace. */
-export async function workspaceExists(
-  { sql }: Db,
-  organizationId: string,
-  workspaceId: string,
-): Promise<boolean> {
-  const rows = await sql`
-    select from sessions
-     where organization_id = ${organizationId} and workspace_id = ${workspaceId} and deleted_at is null limit 1`;
-  return rows.length > 0;
 }
 
 /** The capabilities of several agents, by agent id. */

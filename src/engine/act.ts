@@ -266,7 +266,7 @@ function runTool(
       turnId: run.id,
       toolCallId: call.id,
       idempotencyKey: `${scope.callOrigins.get(call.id) ?? run.id}:${call.id}`,
-      files: deps.filesOf({ organizationId: run.organization_id, workspaceId: config.session.workspace_id }),
+      files: deps.filesOf({ organizationId: run.organization_id, treeId: config.session.workspace_id }),
       network: plan.network,
       progress(message) {
         const said: NewEvent = {

@@ -5,7 +5,13 @@ import type { Log } from "../base/log.ts";
 import { releaseStaleReservations } from "../db/budgets/budget-meter.ts";
 import { pruneFileChanges } from "../db/files/files.ts";
 import type { Db } from "../db/pool.ts";
-import { forgetMessages, type Portion, pruneTurns, purgeDeletedSessions } from "../db/retention.ts";
+import {
+  forgetMessages,
+  type Portion,
+  pruneTurns,
+  purgeDeletedSessions,
+  purgeDeletedTrees,
+} from "../db/retention.ts";
 import { sweep } from "../db/sweep.ts";
 
 const SWEEP_MS = 30_000;
@@ -23,7 +29,7 @@ const WALK_PAUSE_MS = 3_600_000;
 export interface Retention {
   /** Events and steps, from the end of their turn on; null: for ever. */
   eventsDays: number | null;
-  /** Deleted sessions. */
+  /** Deleted sessions, workspaces and memories. */
   deletedDays: number;
   /** `client_message_id`s, by which a repeated message is known. */
   messageIdsDays: number;
@@ -52,6 +58,9 @@ export function createJanitor(deps: { db: Db; clock: Clock; log: Log; retention:
   const retain = async ({ eventsDays, deletedDays, messageIdsDays }: Retention, signal: AbortSignal) => {
     await inPortions("deleted sessions were removed for good", signal, () =>
       purgeDeletedSessions(deps.db, { keepDays: deletedDays }),
+    );
+    await inPortions("deleted workspaces and memories were removed for good", signal, () =>
+      purgeDeletedTrees(deps.db, { keepDays: deletedDays }),
     );
     await inPortions("old message ids were forgotten", signal, () =>
       forgetMessages(deps.db, { keepDays: messageIdsDays }),

@@ -51,7 +51,7 @@ export interface EngineDeps {
     approval: ApprovalPolicy | null;
     unknown: readonly string[];
   };
-  filesOf(session: { organizationId: string; workspaceId: string }): FileStore;
+  filesOf(tree: { organizationId: string; treeId: string }): FileStore;
   /** One a process: its limits count what the process sends. */
   providers: ProviderGate;
   failpoint: ReachFailpoint;

@@ -249,7 +249,7 @@ describe("a fork", () => {
     });
     const at = 1;
     const files = (workspaceId: string) =>
-      createFileStore(app.db, { organizationId: ORGANIZATION, workspaceId });
+      createFileStore(app.db, { organizationId: ORGANIZATION, treeId: workspaceId });
     const write = (workspaceId: string, content: string) =>
       files(workspaceId).write({
         path: "/a/note.md",

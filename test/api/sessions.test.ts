@@ -79,7 +79,7 @@ describe("starting a session", () => {
     });
     const files = createFileStore(app.db, {
       organizationId: ORGANIZATION,
-      workspaceId: session.workspace_id,
+      treeId: session.workspace_id,
     });
     const read = await files.readMany(["/shared.txt", "/agent.txt", "/dir/own.txt"]);
     expect(read.map(({ path, content }) => [path, content])).toEqual([
@@ -97,7 +97,7 @@ describe("starting a session", () => {
       initial_files: [{ path: "/second.txt", content: "2" }],
     });
     expect(second.workspace_id).toBe(first.workspace_id);
-    const files = createFileStore(app.db, { organizationId: ORGANIZATION, workspaceId: first.workspace_id });
+    const files = createFileStore(app.db, { organizationId: ORGANIZATION, treeId: first.workspace_id });
     expect((await files.read("/agent.txt"))?.content).toBe("already there");
     expect((await files.read("/second.txt"))?.content).toBe("2");
     expect(await files.read("/shared.txt")).toBeNull();

@@ -15,6 +15,8 @@ const harness = newId("harness");
 const approval = newId("approval");
 const queued = newId("message");
 let token: string;
+const workspace = session.replace("session", "wsp");
+const memory = newId("mem");
 
 beforeAll(async () => {
   app = await testApp();
@@ -33,6 +35,15 @@ beforeAll(async () => {
                                   active_run_id, status)
             values (${session}, ${OTHER_ORGANIZATION}, ${harness}, ${agent}, ${session.replace("session", "wsp")}, 'p', 1,
                     ${turn}, 'active')`;
+  for (const [id, kind] of [
+    [workspace, "workspace"],
+    [memory, "memory"],
+  ] as const) {
+    await sql`insert into file_trees (id, organization_id, kind, name, files_version, size_bytes, entry_count)
+              values (${id}, ${OTHER_ORGANIZATION}, ${kind}, 'foreign', 2, 6, 1)`;
+    await sql`insert into files (tree_id, path, id, organization_id, is_directory, is_readonly, content, hash, size_bytes)
+              values (${id}, '/kept.txt', gen_random_uuid(), ${OTHER_ORGANIZATION}, false, false, 'secret', 'hash', 6)`;
+  }
   await sql`insert into circuit_breakers (provider_id, model_id, organization_id, state)
             values (${provider}, 'foreign-model', ${OTHER_ORGANIZATION}, 'closed')`;
   await sql`insert into events (session_id, sequence, id, type, data)
@@ -63,6 +74,9 @@ const values = (): Record<string, string> => ({
   approval_id: approval,
   key: `${provider}:foreign-model`,
   message_id: queued,
+  workspace_id: workspace,
+  memory_id: memory,
+  path: "kept.txt",
 });
 /** Bodies that would be taken if the row were ours. */
 const BODIES: Record<string, unknown> = {
@@ -75,6 +89,16 @@ const BODIES: Record<string, unknown> = {
   settle_step: { outcome: "done" },
   update_queued_message: { content: [{ type: "text", text: "x" }] },
   create_model: { model_id: "m", display_name: "M" },
+  update_path: { content: "x" },
+  stat_file: { path: "/kept.txt" },
+  grep_files: { pattern: "s" },
+  move_file: { src_path: "/kept.txt", dst_path: "/x" },
+  copy_file: { src_path: "/kept.txt", dst_path: "/x" },
+  session_update_path: { content: "x" },
+  session_stat_file: { path: "/kept.txt" },
+  session_grep_files: { pattern: "s" },
+  session_move_file: { src_path: "/kept.txt", dst_path: "/x" },
+  session_copy_file: { src_path: "/kept.txt", dst_path: "/x" },
 };
 
 const rows = async () => {
@@ -91,6 +115,8 @@ const rows = async () => {
     await sql`select * from waits where session_id = ${session}`,
     await sql`select * from queued_messages where session_id = ${session}`,
     await sql`select * from access_tokens where id = ${token}`,
+    await sql`select * from file_trees where organization_id = ${OTHER_ORGANIZATION}`,
+    await sql`select * from files where organization_id = ${OTHER_ORGANIZATION}`,
   ].map((list) => JSON.stringify(list));
 };
 
@@ -124,6 +150,7 @@ describe("another organization's rows", () => {
       "/budgets",
       "/providers",
       "/harnesses",
+      "/workspaces?include_archived=true",
       "/models?include_stale=true",
       "/durable/circuit-breakers",
     ];

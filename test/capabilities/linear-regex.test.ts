@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { UserError } from "../../src/base/errors.ts";
 import { compileLinearRegex } from "../../src/capabilities/_linear-regex.ts";
-import { ToolError } from "../../src/capabilities/tool.ts";
 
 const WORK = 50_000_000;
 const matches = (pattern: string, line: string, ignoreCase = false) =>
@@ -75,7 +75,7 @@ const refused: [string, string][] = [
 for (const [pattern, complaint] of refused) {
   test(`${JSON.stringify(pattern.slice(0, 30))} is refused: ${complaint}`, () => {
     const compile = () => compileLinearRegex(pattern, { ignoreCase: false });
-    expect(compile).toThrow(ToolError);
+    expect(compile).toThrow(UserError);
     expect(compile).toThrow(complaint);
   });
 }

@@ -16,7 +16,7 @@ afterAll(() => database.drop());
 
 const newScope = () => ({
   organizationId: "org_00000000000000000000000000000001",
-  workspaceId: newId("wsp"),
+  treeId: newId("wsp"),
 });
 const newFiles = () => createFileStore(database.db, newScope());
 const tools = new Map(sessionFiles.tools(undefined).map((tool) => [tool.name, tool]));

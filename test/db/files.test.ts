@@ -9,7 +9,7 @@ import {
   initialFileProblems,
   pruneFileChanges,
   putInitialFiles,
-  type WorkspaceScope,
+  type TreeScope,
 } from "../../src/db/files/files.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 
@@ -20,8 +20,8 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-const newScope = (): WorkspaceScope => ({ organizationId: ORGANIZATION, workspaceId: newId("wsp") });
-const storeOf = (scope: WorkspaceScope) => createFileStore(database.db, scope);
+const newScope = (): TreeScope => ({ organizationId: ORGANIZATION, treeId: newId("wsp") });
+const storeOf = (scope: TreeScope) => createFileStore(database.db, scope);
 const newStore = () => storeOf(newScope());
 const put = (store: FileStore, path: string, content: string) =>
   store.write({ path, content, expectedHash: null, idempotencyKey: null });
@@ -30,11 +30,11 @@ const remove = (store: FileStore, path: string, recursive = false) =>
 const sha256 = (text: string) => new Bun.CryptoHasher("sha256").update(text).digest("hex");
 
 /** Sizes and counts on the workspace row are kept by arithmetic; here they are counted. */
-async function expectExactTotals(scope: WorkspaceScope) {
+async function expectExactTotals(scope: TreeScope) {
   const [row] = await database.db.sql`
     select w.size_bytes = coalesce(sum(f.size_bytes), 0) as size, w.entry_count = count(f.path) as entries
-      from workspaces w left join files f on f.workspace_id = w.id
-     where w.id = ${scope.workspaceId} group by w.id`;
+      from file_trees w left join files f on f.tree_id = w.id
+     where w.id = ${scope.treeId} group by w.id`;
   expect(row).toEqual({ size: true, entries: true });
 }
 
@@ -189,7 +189,7 @@ test("deleting: nothing, a file, an empty directory, a full one", async () => {
   const store = storeOf(scope);
   for (const path of ["/a/b/c", "/a/d", "/a0", "/a-"]) await put(store, path, "12345");
   expect((await remove(store, "/nothing")).removed).toBe(false);
-  expect(await codeOf(remove(store, "/a"))).toBe("conflict");
+  expect(await codeOf(remove(store, "/a"))).toBe("directory_not_empty");
   expect(await codeOf(remove(store, "/", true))).toBe("invalid_request");
   expect((await remove(store, "/a/b/c")).removed).toBe(true);
   expect((await remove(store, "/a/b")).removed).toBe(true);
@@ -206,9 +206,9 @@ test("what is read-only is neither written nor deleted, not even with the direct
     { path: "docs/data.bin", content: "AAEC", encoding: "base64" },
   ]);
   const store = storeOf(scope);
-  expect(await codeOf(put(store, "/docs/rules.md", "be rude"))).toBe("conflict");
-  expect(await codeOf(remove(store, "/docs/rules.md"))).toBe("conflict");
-  expect(await codeOf(remove(store, "/docs", true))).toBe("conflict");
+  expect(await codeOf(put(store, "/docs/rules.md", "be rude"))).toBe("file_readonly");
+  expect(await codeOf(remove(store, "/docs/rules.md"))).toBe("file_readonly");
+  expect(await codeOf(remove(store, "/docs", true))).toBe("file_readonly");
   expect((await store.stat("/docs/rules.md"))?.isReadonly).toBe(true);
   expect((await store.read("/docs/data.bin"))?.content).toBe("AAEC");
   await expectExactTotals(scope);
@@ -239,11 +239,11 @@ test("a file and a workspace have a largest size", async () => {
   expect(await codeOf(put(store, "/f", "x".repeat(limits.fileBytesMax + 1)))).toBe("limit_exceeded");
   await expectExactTotals(scope);
   await database.db.sql`
-    update workspaces set size_bytes = ${limits.workspaceBytesMax - 3} where id = ${scope.workspaceId}`;
+    update file_trees set size_bytes = ${limits.workspaceBytesMax - 3} where id = ${scope.treeId}`;
   expect(await codeOf(put(store, "/g", "1234"))).toBe("limit_exceeded");
   expect(await codeOf(put(store, "/g", "123"))).toBe("ok");
   await database.db.sql`
-    update workspaces set entry_count = ${limits.workspaceEntriesMax - 1} where id = ${scope.workspaceId}`;
+    update file_trees set entry_count = ${limits.workspaceEntriesMax - 1} where id = ${scope.treeId}`;
   expect(await codeOf(put(store, "/d/h", ""))).toBe("limit_exceeded");
   expect(await codeOf(put(store, "/f", ""))).toBe("ok");
 });
@@ -288,7 +288,7 @@ test("old changes are forgotten a batch at a time", async () => {
   }
   await database.db.sql`
     update file_changes set created_at = now() - interval '2 days'
-     where workspace_id = ${scope.workspaceId} and idempotency_key like 'old:%'`;
+     where tree_id = ${scope.treeId} and idempotency_key like 'old:%'`;
   const day = 24 * 3_600_000;
   expect(await pruneFileChanges(database.db, { olderThanMs: day, rowsMax: 1 })).toBe(1);
   expect(await pruneFileChanges(database.db, { olderThanMs: day, rowsMax: 10 })).toBe(1);

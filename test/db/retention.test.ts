@@ -1,7 +1,12 @@
 import { afterAll, beforeEach, describe, expect, test } from "bun:test";
 import { newId } from "../../src/base/id.ts";
 import { openPool } from "../../src/db/pool.ts";
-import { forgetMessages, pruneTurns, purgeDeletedSessions } from "../../src/db/retention.ts";
+import {
+  forgetMessages,
+  pruneTurns,
+  purgeDeletedSessions,
+  purgeDeletedTrees,
+} from "../../src/db/retention.ts";
 import { deleteSession } from "../../src/db/session-rows.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 import { newSession, ORGANIZATION, readLog, send } from "../support/sessions.ts";
@@ -22,9 +27,9 @@ describe("retention", () => {
     const { sql } = database.db;
     const session = await newSession(database.db);
     const workspace = session.replace("session_", "wsp_");
-    await sql`insert into workspaces (id, organization_id, files_version, size_bytes, entry_count)
-              values (${workspace}, ${ORGANIZATION}, 1, 0, 1)`;
-    await sql`insert into files (workspace_id, path, id, organization_id, is_directory, is_readonly, size_bytes)
+    await sql`insert into file_trees (id, organization_id, name, is_session_default, files_version, size_bytes, entry_count)
+              values (${workspace}, ${ORGANIZATION}, ${workspace}, true, 1, 0, 1)`;
+    await sql`insert into files (tree_id, path, id, organization_id, is_directory, is_readonly, size_bytes)
               values (${workspace}, '/notes', gen_random_uuid(), ${ORGANIZATION}, true, false, 0)`;
     for (const days of agesDays) {
       const sent = await send(database.db, session, "hello", { clientMessageId: newId("message") });
@@ -59,8 +64,8 @@ describe("retention", () => {
              (select count(*) from runs where session_id = ${session}) as runs,
              (select count(*) from steps join runs on runs.id = run_id where session_id = ${session}) as steps,
              (select count(*) from accepted_messages where session_id = ${session}) as messages,
-             (select count(*) from workspaces where id = ${session.replace("session_", "wsp_")}) as workspaces,
-             (select count(*) from files where workspace_id = ${session.replace("session_", "wsp_")}) as files`;
+             (select count(*) from file_trees where id = ${session.replace("session_", "wsp_")}) as workspaces,
+             (select count(*) from files where tree_id = ${session.replace("session_", "wsp_")}) as files`;
     return row;
   };
   const NOTHING = { sessions: 0, events: 0, runs: 0, steps: 0, messages: 0, workspaces: 0, files: 0 };
@@ -68,6 +73,9 @@ describe("retention", () => {
     expect(await deleteSession(database.db, ORGANIZATION, session)).toBe("deleted");
     await database.db
       .sql`update sessions set deleted_at = now() - ${days} * interval '1 day' where id = ${session}`;
+    await database.db.sql`
+      update file_trees set updated_at = now() - ${days} * interval '1 day'
+       where id = ${session.replace("session_", "wsp_")} and status = 'deleted'`;
   };
 
   test("prunes the old turns of a log from its beginning, and nothing of a newer one (I1)", async () => {
@@ -124,7 +132,11 @@ describe("retention", () => {
     expect(await purgeDeletedSessions(database.db, { keepDays: 7 })).toEqual({
       sessions: 1,
       events: 4,
-      workspaces: 1,
+      hasMore: false,
+    });
+    expect(await purgeDeletedTrees(database.db, { keepDays: 7 })).toEqual({
+      trees: 1,
+      files: 1,
       hasMore: false,
     });
     expect(await rowsOf(gone)).toEqual(NOTHING as never);
@@ -136,14 +148,35 @@ describe("retention", () => {
     await database.db.sql`
       update sessions set workspace_id = ${gone.replace("session_", "wsp_")} where id = ${sharing}`;
     await deletedAgo(gone, 8);
-    expect(await purgeDeletedSessions(database.db, { keepDays: 7 })).toMatchObject({
-      sessions: 1,
-      workspaces: 0,
-    });
+    expect(await purgeDeletedSessions(database.db, { keepDays: 7 })).toMatchObject({ sessions: 1 });
+    expect(await purgeDeletedTrees(database.db, { keepDays: 0 })).toMatchObject({ trees: 0 });
     expect(await rowsOf(gone)).toEqual({ ...NOTHING, workspaces: 1, files: 1 } as never);
     await deletedAgo(sharing, 8);
-    await purgeDeletedSessions(database.db, { keepDays: 7 });
-    expect(await rowsOf(gone)).toEqual(NOTHING as never);
+    await database.db
+      .sql`update file_trees set updated_at = now() - interval '8 days' where status = 'deleted'`;
+    expect(await purgeDeletedTrees(database.db, { keepDays: 7 })).toMatchObject({ trees: 1 });
+    expect(await rowsOf(gone)).toEqual({ ...NOTHING } as never);
+  });
+
+  test("a workspace that was made by hand outlives its sessions; one that was never finished does not stay", async () => {
+    const { sql } = database.db;
+    const [named, begun, young] = [newId("wsp"), newId("wsp"), newId("wsp")];
+    for (const [id, status, isDefault] of [
+      [named, "active", false],
+      [begun, "starting", true],
+      [young, "starting", true],
+    ] as const) {
+      await sql`insert into file_trees (id, organization_id, name, status, is_session_default, files_version, size_bytes, entry_count)
+                values (${id}, ${ORGANIZATION}, ${id}, ${status}, ${isDefault}, 1, 0, 0)`;
+    }
+    const session = await newSession(database.db);
+    await sql`update sessions set workspace_id = ${named} where id = ${session}`;
+    await deletedAgo(session, 8);
+    await sql`update file_trees set updated_at = now() - interval '2 hours' where id = ${begun}`;
+    await purgeDeletedSessions(database.db, { keepDays: 0 });
+    expect(await purgeDeletedTrees(database.db, { keepDays: 0 })).toMatchObject({ trees: 1 });
+    const left = await sql<{ id: string }[]>`select id from file_trees order by created_at`;
+    expect(left.map(({ id }) => id)).toEqual([named, young]);
   });
 
   test("what a fork shows is kept until the fork is deleted, too", async () => {
@@ -161,6 +194,7 @@ describe("retention", () => {
       events: 2,
     });
     expect(await pruneTurns(database.db, { keepDays: 30, after: "" })).toMatchObject({ events: 2 });
+    expect(await purgeDeletedTrees(database.db, { keepDays: 7 })).toMatchObject({ trees: 1 });
     expect(await rowsOf(parent)).toEqual(NOTHING as never);
   });
 
@@ -183,6 +217,7 @@ describe("retention", () => {
     await locked.promise;
     expect(await pruneTurns(database.db, { keepDays: 30, after: "" })).toBeNull();
     expect(await purgeDeletedSessions(database.db, { keepDays: 0 })).toBeNull();
+    expect(await purgeDeletedTrees(database.db, { keepDays: 0 })).toBeNull();
     expect(await forgetMessages(database.db, { keepDays: 1 })).toBeNull();
     expect(await rowsOf(session)).toEqual(before);
     release.resolve();

@@ -18,6 +18,7 @@ import {
   Urls,
 } from "../../contract/common.ts";
 import { EventSchema, eventDefinitions } from "../../contract/event.ts";
+import { FileInfo, FileStat, GrepResult, SessionFile, Workspace } from "../../contract/file.ts";
 import { HarnessWithCounts } from "../../contract/harness.ts";
 import {
   CreateMessageRequest,
@@ -53,6 +54,9 @@ export const COMPONENTS: Readonly<Record<string, object>> = {
   CreateProviderRequest,
   CreateSessionRequest,
   Event: EventSchema,
+  FileInfo,
+  FileStat,
+  GrepResult,
   Harness: HarnessWithCounts,
   InitialFile,
   McpServers,
@@ -68,6 +72,7 @@ export const COMPONENTS: Readonly<Record<string, object>> = {
   ResourceStats,
   Run,
   Session: SessionWithUrls,
+  SessionFile,
   Step,
   TokenUsage,
   ToolDefinition,
@@ -77,6 +82,7 @@ export const COMPONENTS: Readonly<Record<string, object>> = {
   UpdateSessionRequest,
   Urls,
   Worker,
+  Workspace,
   // What `data` of an event holds, by its type: `EventData_turn.started`.
   ...Object.fromEntries(eventDefinitions.map(({ type, data }) => [`EventData_${type}`, data])),
 };

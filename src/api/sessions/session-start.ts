@@ -1,4 +1,4 @@
-import { UserError } from "../../base/errors.ts";
+import { RetryableError, UserError } from "../../base/errors.ts";
 import { newId } from "../../base/id.ts";
 import { type InitialFile, SLUG } from "../../contract/common.ts";
 import { limits } from "../../contract/limits.ts";
@@ -6,7 +6,8 @@ import type { CreateSessionRequest } from "../../contract/session.ts";
 import { type AgentRow, findAgent } from "../../db/agents/agents.ts";
 import { harnessChains, readHarness } from "../../db/agents/harnesses.ts";
 import { putInitialFiles } from "../../db/files/files.ts";
-import { createSession, type SessionRow, workspaceExists } from "../../db/session-rows.ts";
+import { findTree } from "../../db/files/trees.ts";
+import { createSession, ownWorkspaceId, type SessionRow } from "../../db/session-rows.ts";
 import { EMPTY_LAYER, readLayer, requireBytes, requireModel } from "../agents/layer.ts";
 import type { ApiDeps } from "../deps.ts";
 import type { Caller } from "../http/identify.ts";
@@ -32,18 +33,16 @@ export async function startSession(
 
   const id = newId("session");
   const shared = body.workspace_id == null ? null : pathId("wsp", body.workspace_id);
-  if (shared !== null && !(await workspaceExists(db, organizationId, shared))) {
-    throw new UserError("not_found", "Workspace not found");
-  }
-  const workspaceId = shared ?? `wsp_${id.slice("session_".length)}`;
+  if (shared !== null) await requireWorkspace(db, organizationId, shared);
+  const workspaceId = shared ?? ownWorkspaceId(id);
   // Into a workspace that others use, only what this very request brings along is put.
   const files =
     shared === null
       ? await starterFiles(db, organizationId, { harnessId, agent, own: layer.initial_files })
       : layer.initial_files;
-  await putInitialFiles(db, { organizationId, workspaceId }, files);
+  await putInitialFiles(db, { organizationId, treeId: workspaceId }, files);
 
-  return createSession(db, {
+  const session = await createSession(db, {
     organizationId,
     id,
     fields: {
@@ -59,6 +58,27 @@ export async function startSession(
       hints: body.hints ?? null,
     },
   });
+  if (session) return session;
+  await requireWorkspace(db, organizationId, workspaceId);
+  throw new RetryableError("unavailable", "the workspace was being changed; try again");
+}
+
+/** @throws UserError not_found; invalid_request   it is archived */
+async function requireWorkspace(db: ApiDeps["db"], organizationId: string, id: string): Promise<void> {
+  const workspace = await findTree(db, organizationId, "workspace", id);
+  if (!workspace) throw new UserError("not_found", "Workspace not found");
+  if (workspace.status === "active") return;
+  throw new UserError(
+    "invalid_request",
+    `workspace_id: the workspace ${workspace.name} is archived; take it back to start sessions with it`,
+    {
+      fields: {
+        allowed_actions: [
+          { ...action("unarchive", "PATCH", `/workspaces/${id}`), hint: '{"status": "active"}' },
+        ],
+      },
+    },
+  );
 }
 
 export async function findSessionAgent(

@@ -1,4 +1,4 @@
-/** Changes of a workspace's files: read, plan, write if nobody else did. See `files.ts`. */
+/** Changes of a tree's files: read, plan, write if nobody else did. See `files.ts`. */
 import { backoffMs } from "../../base/backoff.ts";
 import { systemClock } from "../../base/clock.ts";
 import { RetryableError, UserError } from "../../base/errors.ts";
@@ -6,50 +6,69 @@ import { ancestorsOf } from "../../base/path.ts";
 import type { FileChange } from "../../contract/file-store.ts";
 import type { Db } from "../pool.ts";
 import { asRetryable } from "../sqlstate.ts";
-import type { FilePlan, KnownEntry, Subtree, WorkspaceState } from "./_file-plan.ts";
-import type { WorkspaceScope } from "./files.ts";
+import type { FilePlan, KnownEntry, Subtree, TreeState } from "./_file-plan.ts";
+import { ENTRY_COLUMNS, type EntryRow } from "./_file-rows.ts";
+import type { TreeScope } from "./files.ts";
 
 /** Races lost in a row before the change is given up; each one means that somebody else's change stood. */
 const RACES_MAX = 50;
 const RACE_BACKOFF = { baseMs: 2, capMs: 100 };
-/** Reads, plans, writes; again when somebody else was faster. Answers a known key without planning. */
+
+export interface Committed {
+  changes: FileChange[];
+  /** The entries that were written, moved or copied, at their new paths; empty when a known key was answered. */
+  entries: EntryRow[];
+}
+
+/**
+ * Reads, plans, writes; again when somebody else was faster. Answers a known key without planning.
+ *
+ * @param input.isSetup  the tree may come into being by this change, and is then `starting`
+ */
 export async function commitChange(
   db: Db,
-  scope: WorkspaceScope,
-  paths: readonly string[],
-  idempotencyKey: string | null,
-  plan: (state: WorkspaceState) => FilePlan | Promise<FilePlan>,
-): Promise<FileChange[]> {
+  scope: TreeScope,
+  input: { paths: readonly string[]; idempotencyKey: string | null; isSetup?: boolean },
+  plan: (state: TreeState) => FilePlan | Promise<FilePlan>,
+): Promise<Committed> {
   for (let race = 0; race < RACES_MAX; race += 1) {
-    const known = await readState(db, scope, paths, idempotencyKey);
-    if (known.change) return [known.change];
+    const known = await readState(db, scope, input.paths, input.idempotencyKey);
+    if (known.change) return { changes: [known.change], entries: [] };
     const planned = await plan(known.state);
-    if (await writePlan(db, scope, known.state.version, planned, idempotencyKey)) return planned.changes;
+    const entries = await writePlan(db, scope, known.state.version, planned, input);
+    if (entries !== null) return { changes: planned.changes, entries };
     await systemClock.sleep(backoffMs(RACE_BACKOFF, race));
   }
-  throw new RetryableError("unavailable", "the workspace is being changed by many at once; try again");
+  throw new RetryableError("unavailable", "the files are being changed by many at once; try again");
 }
 
 async function readState(
   { sql }: Db,
-  scope: WorkspaceScope,
+  scope: TreeScope,
   paths: readonly string[],
   idempotencyKey: string | null,
-): Promise<{ state: WorkspaceState; change: FileChange | null }> {
+): Promise<{ state: TreeState; change: FileChange | null }> {
   const relevant = [...new Set(paths.flatMap((path) => [...ancestorsOf(path), path]))];
   const [row] = await retryable(
     sql<StateRow[]>`
-      select w.organization_id, w.files_version, w.size_bytes, w.entry_count,
+      select t.organization_id, t.status, t.files_version, t.size_bytes, t.entry_count,
              (select jsonb_agg(jsonb_build_object('path', f.path, 'is_directory', f.is_directory,
                        'is_readonly', f.is_readonly, 'size_bytes', f.size_bytes, 'hash', f.hash))
-                from files f where f.workspace_id = w.id and f.path = any(${relevant})) as entries,
+                from files f where f.tree_id = t.id and f.path = any(${relevant})) as entries,
              (select to_jsonb(c) from file_changes c
-               where c.workspace_id = w.id and c.idempotency_key = ${idempotencyKey}) as change
-        from workspaces w where w.id = ${scope.workspaceId}`,
+               where c.tree_id = t.id and c.idempotency_key = ${idempotencyKey}) as change
+        from file_trees t where t.id = ${scope.treeId}`,
   );
-  if (!row) return { state: { version: 0, sizeBytes: 0, entryCount: 0, entries: new Map() }, change: null };
-  if (row.organization_id !== scope.organizationId)
-    throw new UserError("not_found", "there is no such workspace");
+  const isWorkspace = scope.treeId.startsWith("wsp_");
+  if (!row && isWorkspace) {
+    return { state: { version: 0, sizeBytes: 0, entryCount: 0, entries: new Map() }, change: null };
+  }
+  if (row?.organization_id !== scope.organizationId || row.status === "deleted") {
+    throw new UserError("not_found", `there is no such ${isWorkspace ? "workspace" : "memory"}`);
+  }
+  if (row.status === "archived") {
+    throw new UserError("archived", `the ${isWorkspace ? "workspace" : "memory"} is archived and read-only`);
+  }
   return {
     state: {
       version: row.files_version,
@@ -62,82 +81,122 @@ async function readState(
 }
 
 /** Read after the state: a change in between makes the write lose its race, so the two fit when it matters. */
-export async function readSubtree({ sql }: Db, scope: WorkspaceScope, path: string): Promise<Subtree> {
+export async function readSubtree({ sql }: Db, scope: TreeScope, path: string): Promise<Subtree> {
   const [row] = await retryable(
-    sql<{ entry_count: number; size_bytes: number; readonly_path: string | null }[]>`
+    sql<{ entry_count: number; size_bytes: number; readonly_path: string | null; path_chars_max: number }[]>`
       select count(*) as entry_count, coalesce(sum(size_bytes), 0)::bigint as size_bytes,
-             min(path) filter (where is_readonly) as readonly_path
+             min(path) filter (where is_readonly) as readonly_path,
+             coalesce(max(length(path)), 0) as path_chars_max
         from files
-       where workspace_id = ${scope.workspaceId} and organization_id = ${scope.organizationId}
+       where tree_id = ${scope.treeId} and organization_id = ${scope.organizationId}
          and path >= ${below(path)} and path < ${after(path)}`,
   );
   return {
     entryCount: row?.entry_count ?? 0,
     sizeBytes: row?.size_bytes ?? 0,
     readonlyPath: row?.readonly_path ?? null,
+    pathCharsMax: row?.path_chars_max ?? 0,
   };
 }
 
-/** @returns false when the workspace has another version by now; nothing was written then */
+/** @returns null when the tree has another version by now; nothing was written then */
 async function writePlan(
   { sql }: Db,
-  scope: WorkspaceScope,
+  scope: TreeScope,
   version: number,
   plan: FilePlan,
-  idempotencyKey: string | null,
-): Promise<boolean> {
-  const { rows, removedPath } = plan;
+  { idempotencyKey, isSetup }: { idempotencyKey: string | null; isSetup?: boolean },
+): Promise<EntryRow[] | null> {
+  const { rows, removedPath, transfer, mark } = plan;
   const [first] = plan.changes;
   // Base64 as text: postgres.js would write bytea as hex, which is half as long again. It would also take an array
   // that begins with a boolean for a single boolean, so read-only files are named.
   const readonlyPaths = rows.filter((row) => row.isReadonly).map((row) => row.path);
   const contents = rows.map((row) => (row.bytes ? Buffer.from(row.bytes).toString("base64") : null));
+  const columns = sql(ENTRY_COLUMNS);
   const written = await retryable(
-    sql`
+    sql<EntryRow[]>`
       with moved as (
-        update workspaces
+        update file_trees
            set files_version = files_version + 1, size_bytes = ${plan.sizeBytes},
                entry_count = ${plan.entryCount}, updated_at = now()
-         where id = ${scope.workspaceId} and organization_id = ${scope.organizationId}
-           and files_version = ${version}
-        returning id
+         where id = ${scope.treeId} and organization_id = ${scope.organizationId}
+           and files_version = ${version} and status in ('starting', 'active')
+        returning id as tree_id
       ), made as (
-        insert into workspaces (id, organization_id, files_version, size_bytes, entry_count)
-        select ${scope.workspaceId}, ${scope.organizationId}, 1, ${plan.sizeBytes}::bigint, ${plan.entryCount}::bigint
+        insert into file_trees (id, organization_id, kind, name, is_session_default, status, files_version, size_bytes,
+                                entry_count)
+        select ${scope.treeId}, ${scope.organizationId}, 'workspace', 'session-' || substring(${scope.treeId} from 5),
+               true, ${isSetup ? "starting" : "active"}, 1, ${plan.sizeBytes}::bigint, ${plan.entryCount}::bigint
          where ${version} = 0
         on conflict (id) do nothing
-        returning id
-      ), workspace as (
-        select id from moved union all select id from made
+        returning id as tree_id
+      ), tree as (
+        select tree_id from moved union all select tree_id from made
       ), removed as (
-        delete from files using workspace
-         where files.workspace_id = workspace.id
+        delete from files using tree
+         where files.tree_id = tree.tree_id
            and (files.path = ${removedPath}
                 or (files.path >= ${removedPath === null ? null : below(removedPath)}
                     and files.path < ${removedPath === null ? null : after(removedPath)}))
       ), written as (
-        insert into files (workspace_id, path, id, organization_id, is_directory, is_readonly, content, hash,
+        insert into files (tree_id, path, id, organization_id, is_directory, is_readonly, content, hash,
                            size_bytes)
-        select workspace.id, f.path, f.id, ${scope.organizationId}, f.content is null,
+        select tree.tree_id, f.path, f.id, ${scope.organizationId}, f.content is null,
                f.path = any(${readonlyPaths}::text[]), decode(f.content, 'base64'), f.hash, f.size_bytes
-          from workspace,
+          from tree,
                unnest(${rows.map((row) => row.path)}::text[], ${rows.map(() => Bun.randomUUIDv7())}::uuid[],
                       ${contents}::text[], ${rows.map((row) => row.hash)}::text[],
                       ${rows.map((row) => row.bytes?.length ?? 0)}::bigint[])
                  as f (path, id, content, hash, size_bytes)
-        on conflict (workspace_id, path) do update
+        on conflict (tree_id, path) do update
            set is_readonly = excluded.is_readonly, content = excluded.content, hash = excluded.hash,
                size_bytes = excluded.size_bytes, updated_at = now()
-      ), remembered as (
-        insert into file_changes (workspace_id, idempotency_key, path, created, removed, size_bytes, hash)
-        select workspace.id, ${idempotencyKey}::text, ${first?.path ?? null}::text, ${first?.created ?? false}::boolean,
+        returning ${columns}
+      )${transfer === null ? sql`` : transferred({ sql }, transfer)}${
+        mark === null
+          ? sql``
+          : sql`, marked as (
+        update files set is_readonly = ${mark.isReadonly}, updated_at = now()
+          from tree where files.tree_id = tree.tree_id and files.path = ${mark.path}
+        returning ${columns}
+      )`
+      }, remembered as (
+        insert into file_changes (tree_id, idempotency_key, path, created, removed, size_bytes, hash)
+        select tree.tree_id, ${idempotencyKey}::text, ${first?.path ?? null}::text, ${first?.created ?? false}::boolean,
                ${first?.removed ?? false}::boolean, ${first?.sizeBytes ?? 0}::bigint, ${first?.hash ?? null}::text
-          from workspace
+          from tree
          where ${idempotencyKey}::text is not null
       )
-      select id from workspace`,
+      select entry.*
+        from tree left join (
+             select * from written
+             ${transfer === null ? sql`` : sql`union all select * from transferred`}
+             ${mark === null ? sql`` : sql`union all select * from marked`}) entry on true`,
   );
-  return written.length === 1;
+  return written.length === 0 ? null : written.filter((row) => row.path !== null);
+}
+
+/** The entry itself is new at its place; what lies below it keeps its times. A copy is nobody's protected file. */
+function transferred({ sql }: Pick<Db, "sql">, { kind, from, to }: NonNullable<FilePlan["transfer"]>) {
+  const columns = sql(ENTRY_COLUMNS);
+  const path = sql`${to} || substring(f.path from ${from.length + 1}::int)`;
+  const isPart = sql`
+    f.tree_id = tree.tree_id and (f.path = ${from} or (f.path >= ${below(from)} and f.path < ${after(from)}))`;
+  return kind === "move"
+    ? sql`, transferred as (
+        update files f
+           set path = ${path}, updated_at = case when f.path = ${from} then now() else f.updated_at end
+          from tree where ${isPart}
+        returning ${columns}
+      )`
+    : sql`, transferred as (
+        insert into files (tree_id, path, id, organization_id, is_directory, is_readonly, content, hash, size_bytes)
+        select f.tree_id, ${path}, gen_random_uuid(), f.organization_id, f.is_directory, false, f.content, f.hash,
+               f.size_bytes
+          from tree, files f where ${isPart}
+        returning ${columns}
+      )`;
 }
 
 /** The entries below `/a` are those from `/a/` up to, not including, `/a0`: `0` comes after `/`. */
@@ -163,6 +222,7 @@ export interface ChangeRow {
 
 interface StateRow {
   organization_id: string;
+  status: "starting" | "active" | "archived" | "deleted";
   files_version: number;
   size_bytes: number;
   entry_count: number;

@@ -1,14 +1,11 @@
 /** What stands in a file: bytes in the database, text or base64 for everybody else. */
 import { UserError } from "../../base/errors.ts";
-import { normalizePath } from "../../base/path.ts";
 import type { FileEncoding } from "../../contract/file-store.ts";
-import { limits } from "../../contract/limits.ts";
 import type { NewFile } from "./_file-plan.ts";
+import { normalize } from "./_file-rows.ts";
 
 /** A NUL in this many first bytes makes a file binary, as in git. */
 const BINARY_PROBE_BYTES = 8 * 1024;
-
-export const normalize = (path: string) => normalizePath(path, limits.pathCharsMax);
 
 /** @throws UserError invalid_request   the path or the base64 */
 export function newFile(input: {

@@ -1,8 +1,8 @@
 /**
- * The files of a workspace, as rows.
+ * The files of a tree, as rows: of a workspace or of a memory, it makes no difference here.
  *
  * A change is planned in code on what one statement read, and written by one statement that does nothing unless
- * the workspace still has the version that was read: no lock is held while anybody thinks, and the limits hold
+ * the tree still has the version that was read: no lock is held while anybody thinks, and the limits hold
  * exactly. Who loses the race reads again.
  */
 import { UserError } from "../../base/errors.ts";
@@ -20,31 +20,32 @@ import {
   retryable,
   toChange,
 } from "./_file-commit.ts";
-import { decodeContent, newFile, normalize } from "./_file-content.ts";
-import { planRemoval, planWrites, type WorkspaceState } from "./_file-plan.ts";
+import { decodeContent, newFile } from "./_file-content.ts";
+import { planRemoval, planWrites, type TreeState } from "./_file-plan.ts";
+import { ENTRY_COLUMNS, type EntryRow, normalize, toEntry } from "./_file-rows.ts";
 
-export interface WorkspaceScope {
+export interface TreeScope {
   organizationId: string;
-  /** `wsp_…`; a session without a shared workspace has the one of its own hex. */
-  workspaceId: string;
+  /** `wsp_…` or `mem_…`; a session without a shared workspace has the one of its own hex. */
+  treeId: string;
 }
 
 /**
- * Stores for many workspaces that share one queue a workspace: make this once a process, so that the parallel tool
+ * Stores for many trees that share one queue a tree: make this once a process, so that the parallel tool
  * calls of a turn wait for each other instead of losing races.
  */
-export function createFileStores(db: Db): (scope: WorkspaceScope) => FileStore {
+export function createFileStores(db: Db): (scope: TreeScope) => FileStore {
   const queues = createKeyedMutex();
   return (scope) => openStore(db, scope, queues);
 }
 
-export function createFileStore(db: Db, scope: WorkspaceScope): FileStore {
+export function createFileStore(db: Db, scope: TreeScope): FileStore {
   return openStore(db, scope, createKeyedMutex());
 }
 
-function openStore(db: Db, scope: WorkspaceScope, queues: KeyedMutex): FileStore {
+function openStore(db: Db, scope: TreeScope, queues: KeyedMutex): FileStore {
   const { sql } = db;
-  const change = (make: () => Promise<FileChange>) => queues.run(scope.workspaceId, make);
+  const change = (make: () => Promise<FileChange>) => queues.run(scope.treeId, make);
   return {
     async read(path) {
       const rows = await readFiles(db, scope, [normalize(path)]);
@@ -58,10 +59,13 @@ function openStore(db: Db, scope: WorkspaceScope, queues: KeyedMutex): FileStore
     async write(input) {
       const file = newFile({ ...input, isReadonly: false });
       const done = await change(async () => {
-        const [first] = await commitChange(db, scope, [file.path], input.idempotencyKey, (state) =>
-          planWrites(state, [file], false),
+        const { changes } = await commitChange(
+          db,
+          scope,
+          { paths: [file.path], idempotencyKey: input.idempotencyKey },
+          (state) => planWrites(state, [file], false),
         );
-        return first as FileChange;
+        return changes[0] as FileChange;
       });
       return { ...done, hash: done.hash ?? file.hash };
     },
@@ -69,9 +73,9 @@ function openStore(db: Db, scope: WorkspaceScope, queues: KeyedMutex): FileStore
       const directory = normalize(path);
       const rows = await retryable(
         sql<EntryRow[]>`
-          select id, path, is_directory, is_readonly, size_bytes, created_at, updated_at
+          select ${sql(ENTRY_COLUMNS)}
             from files
-           where workspace_id = ${scope.workspaceId} and organization_id = ${scope.organizationId}
+           where tree_id = ${scope.treeId} and organization_id = ${scope.organizationId}
              and (path = ${directory} or (path >= ${below(directory)} and path < ${after(directory)}))
              and (${recursive} or path = ${directory}
                   or position('/' in substring(path from ${below(directory).length + 1}::int)) = 0)
@@ -89,9 +93,9 @@ function openStore(db: Db, scope: WorkspaceScope, queues: KeyedMutex): FileStore
       if (wanted === "/") return rootEntry(db, scope);
       const rows = await retryable(
         sql<EntryRow[]>`
-          select id, path, is_directory, is_readonly, size_bytes, created_at, updated_at
+          select ${sql(ENTRY_COLUMNS)}
             from files
-           where workspace_id = ${scope.workspaceId} and organization_id = ${scope.organizationId}
+           where tree_id = ${scope.treeId} and organization_id = ${scope.organizationId}
              and path = ${wanted}`,
       );
       return rows[0] ? toEntry(rows[0]) : null;
@@ -99,18 +103,21 @@ function openStore(db: Db, scope: WorkspaceScope, queues: KeyedMutex): FileStore
     async remove({ path, recursive, idempotencyKey }) {
       const wanted = normalize(path);
       return change(async () => {
-        const [first] = await commitChange(db, scope, [wanted], idempotencyKey, async (state) =>
-          planRemoval(state, wanted, await readSubtree(db, scope, wanted), recursive),
+        const { changes } = await commitChange(
+          db,
+          scope,
+          { paths: [wanted], idempotencyKey },
+          async (state) => planRemoval(state, wanted, await readSubtree(db, scope, wanted), recursive),
         );
-        return first as FileChange;
+        return changes[0] as FileChange;
       });
     },
     async recall(idempotencyKey) {
       const rows = await retryable(
         sql<ChangeRow[]>`
           select c.path, c.created, c.removed, c.size_bytes, c.hash
-            from file_changes c join workspaces w on w.id = c.workspace_id
-           where c.workspace_id = ${scope.workspaceId} and w.organization_id = ${scope.organizationId}
+            from file_changes c join file_trees t on t.id = c.tree_id
+           where c.tree_id = ${scope.treeId} and t.organization_id = ${scope.organizationId}
              and c.idempotency_key = ${idempotencyKey}`,
       );
       return rows[0] ? toChange(rows[0]) : null;
@@ -126,7 +133,7 @@ function openStore(db: Db, scope: WorkspaceScope, queues: KeyedMutex): FileStore
  */
 export async function putInitialFiles(
   db: Db,
-  scope: WorkspaceScope,
+  scope: TreeScope,
   files: readonly InitialFile[],
 ): Promise<FileChange[]> {
   if (files.length === 0) return [];
@@ -137,12 +144,14 @@ export async function putInitialFiles(
     newFile({ ...file, isReadonly: file.is_readonly ?? false, expectedHash: null }),
   );
   const paths = wanted.map((file) => file.path);
-  return commitChange(db, scope, paths, null, (state) => planWrites(state, wanted, true));
+  const input = { paths, idempotencyKey: null, isSetup: true };
+  const { changes } = await commitChange(db, scope, input, (state) => planWrites(state, wanted, true));
+  return changes;
 }
 
 /** Checks initial files without writing them: what is wrong, for people; empty when they are fine. */
 export function initialFileProblems(files: readonly InitialFile[]): string[] {
-  const state: WorkspaceState = { version: 0, sizeBytes: 0, entryCount: 0, entries: new Map() };
+  const state: TreeState = { version: 0, sizeBytes: 0, entryCount: 0, entries: new Map() };
   try {
     planWrites(
       state,
@@ -168,30 +177,26 @@ export async function pruneFileChanges(
   const rows = await retryable(
     sql`
       with old as (
-        select workspace_id, idempotency_key from file_changes
+        select tree_id, idempotency_key from file_changes
          where created_at < now() - ${input.olderThanMs} * interval '1 millisecond'
          order by created_at
          limit ${input.rowsMax}
            for update skip locked
       )
       delete from file_changes using old
-       where file_changes.workspace_id = old.workspace_id
+       where file_changes.tree_id = old.tree_id
          and file_changes.idempotency_key = old.idempotency_key
       returning 1`,
   );
   return rows.length;
 }
 
-async function readFiles(
-  { sql }: Db,
-  scope: WorkspaceScope,
-  paths: readonly string[],
-): Promise<FileContent[]> {
+async function readFiles({ sql }: Db, scope: TreeScope, paths: readonly string[]): Promise<FileContent[]> {
   const rows = await retryable(
     sql<FileRow[]>`
       select path, content, hash, size_bytes, is_readonly
         from files
-       where workspace_id = ${scope.workspaceId} and organization_id = ${scope.organizationId}
+       where tree_id = ${scope.treeId} and organization_id = ${scope.organizationId}
          and path = any(${[...paths]}) and not is_directory`,
   );
   return rows.map((row) => ({
@@ -203,13 +208,13 @@ async function readFiles(
   }));
 }
 
-/** The root has no row: it is as old as its workspace, or as now when nothing was ever written. */
-async function rootEntry({ sql }: Db, scope: WorkspaceScope): Promise<FileEntry> {
+/** The root has no row: it is as old as its tree, or as now when nothing was ever written. */
+async function rootEntry({ sql }: Db, scope: TreeScope): Promise<FileEntry> {
   const [row] = await retryable(
     sql<{ created_at: Date; updated_at: Date }[]>`
       select coalesce(min(created_at), now()) as created_at, coalesce(min(updated_at), now()) as updated_at
-        from workspaces
-       where id = ${scope.workspaceId} and organization_id = ${scope.organizationId}`,
+        from file_trees
+       where id = ${scope.treeId} and organization_id = ${scope.organizationId}`,
   );
   return toEntry({
     id: ROOT_ID,
@@ -217,6 +222,7 @@ async function rootEntry({ sql }: Db, scope: WorkspaceScope): Promise<FileEntry>
     is_directory: true,
     is_readonly: false,
     size_bytes: 0,
+    hash: null,
     created_at: row?.created_at ?? new Date(0),
     updated_at: row?.updated_at ?? new Date(0),
   });
@@ -224,32 +230,10 @@ async function rootEntry({ sql }: Db, scope: WorkspaceScope): Promise<FileEntry>
 
 const ROOT_ID = "00000000-0000-0000-0000-000000000000";
 
-interface EntryRow {
-  id: string;
-  path: string;
-  is_directory: boolean;
-  is_readonly: boolean;
-  size_bytes: number;
-  created_at: Date;
-  updated_at: Date;
-}
-
 interface FileRow {
   path: string;
   content: Uint8Array;
   hash: string;
   size_bytes: number;
   is_readonly: boolean;
-}
-
-function toEntry(row: EntryRow): FileEntry {
-  return {
-    id: row.id,
-    path: row.path,
-    isDirectory: row.is_directory,
-    isReadonly: row.is_readonly,
-    sizeBytes: row.size_bytes,
-    createdAt: row.created_at.toISOString(),
-    updatedAt: row.updated_at.toISOString(),
-  };
 }

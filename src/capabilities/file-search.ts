@@ -1,8 +1,8 @@
 /** Looking for files by name and by content. Bounded in time and size whatever the pattern and the files are. */
-import type { FileContent, FileEntry } from "../contract/file-store.ts";
+import type { FileContent, FileEntry, FileStore } from "../contract/file-store.ts";
 import { shorten } from "./_file-text.ts";
 import { compileLinearRegex, type Meter } from "./_linear-regex.ts";
-import { type ToolContext, ToolError } from "./tool.ts";
+import { refusal } from "./_regex-parser.ts";
 
 export interface GrepMatch {
   path: string;
@@ -26,10 +26,10 @@ const WORK_MAX = 100_000_000;
 /** The event loop, with its leases and streams, gets a turn at least this often. */
 const WORK_PER_TURN = 2_000_000;
 
-/** @throws ToolError   the pattern is too long */
+/** @throws UserError invalid_request   the pattern is too long */
 export function compileGlob(pattern: string): (path: string) => boolean {
   if (pattern.length > GLOB_CHARS_MAX) {
-    throw new ToolError(`A glob pattern has at most ${GLOB_CHARS_MAX} characters.`);
+    throw refusal(`A glob pattern has at most ${GLOB_CHARS_MAX} characters.`);
   }
   const glob = new Bun.Glob(pattern.replace(/^\.?\/+/, ""));
   return (path) => glob.match(path);
@@ -40,9 +40,9 @@ export function relativeTo(directory: string, path: string): string {
   return directory === "/" ? path.slice(1) : path.slice(directory.length + 1);
 }
 
-/** @throws ToolError, UserError */
+/** @throws UserError */
 export async function grep(
-  context: Pick<ToolContext, "files" | "signal">,
+  context: { files: Pick<FileStore, "readMany">; signal: AbortSignal },
   query: {
     pattern: string;
     isLiteral: boolean;
@@ -106,7 +106,7 @@ function compileTest(
 ): (line: string) => boolean {
   const { pattern, isLiteral, ignoreCase } = query;
   if (pattern === "" || pattern.length > PATTERN_CHARS_MAX) {
-    throw new ToolError(`A pattern has 1 to ${PATTERN_CHARS_MAX} characters.`);
+    throw refusal(`A pattern has 1 to ${PATTERN_CHARS_MAX} characters.`);
   }
   const isPlain = isLiteral || !/[\\^$.|?*+()[\]{}]/.test(pattern);
   if (!isPlain) {
