@@ -9,11 +9,32 @@ import type { CommandContext } from "./action.ts";
 export const DEFAULT_API_URL = "http://127.0.0.1:9000";
 
 /** The server that the client commands talk to: flag, then environment, then this machine. */
-export function clientOf(context: CommandContext, options: { apiUrl?: string | undefined }): Client {
+export function clientOf(
+  context: CommandContext,
+  options: { apiUrl?: string | undefined; verbose?: boolean | undefined },
+): Client {
   return createClient({
     baseUrl: options.apiUrl ?? (context.env.EVERRUNS_API_URL || DEFAULT_API_URL),
     apiKey: context.env.EVERRUNS_API_KEY || null,
+    ...(options.verbose ? { fetch: tellingFetch(context) } : {}),
   });
+}
+
+/** Prints each call of the API and its answer's status to stderr: never headers, which hold the key, or bodies. */
+function tellingFetch({ err }: CommandContext) {
+  return async (url: string, init: RequestInit): Promise<Response> => {
+    const start = performance.now();
+    const call = `${init.method ?? "GET"} ${url}`;
+    const took = () => `${Math.round(performance.now() - start)} ms`;
+    try {
+      const response = await fetch(url, init);
+      err.line(err.paint.dim(`${call} → ${response.status}, ${took()}`));
+      return response;
+    } catch (error) {
+      err.line(err.paint.dim(`${call} → no answer, ${took()}`));
+      throw error;
+    }
+  };
 }
 
 /**

@@ -5,11 +5,10 @@
  * `everruns --version` loads nothing.
  */
 import { Command, Option } from "commander";
-import { type CommandContext, runCommand, UsageError } from "./action.ts";
-import type { ForkFlags } from "./forks.ts";
+import { type CommandContext, runCommand } from "./action.ts";
+import type { Shell } from "./completion.ts";
 import type { KeysAction } from "./keys.ts";
-import type { ResourceOptions } from "./resources.ts";
-import type { RunActionFlags } from "./run-actions.ts";
+import { addResourceCommands } from "./resources/commands.ts";
 import { versionText } from "./version.ts";
 
 const program = new Command("everruns")
@@ -183,58 +182,7 @@ Examples:
 
 program.commandsGroup("Look at things:");
 
-for (const [name, what] of [
-  ["agents", "stored agents"],
-  ["sessions", "sessions, newest first"],
-  ["runs", "runs of turns, newest first"],
-  ["models", "models that can be chosen"],
-] as const) {
-  const isSessions = name === "sessions";
-  const isRuns = name === "runs";
-  const more = isSessions ? "get, fork or compare them" : isRuns ? "get, cancel or retry one" : "or get one";
-  const command = clientCommand(name, `list ${what}, ${more}`)
-    .addArgument(
-      program
-        .createArgument("[action]")
-        .choices(["list", "get", ...(isSessions ? ["fork", "diff"] : isRuns ? ["cancel", "retry"] : [])])
-        .default("list"),
-    )
-    .argument("[id]", name === "agents" ? "id or name, for get" : "id, for all but list")
-    .addOption(
-      new Option("-o, --output <format>", "how to print").choices(["table", "json"]).default("table"),
-    )
-    .option("-n, --limit <n>", "how many to list, 1 to 100", "20")
-    .addHelpText("after", `\nExamples:\n  everruns ${name}\n  everruns ${name} get <id> -o json`);
-  if (isSessions) {
-    command
-      .argument("[other]", "the other session, for diff")
-      .option("--at <sequence>", "for fork: the last event that both have in common")
-      .addHelpText(
-        "after",
-        "  everruns sessions fork <id> --at 23\n  everruns sessions diff <id> <other id>",
-      );
-  }
-  if (isRuns) command.addHelpText("after", "  everruns runs retry <id>\n  everruns runs cancel <id>");
-  type Action = "list" | "get" | "fork" | "diff" | "cancel" | "retry";
-  command.action((action: Action, id?: string, other?: unknown) =>
-    start(async (context) => {
-      const options = command.opts();
-      if (action === "list" || action === "get") {
-        if (typeof other === "string") throw new UsageError(`${action} takes no second id`);
-        const { resources } = await import("./resources.ts");
-        const flags = options as Pick<ResourceOptions, "output" | "limit">;
-        return resources(context, { ...flags, resource: name, action, id });
-      }
-      if (action === "cancel" || action === "retry") {
-        const { runAction } = await import("./run-actions.ts");
-        return runAction(context, action, { ...(options as RunActionFlags), id });
-      }
-      const { diff, fork } = await import("./forks.ts");
-      const flags = { ...(options as ForkFlags), id, other };
-      return action === "fork" ? fork(context, flags) : diff(context, flags);
-    }),
-  );
-}
+addResourceCommands(program, { start, client: clientCommandOf });
 
 program.commandsGroup("Look after it:").helpCommand("help [command]", "print help for a command");
 
@@ -260,6 +208,35 @@ serverCommand("config", "print the configuration in force and where each value c
   .action((options) => start(async (context) => (await import("./config.ts")).printConfig(context, options)));
 
 program
+  .command("completion")
+  .description("Print what makes a shell complete the commands.")
+  .summary("print shell completions")
+  .addArgument(program.createArgument("<shell>").choices(["bash", "zsh", "fish"]))
+  .addHelpText(
+    "after",
+    `
+Examples:
+  everruns completion bash >> ~/.bashrc
+  everruns completion zsh > ~/.zsh/_everruns     a directory in $fpath
+  everruns completion fish > ~/.config/fish/completions/everruns.fish`,
+  )
+  .action((shell: Shell) =>
+    start(async ({ out }) => void out.line((await import("./completion.ts")).completionScript(shell))),
+  );
+program
+  .command("__complete", { hidden: true })
+  .argument("[words...]")
+  .allowUnknownOption()
+  .helpOption(false)
+  .action((words: string[]) =>
+    start(async ({ out }) => {
+      const { candidates } = await import("./completion.ts");
+      for (const word of candidates(program, words)) out.line(word);
+      return undefined;
+    }),
+  );
+
+program
   .command("version")
   .description("print the version")
   .action(() => start(async ({ out }) => void out.line(versionText())));
@@ -281,17 +258,18 @@ Start here:
 Exit codes: 0 done · 1 failed · 2 wrong usage or configuration`,
 );
 
-for (const command of [program, ...program.commands]) {
-  const help = command === program ? "everruns --help" : `everruns ${command.name()} --help`;
-  command.configureOutput({ outputError: (text, write) => write(oneLine(text, help)) });
-}
+tellErrorsInOneLine(program, "everruns");
 if (process.argv.length <= 2) program.help();
 await program.parseAsync();
 
 /** A command that talks to a server over HTTP. */
 function clientCommand(name: string, summary: string): Command {
-  return program
-    .command(name)
+  return clientCommandOf(program, name, summary);
+}
+
+function clientCommandOf(parent: Command, name: string, summary: string, isDefault = false): Command {
+  return parent
+    .command(name, { isDefault })
     .summary(summary)
     .description(sentence(summary))
     .option("--api-url <url>", "server to talk to (EVERRUNS_API_URL; http://127.0.0.1:9000)");
@@ -324,6 +302,11 @@ function serverOptions(command: Command): Command {
 
 function start(command: (context: CommandContext) => Promise<number | undefined>): Promise<never> {
   return runCommand(command);
+}
+
+function tellErrorsInOneLine(command: Command, path: string): void {
+  command.configureOutput({ outputError: (text, write) => write(oneLine(text, `${path} --help`)) });
+  for (const child of command.commands) tellErrorsInOneLine(child, `${path} ${child.name()}`);
 }
 
 /** `error: unknown option '--prot'\n(Did you mean --port?)` → one line that begins with our name. */

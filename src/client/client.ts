@@ -90,6 +90,19 @@ export interface Client extends EventSource {
   getModel(id: string): Promise<ModelWithProvider>;
   listProviders(): Promise<Page<Provider>>;
   listCapabilities(query?: PageQuery): Promise<Page<CapabilityInfo>>;
+
+  /** Any other call. @param path below `/v1`. @returns the JSON of the answer, undefined when it has none */
+  request<T>(method: string, path: string, options?: RequestOptions): Promise<T>;
+  /** A call whose answer is text: an export. */
+  requestText(method: string, path: string, options?: RequestOptions): Promise<string>;
+}
+
+export interface RequestOptions {
+  query?: Readonly<Record<string, string | number | readonly string[] | undefined>>;
+  /** Sent as JSON, unless `contentType` says otherwise: then it is text. */
+  body?: unknown;
+  contentType?: string;
+  signal?: AbortSignal;
 }
 
 /** A request that has no answer after this long is given up; streams have their own rule. */
@@ -109,15 +122,23 @@ export function createClient(options: ClientOptions): Client {
     }
   };
 
-  const call = async <T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> => {
+  const ask = async (method: string, path: string, options: RequestOptions = {}): Promise<Response> => {
+    const { body, contentType, signal, query = {} } = options;
     const timeout = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
-    const response = await send(`${baseUrl}${path}`, {
+    const response = await send(`${baseUrl}${path}${queryText(query)}`, {
       method,
-      headers: body === undefined ? headers : { ...headers, "content-type": "application/json" },
+      headers:
+        body === undefined ? headers : { ...headers, "content-type": contentType ?? "application/json" },
       signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(body === undefined
+        ? {}
+        : { body: contentType === undefined ? JSON.stringify(body) : String(body) }),
     });
     if (!response.ok) throw await errorFromResponse(response);
+    return response;
+  };
+  const call = async <T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> => {
+    const response = await ask(method, path, { body, ...(signal ? { signal } : {}) });
     return (await readJson(response, baseUrl)) as T;
   };
   const get = <T>(path: string, query: QueryValues = {}) =>
@@ -168,6 +189,9 @@ export function createClient(options: ClientOptions): Client {
     getModel: (id) => get(`/models/${enc(id)}`),
     listProviders: () => get("/providers"),
     listCapabilities: (query) => get("/capabilities", { ...query }),
+    request: async <T>(method: string, path: string, options?: RequestOptions) =>
+      (await readJson(await ask(method, `/api/v1${path}`, options), baseUrl)) as T,
+    requestText: async (method, path, options) => (await ask(method, `/api/v1${path}`, options)).text(),
     async openEventStream(sessionId, query, signal) {
       const path = `/api/v1/sessions/${enc(sessionId)}/sse${queryText(eventQuery(query))}`;
       const response = await send(`${baseUrl}${path}`, {

@@ -50,7 +50,10 @@ describe("everruns sessions", () => {
       [id, "idle", "1m", "42", "a title"],
       [""],
     ]);
-    expect({ code, stderr }).toEqual({ code: 0, stderr: "2 more; --limit shows up to 100\n" });
+    expect({ code, stderr }).toEqual({
+      code: 0,
+      stderr: "2 more; --limit shows up to 100, --offset what follows\n",
+    });
   });
 
   test("gets one as JSON", async () => {
@@ -68,7 +71,7 @@ describe("everruns sessions", () => {
   });
 
   for (const [args, expected] of [
-    [["sessions", "get"], "which one? everruns sessions get <id>"],
+    [["sessions", "get"], "missing required argument 'id'; see everruns sessions get --help"],
     [["sessions", "list", "x"], "did you mean everruns sessions get x?"],
     [["sessions", "-n", "0"], "--limit is a whole number from 1 to 100"],
   ] as const) {
@@ -121,8 +124,8 @@ describe("everruns runs", () => {
         asked: [`POST /api/v1/runs/turn_1/${action}`],
       });
       const without = await runCli(["runs", action], { env });
-      expect(without.stderr).toContain(`which one? everruns runs ${action} <id>`);
-      expect(without.code).not.toBe(0);
+      expect(without.stderr).toContain("missing required argument 'ids'");
+      expect(without.code).toBe(2);
     });
   }
 });

@@ -39,9 +39,10 @@ describe("help", () => {
     }
   });
 
-  const commands = "run chat serve worker migrate agents sessions runs models doctor config version".split(
-    " ",
-  );
+  const commands = [
+    ..."run chat serve worker migrate doctor config version completion messages events".split(" "),
+    ..."agents harnesses capabilities sessions runs approvals models providers workers".split(" "),
+  ];
   for (const command of commands) {
     test(`of ${command} fits a terminal of 100 columns`, async () => {
       const { code, stdout, stderr } = await runCli([command, "--help"]);

@@ -1,10 +1,10 @@
 /** `everruns sessions fork` and `everruns sessions diff`. */
-import { plainText } from "../src/client/plain-text.ts";
-import type { Event } from "../src/contract/event.ts";
-import { textOf } from "../src/contract/message.ts";
-import type { TokenUsage } from "../src/contract/usage.ts";
-import { type CommandContext, UsageError } from "./action.ts";
-import { clientOf } from "./api.ts";
+import { plainText } from "../../src/client/plain-text.ts";
+import type { Event } from "../../src/contract/event.ts";
+import { textOf } from "../../src/contract/message.ts";
+import type { TokenUsage } from "../../src/contract/usage.ts";
+import { type CommandContext, UsageError } from "../action.ts";
+import { clientOf } from "../api.ts";
 
 export interface ForkFlags {
   output: "table" | "json";
@@ -16,11 +16,8 @@ export interface ForkFlags {
 /** Prints the id of the fork, for scripts, and how to go on. */
 export async function fork(
   context: CommandContext,
-  { id, other, at, ...options }: ForkFlags & { id: string | undefined; other: unknown },
+  { id, at, ...options }: ForkFlags & { id: string },
 ): Promise<undefined> {
-  if (!id) throw new UsageError("which one? everruns sessions fork <id>");
-  if (typeof other === "string")
-    throw new UsageError(`fork takes one id; for a point in it: --at <sequence>`);
   if (at !== undefined && !/^[1-9][0-9]*$/.test(at)) {
     throw new UsageError(`--at is the sequence of an event, 1 or more, not "${at}"`);
   }
@@ -39,11 +36,8 @@ export async function fork(
 /** Prints what each of two sessions did since they parted. */
 export async function diff(
   context: CommandContext,
-  { id, other, at, ...options }: ForkFlags & { id: string | undefined; other: unknown },
+  { id, other, ...options }: ForkFlags & { id: string; other: string },
 ): Promise<undefined> {
-  if (!id || typeof other !== "string")
-    throw new UsageError("which two? everruns sessions diff <id> <other id>");
-  if (at !== undefined) throw new UsageError("diff finds by itself where the two parted; --at is for fork");
   const found = await clientOf(context, options).diffSessions(id, other);
   if (options.output === "json") {
     context.out.line(JSON.stringify(found, null, 2));

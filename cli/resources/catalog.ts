@@ -1,0 +1,323 @@
+/**
+ * What the resource commands are about: one entry for each kind of object. The verbs (list, get, create, …) are the
+ * same for all of them and stand in files of their own; what an object cannot do, it has no word for.
+ */
+
+import type { Agent } from "../../src/contract/agent.ts";
+import type { Approval } from "../../src/contract/approval.ts";
+import type { CapabilityInfo } from "../../src/contract/capability.ts";
+import type { Harness } from "../../src/contract/harness.ts";
+import type { ModelWithProvider, Provider } from "../../src/contract/provider.ts";
+import type { Run, Worker } from "../../src/contract/run.ts";
+import type { Session } from "../../src/contract/session.ts";
+
+/** An object as the API shows it. */
+export type Item = Readonly<Record<string, unknown>>;
+
+type Cell = string | number | boolean | null | undefined;
+
+interface Definition<T> {
+  /** The word on the command line. */
+  name: string;
+  /** One of them, in sentences. */
+  one: string;
+  /** Ends "list …". */
+  summary: string;
+  /** Below `/v1`. `{session}` is the argument that the resource belongs to. */
+  path: string;
+  /** How one is named on the command line. */
+  key: "id" | "id or name" | "path";
+  /** Header → cell of the table; `json` and `yaml` show everything. */
+  columns: Readonly<Record<string, (item: T) => Cell>>;
+  /** Flags of `list`, beside --search and --limit: query parameter → what it means. */
+  filters?: Readonly<Record<string, string>>;
+  /** Has --search. */
+  isSearchable?: boolean;
+  /** The server pages it: --limit and --offset go there. */
+  isPaged?: boolean;
+  /** POST of a body makes one. */
+  isCreatable?: boolean;
+  /** PATCH of a body changes one; the fields that `edit` shows. */
+  editable?: readonly string[];
+  /** What DELETE does: archived can be taken back, the others not. */
+  deletes?: "archives" | "deletes" | "revokes";
+  /** Read one by `get`; workers have no page of their own. */
+  isReadable?: boolean;
+  /** `POST {path}/{id}/{verb}`: verb → what it does. */
+  actions?: Readonly<Record<string, Action>>;
+}
+
+export type Resource = Definition<Item>;
+
+/** Ties the columns to the shape of the contract. */
+const define = <T extends object>(definition: Definition<T>): Resource => definition as unknown as Resource;
+
+export interface Action {
+  summary: string;
+  /** Of the object's path; the verb itself when absent. */
+  path?: string;
+  method?: "POST" | "PUT" | "DELETE" | "PATCH";
+  body?: Item;
+  /** Cannot be taken back: asks first. */
+  isFinal?: boolean;
+  /** Prints one field of the answer rather than all of it: for scripts. */
+  prints?: string;
+}
+
+const RESTORE: Action = {
+  summary: "take archived ones back",
+  path: "",
+  method: "PATCH",
+  body: { status: "active" },
+};
+
+const AGENT_FIELDS = [
+  "name",
+  "display_name",
+  "description",
+  "system_prompt",
+  "harness_id",
+  "default_model_id",
+  "capabilities",
+  "tools",
+  "initial_files",
+  "mcpServers",
+  "network_access",
+  "parallel_tool_calls",
+  "default_delivery",
+  "max_iterations",
+  "tags",
+] as const;
+
+export const CATALOG: readonly Resource[] = [
+  define<Agent>({
+    name: "agents",
+    one: "agent",
+    summary: "stored agents, newest first",
+    path: "/agents",
+    key: "id or name",
+    columns: {
+      id: (agent) => agent.id,
+      name: (agent) => agent.name,
+      status: (agent) => agent.status,
+      updated: (agent) => age(agent.updated_at),
+      description: (agent) => agent.description ?? agent.display_name,
+    },
+    filters: { include_archived: "archived ones, too (true)" },
+    isSearchable: true,
+    isPaged: true,
+    isCreatable: true,
+    isReadable: true,
+    editable: AGENT_FIELDS,
+    deletes: "archives",
+    actions: {
+      copy: { summary: "copy one under a free name", prints: "id" },
+      restore: RESTORE,
+    },
+  }),
+  define<Harness>({
+    name: "harnesses",
+    one: "harness",
+    summary: "harnesses: the layer below agents",
+    path: "/harnesses",
+    key: "id or name",
+    columns: {
+      id: (harness) => harness.id,
+      name: (harness) => harness.name,
+      status: (harness) => harness.status,
+      updated: (harness) => age(harness.updated_at),
+      built_in: (harness) => (harness.is_built_in ? "yes" : "no"),
+      description: (harness) => harness.description ?? harness.display_name,
+    },
+    filters: { include_archived: "archived ones, too (true)" },
+    isSearchable: true,
+    isCreatable: true,
+    isReadable: true,
+    editable: [
+      "name",
+      "display_name",
+      "description",
+      "system_prompt",
+      "parent_harness_id",
+      "default_model_id",
+      "capabilities",
+      "initial_files",
+      "mcpServers",
+      "network_access",
+      "tags",
+    ],
+    deletes: "archives",
+    actions: {
+      copy: { summary: "copy one under a free name", prints: "id" },
+      restore: RESTORE,
+    },
+  }),
+  define<CapabilityInfo>({
+    name: "capabilities",
+    one: "capability",
+    summary: "capabilities that agents can be given",
+    path: "/capabilities",
+    key: "id",
+    columns: {
+      id: (capability) => capability.id,
+      status: (capability) => capability.status,
+      name: (capability) => capability.name,
+      description: (capability) => capability.description,
+    },
+    isSearchable: true,
+    isPaged: true,
+    isReadable: true,
+  }),
+  define<Session>({
+    name: "sessions",
+    one: "session",
+    summary: "sessions, newest first",
+    path: "/sessions",
+    key: "id",
+    columns: {
+      id: (session) => session.id,
+      status: (session) => session.status,
+      updated: (session) => age(session.updated_at),
+      tokens: ({ usage }) => usage.input_tokens + usage.output_tokens,
+      title: (session) => session.title ?? session.preview,
+    },
+    filters: { agent_id: "of one agent" },
+    isSearchable: true,
+    isPaged: true,
+    isCreatable: true,
+    isReadable: true,
+    editable: ["title", "locale", "tags"],
+    deletes: "deletes",
+    actions: {
+      cancel: { summary: "cancel the turn under way", prints: "message" },
+      pin: { summary: "pin it", method: "PUT" },
+      unpin: { summary: "unpin it", path: "pin", method: "DELETE" },
+      resume: { summary: "let it go on after a budget held it" },
+    },
+  }),
+  define<Run>({
+    name: "runs",
+    one: "run",
+    summary: "runs of turns, newest first",
+    path: "/runs",
+    key: "id",
+    columns: {
+      id: (run) => run.id,
+      status: (run) => run.status,
+      attempt: (run) => run.attempt,
+      iterations: (run) => run.iterations,
+      queued: (run) => age(run.queued_at),
+      session: (run) => run.session_id,
+      note: (run) => run.stuck_reason ?? run.waiting_on ?? run.error,
+    },
+    filters: {
+      status: "queued, running, waiting, completed, failed, cancelled or sealed",
+      session_id: "of one session",
+      agent_id: "of one agent",
+      worker_id: "on one worker",
+      waiting_on: "client_tools, approval, timer or budget",
+    },
+    isPaged: true,
+    isReadable: true,
+    actions: {
+      cancel: { summary: "cancel one that has not ended", prints: "message" },
+      retry: { summary: "take a failed or sealed one up from its last checkpoint", prints: "id" },
+    },
+  }),
+  define<Approval>({
+    name: "approvals",
+    one: "approval",
+    summary: "calls that wait for a person, newest first",
+    path: "/approvals",
+    key: "id",
+    columns: {
+      id: (approval) => approval.id,
+      status: (approval) => approval.status,
+      tool: (approval) => approval.tool_name,
+      asked: (approval) => age(approval.requested_at),
+      session: (approval) => approval.session_id,
+      arguments: (approval) => JSON.stringify(approval.arguments ?? {}),
+    },
+    filters: { status: "pending, decided or expired", session_id: "of one session" },
+    isPaged: true,
+    actions: {
+      approve: { summary: "let the call run, once", path: "", body: { decision: "allow" } },
+      deny: { summary: "refuse the call", path: "", body: { decision: "reject" } },
+    },
+  }),
+  define<ModelWithProvider>({
+    name: "models",
+    one: "model",
+    summary: "models that can be chosen",
+    path: "/models",
+    key: "id",
+    columns: {
+      id: (model) => model.id,
+      model: (model) => model.model_id,
+      provider: (model) => model.provider_name,
+      state: (model) => (model.enabled !== true ? "disabled" : model.healthy ? "ready" : "no key"),
+      name: (model) => model.display_name,
+    },
+    filters: {
+      source: "manual, discovered or predefined",
+      favorites_only: "favourites only (true)",
+      include_stale: "those that the vendor lists no more, too (true)",
+    },
+    isReadable: true,
+    deletes: "deletes",
+    actions: {
+      enable: { summary: "let it be chosen", path: "", method: "PATCH", body: { enabled: true } },
+      disable: { summary: "let it be chosen no more", path: "", method: "PATCH", body: { enabled: false } },
+    },
+  }),
+  define<Provider>({
+    name: "providers",
+    one: "provider",
+    summary: "model providers; their keys are never shown",
+    path: "/providers",
+    key: "id",
+    columns: {
+      id: (provider) => provider.id,
+      name: (provider) => provider.name,
+      type: (provider) => provider.provider_type,
+      status: (provider) => provider.status,
+      key: (provider) => (provider.api_key_set ? "set" : "none"),
+      address: (provider) => provider.base_url,
+    },
+    isCreatable: true,
+    isReadable: true,
+    editable: ["name", "base_url", "status", "limits"],
+    deletes: "deletes",
+    actions: { "sync-models": { summary: "ask the vendor which models there are" } },
+  }),
+  define<Worker>({
+    name: "workers",
+    one: "worker",
+    summary: "worker processes that are alive",
+    path: "/durable/workers",
+    key: "id",
+    columns: {
+      id: (worker) => worker.id,
+      status: (worker) => worker.status,
+      load: (worker) => `${worker.current_load}/${worker.max_concurrency}`,
+      heartbeat: (worker) => age(worker.last_heartbeat_at),
+      host: (worker) => worker.hostname,
+    },
+    filters: { status: "running, draining or stopped" },
+    actions: {
+      drain: { summary: "let it finish what it has and take nothing new" },
+      resume: { summary: "let it take runs again" },
+    },
+  }),
+];
+
+/** `12s`, `5m`, `3h`, `2d` ago; "" for what is no time. */
+export function age(timestamp: unknown): string {
+  const at = typeof timestamp === "string" ? Date.parse(timestamp) : Number.NaN;
+  if (Number.isNaN(at)) return "";
+  const seconds = Math.max(0, Math.round((Date.now() - at) / 1000));
+  if (seconds < 60) return `${seconds}s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)}m`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)}h`;
+  return `${Math.floor(seconds / 86_400)}d`;
+}

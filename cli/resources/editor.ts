@@ -1,0 +1,46 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { YAML } from "bun";
+import { UserError } from "../../src/base/errors.ts";
+import type { CommandContext } from "../action.ts";
+import { parseObject } from "./input.ts";
+
+/**
+ * Lets a person change fields as YAML in $VISUAL, $EDITOR or vi.
+ *
+ * @returns what is in the file afterwards; null when it is as it was
+ * @throws UserError  there is no terminal, the editor failed, or what it left is no YAML: then the file is kept
+ */
+export async function editText(
+  { env, err }: CommandContext,
+  { name, fields }: { name: string; fields: Record<string, unknown> },
+): Promise<Record<string, unknown> | null> {
+  if (!process.stdin.isTTY) {
+    throw new UserError("no_terminal", "edit needs a terminal; scripts use update with -f or --set");
+  }
+  const directory = mkdtempSync(join(tmpdir(), "everruns-"));
+  const path = join(directory, `${name.replace(/[^\w.-]/g, "_")}.yaml`);
+  const text = `${YAML.stringify(fields, null, 2)}\n`;
+  writeFileSync(path, text, { mode: 0o600 });
+  const editor = env.VISUAL || env.EDITOR || "vi";
+  // As git does: the variable may hold arguments, so a shell reads it.
+  const ended = spawnSync("sh", ["-c", `${editor} "$1"`, "sh", path], { stdio: "inherit" });
+  if (ended.status !== 0) {
+    rmSync(directory, { recursive: true });
+    throw new UserError(
+      "editor_failed",
+      `${editor} ended with ${ended.status ?? ended.signal}; nothing was sent`,
+    );
+  }
+  const edited = readFileSync(path, "utf8");
+  try {
+    const value = edited === text ? null : parseObject(edited, path);
+    rmSync(directory, { recursive: true });
+    return value;
+  } catch (error) {
+    err.line(`your text is kept in ${path}`);
+    throw error;
+  }
+}

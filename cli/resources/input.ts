@@ -1,0 +1,64 @@
+/** What a body is made of: a file (JSON or YAML), stdin, and `--set name=value`. */
+import { YAML } from "bun";
+import { UserError } from "../../src/base/errors.ts";
+import { type CommandContext, UsageError } from "../action.ts";
+
+export interface BodySource {
+  /** Path of a file, or `-` for stdin. */
+  file?: string;
+  /** `name=value`. */
+  set?: readonly string[];
+}
+
+/**
+ * @throws UsageError  nothing was given
+ * @throws UserError   the file cannot be read, or is no object
+ */
+export async function readBody(
+  _context: CommandContext,
+  source: BodySource,
+): Promise<Record<string, unknown>> {
+  if (source.file === undefined && source.set === undefined) {
+    throw new UsageError("nothing to send: give a file with -f, or fields with --set name=value");
+  }
+  const body = source.file === undefined ? {} : parseObject(await readText(source.file), source.file);
+  for (const pair of source.set ?? []) {
+    const [, name, value = ""] = /^([A-Za-z_][\w]*)=([\s\S]*)$/.exec(pair) ?? [];
+    if (name === undefined) throw new UsageError(`--set takes name=value, not "${pair}"`);
+    body[name] = parseValue(value);
+  }
+  return body;
+}
+
+/** @param path  `-`: stdin */
+export async function readText(path: string): Promise<string> {
+  if (path === "-") return Bun.stdin.text();
+  try {
+    return await Bun.file(path).text();
+  } catch {
+    throw new UserError("file_unreadable", `${path} cannot be read`);
+  }
+}
+
+/** JSON is YAML, so one reader does for both. @throws UserError file_invalid */
+export function parseObject(text: string, where: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = YAML.parse(text);
+  } catch (error) {
+    throw new UserError("file_invalid", `${where}: ${error instanceof Error ? error.message : "not YAML"}`);
+  }
+  if (typeof value === "object" && value !== null && !Array.isArray(value))
+    return value as Record<string, unknown>;
+  throw new UserError("file_invalid", `${where}: an object with fields is expected`);
+}
+
+/** Numbers, booleans, null, lists, objects and quoted strings are what they look like; anything else is text. */
+function parseValue(text: string): unknown {
+  if (!/^(?:-?\d+(?:\.\d+)?|true|false|null|[[{"'][\s\S]*)$/.test(text)) return text;
+  try {
+    return YAML.parse(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,95 @@
+/** Commands about what belongs to one session: events, messages, forks. */
+import { type Command, Option } from "commander";
+import type { Delivery } from "../../src/contract/message.ts";
+import type { CommandTools } from "./commands.ts";
+import type { EventFlags } from "./events.ts";
+import type { ForkFlags } from "./forks.ts";
+import { FORMATS } from "./formats.ts";
+
+/** Written out: what defines them would be loaded by every call of the program, also by --version. */
+const DELIVERIES = ["steer", "queue", "interrupt", "reject"] satisfies Delivery[];
+
+/** @param sessions  the command `sessions`, which gets two verbs more */
+export function addSessionCommands(
+  program: Command,
+  sessions: Command,
+  { start, client }: CommandTools,
+): void {
+  const verb = (parent: Command, name: string, summary: string, isDefault = false) =>
+    client(parent, name, summary, isDefault)
+      .addOption(new Option("-o, --output <format>", "how to print").choices(FORMATS).default("table"))
+      .option("--verbose", "print the calls of the API to stderr")
+      .argument("<session>", "id of the session");
+  const collect = (value: string, before: string[] = []) => [...before, value];
+  const filters = (command: Command) =>
+    command
+      .option("-t, --type <type>", "only these, tool.* for a family; may be given again", collect)
+      .option("-x, --exclude <type>", "not these", collect);
+
+  const events = program
+    .command("events")
+    .summary("what happened in a session; list, tail")
+    .description("The event log of a session.")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  everruns events tail <session>\n  everruns events tail <session> --all -o json | jq .type\n" +
+        "  everruns events list <session> -t 'tool.*'",
+    );
+  filters(verb(events, "list", "print the events of a session, oldest first"))
+    .option("-n, --limit <n>", "the last ones, 1 to 1000")
+    .action((session: string, flags: EventFlags & { limit?: string }) =>
+      start(
+        async (context) => void (await (await import("./events.ts")).listEvents(context, session, flags)),
+      ),
+    );
+  filters(verb(events, "tail", "print events as they come, until Ctrl+C"))
+    .option("--all", "begin with the first event")
+    .option("--since <event>", "begin after this one")
+    .action((session: string, flags: EventFlags & { all?: boolean; since?: string }) =>
+      start(
+        async (context) => void (await (await import("./events.ts")).tailEvents(context, session, flags)),
+      ),
+    );
+
+  const messages = program
+    .command("messages")
+    .summary("the conversation of a session; list, send")
+    .description("The messages of a session.")
+    .addHelpText(
+      "after",
+      '\nExamples:\n  everruns messages list <session>\n  everruns messages send <session> "Go on."',
+    );
+  verb(messages, "list", "print the conversation").action((session: string, flags: EventFlags) =>
+    start(
+      async (context) => void (await (await import("./events.ts")).listMessages(context, session, flags)),
+    ),
+  );
+  verb(messages, "send", "send one and do not wait; prints the id of its run")
+    .argument("[words...]", "the message; - or nothing reads it from stdin")
+    .addOption(new Option("--delivery <how>", "when the session is busy").choices(DELIVERIES))
+    .action((session: string, words: string[], flags: EventFlags & { delivery?: Delivery }) =>
+      start(async (context) => {
+        const { sendMessage } = await import("./events.ts");
+        const { delivery, ...rest } = flags;
+        await sendMessage(context, { session, words, ...(delivery ? { delivery } : {}) }, rest);
+        return undefined;
+      }),
+    );
+
+  const forkVerb = (name: string, summary: string) =>
+    client(sessions, name, summary)
+      .addOption(
+        new Option("-o, --output <format>", "how to print").choices(["table", "json"]).default("table"),
+      )
+      .argument("<id>", "id of the session");
+  forkVerb("fork", "go on from an event of one, as a session of its own")
+    .option("--at <sequence>", "the last event that both have in common; without it the newest")
+    .action((id: string, flags: ForkFlags) =>
+      start(async (context) => (await import("./forks.ts")).fork(context, { ...flags, id })),
+    );
+  forkVerb("diff", "what two sessions did since they parted")
+    .argument("<other>", "id of the other")
+    .action((id: string, other: string, flags: ForkFlags) =>
+      start(async (context) => (await import("./forks.ts")).diff(context, { ...flags, id, other })),
+    );
+}

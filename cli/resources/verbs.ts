@@ -1,0 +1,158 @@
+/** What can be done with any kind of object: list, get, create, update, edit, delete, and the actions of its own. */
+import { UserError } from "../../src/base/errors.ts";
+import type { Client } from "../../src/client/client.ts";
+import { type CommandContext, UsageError } from "../action.ts";
+import { clientOf } from "../api.ts";
+import { confirm } from "../confirm.ts";
+import type { Action, Item, Resource } from "./catalog.ts";
+import { editText } from "./editor.ts";
+import type { Format } from "./formats.ts";
+import { readBody } from "./input.ts";
+import { idOf, printItem, printItems } from "./output.ts";
+import { watch } from "./watch.ts";
+
+/** Flags of every resource command. */
+export interface CommonFlags {
+  output: Format;
+  apiUrl?: string;
+  verbose?: boolean;
+}
+
+export interface ListFlags extends CommonFlags {
+  /** Text as it was typed. */
+  limit?: string;
+  offset?: string;
+  search?: string;
+  watch?: boolean;
+  /** Values of the resource's own filters, by query parameter. */
+  filters: Readonly<Record<string, string>>;
+}
+
+export async function list(context: CommandContext, resource: Resource, flags: ListFlags): Promise<void> {
+  const limit = wholeNumber("--limit", flags.limit, 1, 100) ?? 20;
+  const offset = wholeNumber("--offset", flags.offset, 0, 2 ** 31 - 1) ?? 0;
+  const client = clientOf(context, flags);
+  const query = {
+    ...flags.filters,
+    search: flags.search,
+    ...(resource.isPaged ? { limit, offset } : {}),
+  };
+  const read = () => client.request<{ data: Item[]; total?: number }>("GET", resource.path, { query });
+  if (flags.watch) {
+    return watch(context, resource, { format: flags.output, read: async () => (await read()).data });
+  }
+  const { data, total = data.length } = await read();
+  if (data.length === 0 && flags.output === "table") {
+    context.err.line(isNarrowed(query) ? `no ${resource.name} match` : `there are no ${resource.name} yet`);
+    return;
+  }
+  printItems(context, resource, data, flags.output);
+  const more = total - offset - data.length;
+  if (more > 0 && flags.output === "table") {
+    context.err.line(context.err.paint.dim(`${more} more; --limit shows up to 100, --offset what follows`));
+  }
+}
+
+export async function get(context: CommandContext, resource: Resource, id: string, flags: CommonFlags) {
+  printItem(context, await read(clientOf(context, flags), resource, id), flags.output);
+}
+
+export interface BodyFlags extends CommonFlags {
+  /** Path of a file, or `-`. */
+  file?: string;
+  set?: readonly string[];
+}
+
+export async function create(context: CommandContext, resource: Resource, flags: BodyFlags) {
+  const body = await readBody(context, flags);
+  const made = await clientOf(context, flags).request<Item>("POST", resource.path, { body });
+  printItem(context, made, flags.output === "table" ? "id" : flags.output);
+}
+
+export async function update(context: CommandContext, resource: Resource, id: string, flags: BodyFlags) {
+  const body = await readBody(context, flags);
+  const changed = await clientOf(context, flags).request<Item>("PATCH", pathOf(resource, id), { body });
+  printItem(context, changed, flags.output === "table" ? "id" : flags.output);
+}
+
+/** Opens the fields that can change in $EDITOR, and sends those that did. */
+export async function edit(context: CommandContext, resource: Resource, id: string, flags: CommonFlags) {
+  const client = clientOf(context, flags);
+  const item = await read(client, resource, id);
+  const fields = Object.fromEntries(
+    (resource.editable ?? []).filter((name) => item[name] !== undefined).map((name) => [name, item[name]]),
+  );
+  const edited = await editText(context, { name: idOf(item), fields });
+  if (edited === null) return context.err.line("nothing changed");
+  const changes: Record<string, unknown> = {};
+  for (const name of new Set([...Object.keys(fields), ...Object.keys(edited)])) {
+    if (Bun.deepEquals(fields[name], edited[name])) continue;
+    // A line that was taken out empties the field.
+    changes[name] = edited[name] ?? null;
+  }
+  if (Object.keys(changes).length === 0) return context.err.line("nothing changed");
+  await client.request("PATCH", pathOf(resource, id), { body: changes });
+  context.err.line(`changed ${Object.keys(changes).join(", ")} of ${idOf(item)}`);
+}
+
+export async function remove(
+  context: CommandContext,
+  resource: Resource,
+  ids: readonly string[],
+  flags: CommonFlags & { yes?: boolean },
+) {
+  const client = clientOf(context, flags);
+  const word = resource.deletes ?? "deletes";
+  const what = ids.length === 1 ? `the ${resource.one} ${ids[0]}` : `${ids.length} ${resource.name}`;
+  if (word !== "archives" && !flags.yes) await confirm(context, `${word.slice(0, -1)} ${what}?`);
+  for (const id of ids) {
+    await client.request("DELETE", pathOf(resource, id));
+    context.err.line(`${word.slice(0, -1)}d ${id}`);
+  }
+}
+
+export async function act(
+  context: CommandContext,
+  resource: Resource,
+  { verb, action, ids }: { verb: string; action: Action; ids: readonly string[] },
+  flags: CommonFlags & { yes?: boolean },
+) {
+  const client = clientOf(context, flags);
+  if (action.isFinal && !flags.yes) await confirm(context, `${verb} ${ids.join(", ")}?`);
+  for (const id of ids) {
+    const path = [pathOf(resource, id), action.path ?? verb].filter((part) => part !== "").join("/");
+    const method = action.method ?? "POST";
+    const body = action.body ?? (method === "POST" ? {} : undefined);
+    const answer = await client.request<Item | undefined>(method, path, { body });
+    if (flags.output !== "table" && answer !== undefined) printItem(context, answer, flags.output);
+    else
+      context.out.line(
+        action.prints === undefined ? `${verb}: ${id}` : String(answer?.[action.prints] ?? id),
+      );
+  }
+}
+
+export function pathOf(resource: Resource, id: string): string {
+  if (id === "") throw new UsageError(`which one? everruns ${resource.name} get <id>`);
+  return `${resource.path}/${encodeURIComponent(id)}`;
+}
+
+async function read(client: Client, resource: Resource, id: string): Promise<Item> {
+  if (resource.isReadable) return client.request<Item>("GET", pathOf(resource, id));
+  // Some kinds can only be listed.
+  const { data } = await client.request<{ data: Item[] }>("GET", resource.path);
+  const found = data.find((item) => idOf(item) === id);
+  if (!found) throw new UserError("not_found", `there is no ${resource.one} ${id}`);
+  return found;
+}
+
+function isNarrowed({ limit: _limit, offset, ...rest }: Record<string, unknown>): boolean {
+  return Boolean(offset) || Object.values(rest).some((value) => value !== undefined);
+}
+
+export function wholeNumber(flag: string, text: string | undefined, min: number, max: number): number | null {
+  if (text === undefined) return null;
+  const value = Number(text);
+  if (/^[0-9]+$/.test(text) && value >= min && value <= max) return value;
+  throw new UsageError(`${flag} is a whole number from ${min} to ${max}, not "${text}"`);
+}

@@ -1,0 +1,198 @@
+/** The verbs of the resource commands, as a script would use them, against the real API. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type LiveServer, startServer } from "../support/live.ts";
+import { type TestDatabase, testDatabase } from "../support/postgres.ts";
+import { newSession, send } from "../support/sessions.ts";
+import { runCli, startCli } from "./support.ts";
+
+let database: TestDatabase;
+let server: LiveServer;
+let directory: string;
+let env: Record<string, string>;
+beforeAll(async () => {
+  database = await testDatabase();
+  server = await startServer(database);
+  directory = mkdtempSync(join(tmpdir(), "everruns-test-"));
+  env = { EVERRUNS_API_URL: server.url };
+});
+afterAll(async () => {
+  rmSync(directory, { recursive: true });
+  await server.stop();
+  await database.drop();
+});
+const cli = (...args: string[]) => runCli(args, { env });
+const agentOf = async (name: string) => JSON.parse((await cli("agents", "get", name, "-o", "json")).stdout);
+
+describe("create and update", () => {
+  test("take fields from a file and from --set, and print the id alone", async () => {
+    const path = join(directory, "agent.yaml");
+    writeFileSync(path, "name: from-file\nsystem_prompt: |\n  You sort: things.\ntags: [a, b]\n");
+    const made = await cli(
+      "agents",
+      "create",
+      "-f",
+      path,
+      "--set",
+      "description=b: c",
+      "--set",
+      "max_iterations=7",
+    );
+    expect({ code: made.code, stderr: made.stderr }).toEqual({ code: 0, stderr: "" });
+    expect(made.stdout).toMatch(/^agent_[0-9a-f]{32}\n$/);
+    expect(await agentOf("from-file")).toMatchObject({
+      id: made.stdout.trim(),
+      system_prompt: "You sort: things.\n",
+      description: "b: c",
+      max_iterations: 7,
+      tags: ["a", "b"],
+    });
+    const changed = await cli("agents", "update", "from-file", "--set", "description=null", "-o", "json");
+    expect(JSON.parse(changed.stdout).description).toBeUndefined();
+  });
+
+  test("read stdin as JSON, too", async () => {
+    const { code } = await runCli(["agents", "create", "-f", "-"], {
+      env,
+      stdin: JSON.stringify({ name: "from-stdin", system_prompt: "x" }),
+    });
+    expect(code).toBe(0);
+    expect((await agentOf("from-stdin")).system_prompt).toBe("x");
+  });
+
+  test.each([
+    [["create"], 2, "nothing to send"],
+    [["create", "--set", "name"], 2, "--set takes name=value"],
+    [["create", "-f", "/nowhere/x.yaml"], 1, "/nowhere/x.yaml cannot be read"],
+    [["create", "--set", "name=Bad Name", "--set", "system_prompt=x"], 1, "is not made of lowercase words"],
+    [["update", "--set", "name=x"], 2, "missing required argument 'id'"],
+    [["edit", "from-file"], 1, "edit needs a terminal"],
+  ])("%j is refused with one line", async (args, code, expected) => {
+    const refused = await cli("agents", ...args);
+    expect(refused.stderr).toContain(expected);
+    expect(refused.stderr.split("\n")).toHaveLength(2);
+    expect({ code: refused.code, stdout: refused.stdout }).toEqual({ code, stdout: "" });
+  });
+
+  test("a file that is a list is no object", async () => {
+    const path = join(directory, "list.yaml");
+    writeFileSync(path, "- a\n");
+    expect((await cli("agents", "create", "-f", path)).stderr).toContain("an object with fields is expected");
+  });
+});
+
+describe("delete", () => {
+  test("archives without asking, and restore takes it back", async () => {
+    await cli("agents", "create", "--set", "name=kept", "--set", "system_prompt=x");
+    expect((await cli("agents", "delete", "kept")).stderr).toBe("archived kept\n");
+    expect((await cli("agents", "-o", "id", "--search", "kept")).stdout).toBe("");
+    expect((await cli("agents", "--include-archived", "true", "--search", "kept")).stdout).toContain(
+      "archived",
+    );
+    await cli("agents", "restore", "kept");
+    expect((await agentOf("kept")).status).toBe("active");
+  });
+
+  test("what cannot be taken back asks, and a script says --yes", async () => {
+    const id = await newSession(database.db);
+    const refused = await cli("sessions", "delete", id);
+    expect(refused).toEqual({
+      code: 2,
+      stdout: "",
+      stderr: `everruns: delete the session ${id}? Nobody can be asked here: add --yes\n`,
+    });
+    expect((await cli("sessions", "delete", id, "--yes")).code).toBe(0);
+    expect((await cli("sessions", "get", id)).stderr).toContain("Session not found");
+  });
+});
+
+describe("what is printed", () => {
+  test("ids, JSON and YAML carry what the API said; --verbose tells the calls without the key", async () => {
+    const id = await newSession(database.db);
+    expect((await cli("sessions", "-n", "1", "-o", "id")).stdout).toBe(`${id}\n`);
+    expect(JSON.parse((await cli("sessions", "-n", "1", "-o", "json")).stdout)).toMatchObject([{ id }]);
+    expect((await cli("sessions", "get", id, "-o", "yaml")).stdout).toContain(`id: ${id}\n`);
+    const told = await runCli(["sessions", "get", id, "--verbose"], {
+      env: { ...env, EVERRUNS_API_KEY: "evr_pat_secret" },
+    });
+    expect(told.stderr).toMatch(/^GET http:\/\/[^ ]+\/api\/v1\/sessions\/session_[0-9a-f]+ → 200, \d+ ms\n$/);
+  });
+
+  test("filters and offset go to the server", async () => {
+    const id = await newSession(database.db);
+    const sent = await send(database.db, id, "hi");
+    if (!("turnId" in sent)) throw new Error("not sent");
+    expect((await cli("runs", "--status", "queued", "--session", id, "-o", "id")).stdout).toBe(
+      `${sent.turnId}\n`,
+    );
+    const none = await cli("runs", "--status", "sealed");
+    expect(none).toEqual({ code: 0, stdout: "", stderr: "no runs match\n" });
+    expect((await cli("runs", "--session", id, "--offset", "1", "-o", "id")).stdout).toBe("");
+  });
+
+  test("a verb that is nearly one is named", async () => {
+    const { code, stderr } = await cli("agents", "lst");
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: 'everruns: agents has no "lst"; did you mean everruns agents list?\n',
+    });
+  });
+});
+
+describe("events and messages", () => {
+  test("list shows what happened, one line each, a family by its star", async () => {
+    const id = await newSession(database.db);
+    await send(database.db, id, "first\u001b[2J line\nsecond");
+    const { stdout } = await cli("events", "list", id);
+    expect(stdout).toMatch(/^ {5}1 {2}[0-9:.]{12}Z {2}input\.message +first line second$/m);
+    const family = await cli("events", "list", id, "-t", "session.*", "-o", "json");
+    expect(JSON.parse(family.stdout).map((event: { type: string }) => event.type)).toEqual([
+      "session.activated",
+    ]);
+    const refused = await cli("events", "list", id, "-t", "input.nothing");
+    expect({ code: refused.code, stderr: refused.stderr }).toEqual({
+      code: 2,
+      stderr: expect.stringContaining("there are no events input.nothing; there are input.message"),
+    });
+    expect((await cli("messages", "list", id)).stdout).toBe(
+      `user         first line\n${" ".repeat(13)}second\n`,
+    );
+  });
+
+  test("send does not wait; tail prints what comes from then on, and Ctrl+C ends it", async () => {
+    const id = await newSession(database.db);
+    await send(database.db, id, "before");
+    const tail = startCli(["events", "tail", id, "-o", "json", "--verbose"], { env });
+    await tail.shown("/sse", "stderr");
+    const sent = await cli("messages", "send", id, "after", "--delivery", "queue");
+    expect(sent.stdout).toMatch(/^turn_[0-9a-f]{32}\n$/);
+    expect(sent.stderr).toContain("queued");
+    await cli("messages", "send", id, "steering");
+    await tail.shown("steering");
+    tail.process.kill("SIGINT");
+    const { code, stdout } = await tail.finished;
+    const types = stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line).type);
+    expect({ code, types }).toEqual({ code: 0, types: ["input.message"] });
+    expect((await runCli(["messages", "send", id], { env, stdin: "  " })).code).toBe(2);
+  });
+});
+
+test("--watch prints the list and then a line for each object that is new", async () => {
+  const first = await newSession(database.db);
+  const watching = startCli(["sessions", "--watch", "-o", "id", "-n", "100"], { env });
+  await watching.shown(first);
+  const second = await newSession(database.db);
+  await watching.shown(second);
+  watching.process.kill("SIGINT");
+  const { code, stdout } = await watching.finished;
+  expect({ code, seconds: stdout.split(second).length, last: stdout.trim().endsWith(second) }).toEqual({
+    code: 0,
+    seconds: 2,
+    last: true,
+  });
+});
