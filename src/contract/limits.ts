@@ -32,6 +32,9 @@ export const limits = {
   imageBytesMax: 10 * 1024 * 1024,
   metadataBytesMax: 64 * 1024,
   clientMessageIdCharsMax: 255,
+  /** How long a request may ask to be kept until its turn ends. */
+  turnWaitSecondsDefault: 60,
+  turnWaitSecondsMax: 600,
   /** Messages that wait for their turn in one session. */
   queuedMessagesMax: 100,
 

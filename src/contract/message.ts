@@ -1,3 +1,4 @@
+import { Run } from "./run.ts";
 import { Id, JsonObject, Maybe, OneOf, type Static, Timestamp, Type } from "./schema.ts";
 
 export const TextPart = Type.Object({ type: Type.Literal("text"), text: Type.String() });
@@ -121,6 +122,13 @@ export const CreateMessageResponse = Type.Intersect([
   }),
 ]);
 export type CreateMessageResponse = Static<typeof CreateMessageResponse>;
+
+/** The turn that answered a message, and its final answer; null when it ended without one. */
+export const AnsweredTurn = Type.Object({
+  run: Run,
+  message: Type.Union([ListedMessage, Type.Null()]),
+});
+export type AnsweredTurn = Static<typeof AnsweredTurn>;
 
 /** A message that waits for its turn. */
 export const QueuedMessage = Type.Intersect([

@@ -175,6 +175,36 @@ function deltasSince(db: Db, log: SessionLog, start: Fragment, last: number): Pr
   return readRows(db, log, { before: last + 1, order: "asc", limit: null }, condition);
 }
 
+/**
+ * The head together with a cursor, in one statement: what a reconnecting reader of an idle session costs.
+ *
+ * @returns cursor  null when the id is not one of this session's
+ */
+export async function headAndCursor(
+  { sql }: Db,
+  organizationId: string,
+  sessionId: string,
+  eventId: string,
+): Promise<{ log: SessionLog; lastSequence: number; cursor: number | null } | null> {
+  const sequence = sequenceOfEventId(eventId) ?? 0;
+  const rows = await sql<({ last_sequence: number; event_id: string | null } & LineageColumns)[]>`
+    select s.last_sequence, s.lineage_ids, s.lineage_up_to, e.id as event_id
+      from sessions s
+      left join events e
+        on e.sequence = ${sequence}
+       and e.session_id = coalesce((select a.id from unnest(s.lineage_ids, s.lineage_up_to) with ordinality a(id, up_to, place)
+                                     where a.up_to >= ${sequence} order by a.place limit 1), s.id)
+     where s.id = ${sessionId} and s.organization_id = ${organizationId} and s.deleted_at is null`;
+  const row = rows[0];
+  if (!row) return null;
+  const isOwn = sequence <= row.last_sequence && (row.event_id === null || row.event_id === eventId);
+  return {
+    log: { id: sessionId, lineage: toLineage(row) },
+    lastSequence: row.last_sequence,
+    cursor: isOwn ? sequence : null,
+  };
+}
+
 /** The newest sequence of each of these sessions; one that does not exist is missing from the map. */
 export async function newestSequences(
   { sql }: Db,

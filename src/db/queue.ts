@@ -104,6 +104,18 @@ export async function listQueue(
      order by position`;
 }
 
+/** The message that waits for this turn; null when none does (any more). */
+export async function readQueuedTurn(
+  { sql }: Db,
+  input: { organizationId: string; sessionId: string; turnId: string },
+): Promise<{ id: string; priority: number; created_at: Date } | null> {
+  const rows = await sql<{ id: string; priority: number; created_at: Date }[]>`
+    select id, priority, created_at from queued_messages
+     where session_id = ${input.sessionId} and organization_id = ${input.organizationId}
+       and turn_id = ${input.turnId}`;
+  return rows[0] ?? null;
+}
+
 export interface QueuedRef {
   organizationId: string;
   sessionId: string;

@@ -46,6 +46,7 @@ describe("a stream", () => {
         pending = [];
         return isClosed ? null : events;
       },
+      caughtUpTo: () => null,
       close() {
         isClosed = true;
       },

@@ -105,6 +105,29 @@ describe("the event stream", () => {
       stream.close();
     });
 
+    for (const [name, count] of [
+      ["of an empty session", 0],
+      ["behind what was there", 3],
+    ] as const) {
+      test(`with stream.caught_up once, if asked, ${name}; then comes what is new`, async () => {
+        const session = await newSession(database.db);
+        await grow(session, count);
+        const stream = await sse(session, "?caught_up=true&types=tool.progress");
+        await stream.next();
+        for (let sequence = 1; sequence <= count; sequence += 1) {
+          expect((await stream.next())?.event).toBe("tool.progress");
+        }
+        const frame = { event: "stream.caught_up", data: JSON.stringify({ sequence: count }), id: null };
+        expect(await stream.next()).toEqual({ ...frame, retry: null });
+        await grow(session, 2);
+        for (const sequence of [count + 1, count + 2]) {
+          const next = await stream.next();
+          expect(JSON.parse(next?.data ?? "").sequence).toBe(sequence);
+        }
+        stream.close();
+      });
+    }
+
     test("after a delta that has been pruned", async () => {
       const { session, log } = await finishedTurn();
       const delta = log.find((event) => event.type === "output.message.delta");
@@ -286,6 +309,20 @@ describe("the event stream", () => {
         await own.stop();
       });
     }
+
+    test("a client that connects again to an idle session costs two statements", async () => {
+      const { own, session, stream, secondsUntil } = await standing();
+      await append(database.db, session, 3);
+      const id = (await readLog(database.db, session)).at(-1)?.id;
+      const before = own.statements();
+      const open = await stream(`?since_id=${id}&caught_up=true`);
+      await open.next();
+      expect((await open.next())?.event).toBe("stream.caught_up");
+      expect(own.statements() - before).toBe(2);
+      own.shutDown();
+      await secondsUntil(open.next());
+      await own.stop();
+    });
 
     test("a stream that opens while the server goes down is sent away, too", async () => {
       const { own, stream, secondsUntil } = await standing();

@@ -22,6 +22,8 @@ export interface LiveServer {
   feed: Feed;
   hints: Hints;
   streams: StreamLimits;
+  /** How many statements it has sent. */
+  statements(): number;
   /** What the server does first when it goes down: it tells its streams. */
   shutDown(): void;
   stop(): Promise<void>;
@@ -34,6 +36,10 @@ export async function startServer(
 ): Promise<LiveServer> {
   const clock = options.clock ?? systemClock;
   const db = openDb(database.address);
+  let statements = 0;
+  db.sql.options.debug = () => {
+    statements += 1;
+  };
   const hints = createHints({ db, log: silentLog });
   const feed = createFeed({ db, hints, log: silentLog, clock });
   const streams = createStreamLimits();
@@ -77,6 +83,7 @@ export async function startServer(
     feed,
     hints,
     streams,
+    statements: () => statements,
     shutDown: () => shutdown.abort(),
     stop: () => {
       stopped ??= stop();
@@ -104,10 +111,10 @@ export interface OpenStream {
 
 export async function openStream(
   url: string,
-  options: { headers?: Record<string, string> } = {},
+  options: { headers?: Record<string, string>; method?: string; body?: string } = {},
 ): Promise<OpenStream> {
   const abort = new AbortController();
-  const response = await fetch(url, { headers: options.headers ?? {}, signal: abort.signal });
+  const response = await fetch(url, { ...options, signal: abort.signal });
   const reader = response.body?.getReader();
   const decoder = createSseDecoder();
   const text = new TextDecoder();

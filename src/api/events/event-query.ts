@@ -19,6 +19,7 @@ export const StreamQuery = Type.Object({
   types,
   exclude: types,
   deltas: Type.Optional(Type.String({ enum: ["plain"] })),
+  caught_up: Type.Optional(Type.Boolean()),
 });
 
 const count = Type.Optional(Type.Integer({ minimum: 0 }));

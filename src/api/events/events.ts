@@ -8,6 +8,7 @@ import { List } from "../../contract/schema.ts";
 import {
   countEvents,
   type EventFilter,
+  headAndCursor,
   listEvents,
   resolveCursor,
   sessionHead,
@@ -96,18 +97,22 @@ export function eventsRoutes(deps: EventsDeps) {
       async ({ params, request }) => {
         const { organizationId } = await readerOf(request, params);
         const sessionId = pathId("session", params.session_id);
-        const head = await sessionHead(deps.db, organizationId, sessionId);
-        if (!head) throw noSession();
         const query = new URL(request.url).searchParams;
         const filter = typeSelection(query);
         const since = text(query, "since_id") ?? request.headers.get("last-event-id");
-        const cursor = await startCursor(deps.db, head.log, since, head.lastSequence);
-        const { log } = head;
+        const { log, cursor } = await streamStart(deps.db, organizationId, sessionId, since);
         const release = deps.streams.take(organizationId, sessionId);
         return streamEvents(
           (onReady) => deps.feed.subscribe(sessionId, cursor, onReady, log.lineage),
           query.get("deltas") === "plain" ? null : createAccumulator(deps.db, log),
-          { filter, encode, shutdown: deps.shutdown, clock: deps.clock, onClose: release },
+          {
+            filter,
+            encode,
+            tellsCaughtUp: query.get("caught_up") === "true",
+            shutdown: deps.shutdown,
+            clock: deps.clock,
+            onClose: release,
+          },
         );
       },
       {
@@ -119,7 +124,9 @@ export function eventsRoutes(deps: EventsDeps) {
           description:
             "Replays from the first event, or after `since_id` (an event id, or `latest`), then stays open. " +
             "`types` narrows, `exclude` removes; `input.queued`, `input.promoted` and `input.withdrawn` are sent only to " +
-            "who names them in `types`. `deltas=plain` leaves `accumulated` out of deltas.",
+            "who names them in `types`. `deltas=plain` leaves `accumulated` out of deltas. `caught_up=true` asks for one " +
+            "frame `stream.caught_up` with `{sequence}` between what was there and what comes. A stream is closed after " +
+            "some five minutes, or when the server goes down, with a frame `disconnecting`: connect again.",
           query: StreamQuery,
           contentType: "text/event-stream",
           responses: { 200: EventSchema },
@@ -129,22 +136,32 @@ export function eventsRoutes(deps: EventsDeps) {
     );
 }
 
-async function startCursor(
+/** Where a stream begins. Few statements: clients that hear nothing for 45 s connect again, for ever. */
+async function streamStart(
   db: Db,
-  log: SessionLog,
+  organizationId: string,
+  sessionId: string,
   since: string | null,
-  lastSequence: number,
-): Promise<number> {
-  if (since === null || since === "") return 0;
-  if (since === "latest") return lastSequence;
-  return cursorOf(db, log, "since_id", since);
+): Promise<{ log: SessionLog; cursor: number }> {
+  if (since === null || since === "" || since === "latest") {
+    const head = await sessionHead(db, organizationId, sessionId);
+    if (!head) throw noSession();
+    return { log: head.log, cursor: since === "latest" ? head.lastSequence : 0 };
+  }
+  const found = await headAndCursor(db, organizationId, sessionId, pathId("event", since));
+  if (!found) throw noSession();
+  if (found.cursor === null) throw foreignCursor("since_id", since);
+  return { log: found.log, cursor: found.cursor };
 }
 
 async function cursorOf(db: Db, log: SessionLog, name: string, eventId: string): Promise<number> {
   const sequence = await resolveCursor(db, log, pathId("event", eventId));
-  if (sequence === null)
-    throw new UserError("invalid_cursor", `${name}: ${eventId} is no event of this session`);
+  if (sequence === null) throw foreignCursor(name, eventId);
   return sequence;
+}
+
+function foreignCursor(name: string, eventId: string): UserError {
+  return new UserError("invalid_cursor", `${name}: ${eventId} is no event of this session`);
 }
 
 async function readPage(

@@ -34,6 +34,11 @@ export interface Subscription {
    * @throws what the database said, when a read of the subscription's own failed
    */
   take(deadlineMs: number): readonly Event[] | null;
+  /**
+   * The sequence up to which everything has been taken, once that was all there is; null until then. `onReady` is
+   * called when it is known, too.
+   */
+  caughtUpTo(): number | null;
   close(): void;
 }
 
@@ -200,7 +205,7 @@ export function createFeed(deps: { db: Db; hints: Hints; log: Log; clock: Clock 
     } finally {
       subscriber.isReading = false;
     }
-    if (subscriber.buffer.length > 0 || subscriber.failure) wake(subscriber);
+    wake(subscriber);
   };
 
   const take = (feed: SessionFeed, subscriber: Subscriber, deadlineMs: number) => {
@@ -279,6 +284,7 @@ export function createFeed(deps: { db: Db; hints: Hints; log: Log; clock: Clock 
       count += 1;
       return {
         take: (deadlineMs) => take(feed, subscriber, deadlineMs),
+        caughtUpTo: () => (subscriber.isLive ? subscriber.cursor : null),
         close: () => close(feed, subscriber),
       };
     },

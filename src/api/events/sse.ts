@@ -2,8 +2,8 @@
  * `GET /v1/sessions/{id}/sse`: the event log as a stream, to the letter of the wire contract, section 9.
  *
  * Two of its rules come from the official clients. `disconnecting` travels alone: the TypeScript client loses
- * events that arrive in the same chunk, so the stream pauses before it. And no other named frame is ever sent:
- * the Python client fails on names it does not know.
+ * events that arrive in the same chunk, so the stream pauses before it. And no other named frame is sent to who did not
+ * ask for it: the Python client fails on names it does not know.
  */
 
 import type { Clock } from "../../base/clock.ts";
@@ -12,6 +12,7 @@ import type { Event, EventType } from "../../contract/event.ts";
 import { limits } from "../../contract/limits.ts";
 import type { Accumulator } from "./accumulate.ts";
 import type { Subscription } from "./feed.ts";
+import type { TurnCut } from "./turn-cut.ts";
 
 /** What a stream shows. Streams that are given the same object share their bytes. */
 export interface StreamFilter {
@@ -27,6 +28,10 @@ export interface StreamOptions {
   clock: Clock;
   /** One for all streams of a process: what many read is encoded once. */
   encode: StreamEncoder;
+  /** Says once, between what was there and what comes, up to which sequence the reader has everything. */
+  tellsCaughtUp?: boolean;
+  /** Shows one turn and ends with it; it is not cycled, for nobody could take it up again. */
+  cut?: TurnCut;
   random?: () => number;
   onClose(): void;
 }
@@ -52,7 +57,9 @@ export function streamEvents(
   options: StreamOptions,
 ): Response {
   const { clock } = options;
-  const cycleAt = clock.monotonicMs() + limits.sseCycleMs * (0.8 + 0.4 * (options.random ?? Math.random)());
+  const cycleMs = limits.sseCycleMs * (0.8 + 0.4 * (options.random ?? Math.random)());
+  const cycleAt = options.cut ? Number.POSITIVE_INFINITY : clock.monotonicMs() + cycleMs;
+  let isCaughtUpUntold = options.tellsCaughtUp ?? false;
   let controller: ReadableStreamDefaultController<Uint8Array> | null = null;
   let heartbeatAt = 0;
   let isWanted = false;
@@ -84,6 +91,15 @@ export function streamEvents(
     close();
     controller?.close();
   };
+  const sendShown = (shown: readonly Event[], isOver: boolean, nowMs: number): boolean => {
+    const chunk = options.encode(shown, options.filter);
+    if (chunk) send(chunk, nowMs);
+    if (isOver) {
+      close();
+      controller?.close();
+    }
+    return chunk !== null || isOver;
+  };
 
   /** Sends the next chunk, if one is wanted and there is one; else it is called again when there may be. */
   const proceed = () => {
@@ -94,21 +110,23 @@ export function streamEvents(
         if (now >= heartbeatAt) return send(HEARTBEAT, now);
         const events = subscription.take(Math.min(cycleAt, heartbeatAt));
         if (events === null) return void end().catch(fail);
-        if (events.length === 0) return;
-        const shown = accumulator === null ? events : accumulator.add(events);
+        if (events.length === 0) {
+          const sequence = isCaughtUpUntold ? subscription.caughtUpTo() : null;
+          if (sequence === null) return;
+          isCaughtUpUntold = false;
+          return send(encoder.encode(caughtUp(sequence)), now);
+        }
+        const { own, isOver } = options.cut?.(events) ?? { own: events, isOver: false };
+        const shown = accumulator === null ? own : accumulator.add(own);
         if (shown instanceof Promise) {
           // Nobody calls meanwhile: the subscription was not left waiting.
           return void shown
             .then((late) => {
-              const chunk = options.encode(late, options.filter);
-              if (isEnded) return;
-              if (chunk) send(chunk, now);
-              else proceed();
+              if (!isEnded && !sendShown(late, isOver, now)) proceed();
             })
             .catch(fail);
         }
-        const chunk = options.encode(shown, options.filter);
-        if (chunk) return send(chunk, now);
+        if (sendShown(shown, isOver, now)) return;
       }
     } catch (error) {
       fail(error);
@@ -139,6 +157,10 @@ const HEADERS = {
 function farewell(isShutdown: boolean): string {
   const reason = isShutdown ? "server_maintenance" : "connection_cycle";
   return encodeSseFrame({ event: "disconnecting", data: JSON.stringify({ reason, retry_ms: RETRY_MS }) });
+}
+
+function caughtUp(sequence: number): string {
+  return encodeSseFrame({ event: "stream.caught_up", data: JSON.stringify({ sequence }) });
 }
 
 function passes(event: Event, { types, exclude }: StreamFilter): boolean {

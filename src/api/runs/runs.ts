@@ -145,7 +145,7 @@ export function runWithSteps(row: RunRow & { steps: StepRow[] }): Run {
   return { ...runToWire(row), steps: row.steps.map(stepToWire) };
 }
 
-function runToWire(row: RunRow): Run {
+export function runToWire(row: RunRow): Run {
   const isTaken = row.attempt > 0;
   return present({
     id: row.id,

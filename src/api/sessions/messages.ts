@@ -1,10 +1,10 @@
 /** Messages: accepted in one statement, listed as a view of the event log. Nothing here runs an agent. */
-import type { Clock } from "../../base/clock.ts";
 import { UserError } from "../../base/errors.ts";
 import { newId } from "../../base/id.ts";
 import { preview } from "../../base/json.ts";
 import { limits } from "../../contract/limits.ts";
 import {
+  AnsweredTurn,
   CreateMessageRequest,
   CreateMessageResponse,
   ListedMessage,
@@ -12,6 +12,7 @@ import {
   textOf,
 } from "../../contract/message.ts";
 import { messageOfEvent } from "../../contract/message-view.ts";
+import { Run } from "../../contract/run.ts";
 import { List, OneOf, Type } from "../../contract/schema.ts";
 import { type Accepted, acceptMessage } from "../../db/accept.ts";
 import { cancelTurn } from "../../db/cancel.ts";
@@ -21,16 +22,17 @@ import { ownLog } from "../../db/lineage.ts";
 import type { Db } from "../../db/pool.ts";
 import { modelExists } from "../../db/providers/model-exists.ts";
 import { promoteNext } from "../../db/queue.ts";
+import type { ApiDeps } from "../deps.ts";
+import { typeSelection } from "../events/event-query.ts";
+import { createStreamEncoder } from "../events/sse.ts";
+import type { Caller } from "../http/identify.ts";
 import { pathId } from "../http/path-id.ts";
 import { reply, whole } from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
 import { messageInput } from "./message-input.ts";
+import { answerAtEnd, streamTurn } from "./turn-answer.ts";
 
-export interface MessagesDeps {
-  db: Db;
-  hints: Hints;
-  clock: Clock;
-}
+type Deps = Pick<ApiDeps, "db" | "hints" | "clock" | "feed" | "streams" | "shutdown">;
 
 const MessageList = Type.Intersect([
   List(ListedMessage),
@@ -38,11 +40,24 @@ const MessageList = Type.Intersect([
 ]);
 const CancelTurnResponse = Type.Object({ status: OneOf(["cancelled", "no_op"]), message: Type.String() });
 
-export function messagesRoutes(deps: MessagesDeps): Route[] {
+export function messagesRoutes(deps: Deps): Route[] {
   return [createMessage(deps), listMessages(deps), cancelTurnRoute(deps)];
 }
 
-function createMessage(deps: MessagesDeps): Route {
+const SendQuery = Type.Object({
+  wait: Type.Optional(Type.Boolean({ description: "Answer when the turn ends." })),
+  timeout_seconds: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: limits.turnWaitSecondsMax,
+      default: limits.turnWaitSecondsDefault,
+      description: "With `wait`: answer 202 with the run when the turn takes longer.",
+    }),
+  ),
+});
+
+function createMessage(deps: Deps): Route {
+  const encode = createStreamEncoder();
   return defineRoute({
     method: "POST",
     path: "/sessions/{session_id}/messages",
@@ -54,69 +69,119 @@ function createMessage(deps: MessagesDeps): Route {
       "Starts a turn. On a busy session `delivery` decides: `steer` (the default) joins the running turn at its next " +
       "model call, `queue` waits for a turn of its own, `interrupt` cancels the running turn and starts, `reject` " +
       "answers 409. Left out, the session's `default_delivery` counts, then its agent's. `client_message_id`, or an " +
-      "Idempotency-Key header, makes a repeated request answer with the first result.",
+      "Idempotency-Key header, makes a repeated request answer with the first result.\n\n" +
+      "`wait=true` answers 200 with the run and its final message when the turn ends, and 202 with the run when " +
+      "`timeout_seconds` are over or when it waits for someone: a client tool, an approval, a budget. " +
+      "`Accept: text/event-stream` answers with the turn's events from the message's `input.message` to the " +
+      "`session.idled` after the turn's end (of a turn that another message interrupted: to the last of its own) and closes. " +
+      "The turn is the one that the message starts, joins or is queued for; that of the first result when it was sent " +
+      "before. A message withdrawn from the queue ends the stream, and the wait with 409. A client that goes away " +
+      "cancels nothing; sent again with its `client_message_id` the request looks on from the message's place.",
+    query: SendQuery,
     body: CreateMessageRequest,
-    responses: { 201: CreateMessageResponse },
-    problems: ["invalid_id", "limit_exceeded", "not_found", "session_busy", "queue_full"],
-    async run({ params, body, request, caller: { organizationId } }) {
+    responses: { 200: AnsweredTurn, 201: CreateMessageResponse, 202: Run },
+    otherContentTypes: { 200: ["text/event-stream"] },
+    problems: [
+      "invalid_id",
+      "limit_exceeded",
+      "not_found",
+      "session_busy",
+      "queue_full",
+      "conflict",
+      "unknown_event_type",
+      "rate_limited",
+    ],
+    async run({ params, query, body, request, caller }) {
+      const { organizationId } = caller;
       const sessionId = pathId("session", params.session_id);
-      const input = messageInput(body, request.headers.get("idempotency-key"));
-      const modelId = input.controls?.model_id ?? null;
-      if (modelId !== null && !(await modelExists(deps.db, organizationId, modelId))) {
-        throw new UserError("invalid_request", `controls.model_id: there is no enabled model ${modelId}`);
+      const isStream = (request.headers.get("accept") ?? "").includes("text/event-stream");
+      if (!isStream && query.wait !== true) {
+        const { accepted, message } = await send(deps, caller, sessionId, body, request);
+        return reply(201, {
+          ...message,
+          session_id: sessionId,
+          sequence: accepted.sequence,
+          turn_id: accepted.turnId,
+          delivery: accepted.outcome,
+          ...(accepted.outcome === "queued" ? { queue_position: accepted.position } : {}),
+        });
       }
-      const message: Message = {
-        id: newId("message"),
-        role: "user",
-        content: input.content,
-        created_at: deps.clock.now().toISOString(),
-        ...(input.controls === null ? {} : { controls: input.controls }),
-        ...(input.externalActor === null ? {} : { external_actor: input.externalActor }),
-        ...(input.metadata === null ? {} : { metadata: input.metadata }),
-      };
-      const accepted = await acceptMessage(deps.db, {
-        organizationId,
-        sessionId,
-        message,
-        controls: input.controls,
-        metadata: input.metadata,
-        tags: input.tags,
-        clientMessageId: input.clientMessageId,
-        delivery: input.delivery,
-        priority: input.priority,
-        preview: preview(textOf(input.content), limits.previewChars),
-      });
-      if (accepted.outcome === "not_found") throw new UserError("not_found", "Session not found");
-      if (accepted.outcome === "busy") {
-        throw new UserError(
-          "session_busy",
-          `the session is working on ${accepted.turnId}; nothing was written`,
-        );
+      const search = new URL(request.url).searchParams;
+      // Whatever can be refused is refused before the message is written.
+      typeSelection(search);
+      const release = deps.streams.take(organizationId, sessionId);
+      try {
+        const { accepted } = await send(deps, caller, sessionId, body, request);
+        const turn = {
+          organizationId,
+          sessionId,
+          turnId: accepted.turnId,
+          sequence: accepted.sequence,
+          isNew: accepted.outcome === "started" || accepted.outcome === "queued",
+        };
+        if (isStream) return streamTurn(deps, turn, { query: search, encode, onClose: release });
+        const timeoutMs = (query.timeout_seconds ?? limits.turnWaitSecondsDefault) * 1_000;
+        const answer = await answerAtEnd(deps, turn, { timeoutMs, signal: request.signal });
+        release();
+        return answer;
+      } catch (error) {
+        release();
+        throw error;
       }
-      if (accepted.outcome === "queue_full") {
-        throw new UserError(
-          "queue_full",
-          `${limits.queuedMessagesMax} messages wait in this session already; withdraw one, or wait`,
-        );
-      }
-      publish(deps.hints, sessionId, accepted);
-      const stored =
-        accepted.outcome === "duplicate"
-          ? await acceptedMessage(deps.db, sessionId, accepted.sequence)
-          : message;
-      return reply(201, {
-        ...stored,
-        session_id: sessionId,
-        sequence: accepted.sequence,
-        turn_id: accepted.turnId,
-        delivery: accepted.outcome,
-        ...(accepted.outcome === "queued" ? { queue_position: accepted.position } : {}),
-      });
     },
   });
 }
 
-function listMessages(deps: MessagesDeps): Route {
+/** Accepts a message and tells who must know. @throws UserError */
+async function send(
+  deps: Deps,
+  { organizationId }: Caller,
+  sessionId: string,
+  body: CreateMessageRequest,
+  request: Request,
+): Promise<{ accepted: Extract<Accepted, { sequence: number }>; message: Message }> {
+  const input = messageInput(body, request.headers.get("idempotency-key"));
+  const modelId = input.controls?.model_id ?? null;
+  if (modelId !== null && !(await modelExists(deps.db, organizationId, modelId))) {
+    throw new UserError("invalid_request", `controls.model_id: there is no enabled model ${modelId}`);
+  }
+  const message: Message = {
+    id: newId("message"),
+    role: "user",
+    content: input.content,
+    created_at: deps.clock.now().toISOString(),
+    ...(input.controls === null ? {} : { controls: input.controls }),
+    ...(input.externalActor === null ? {} : { external_actor: input.externalActor }),
+    ...(input.metadata === null ? {} : { metadata: input.metadata }),
+  };
+  const accepted = await acceptMessage(deps.db, {
+    organizationId,
+    sessionId,
+    message,
+    controls: input.controls,
+    metadata: input.metadata,
+    tags: input.tags,
+    clientMessageId: input.clientMessageId,
+    delivery: input.delivery,
+    priority: input.priority,
+    preview: preview(textOf(input.content), limits.previewChars),
+  });
+  if (accepted.outcome === "not_found") throw new UserError("not_found", "Session not found");
+  if (accepted.outcome === "busy") {
+    throw new UserError("session_busy", `the session is working on ${accepted.turnId}; nothing was written`);
+  }
+  if (accepted.outcome === "queue_full") {
+    throw new UserError(
+      "queue_full",
+      `${limits.queuedMessagesMax} messages wait in this session already; withdraw one, or wait`,
+    );
+  }
+  publish(deps.hints, sessionId, accepted);
+  if (accepted.outcome !== "duplicate") return { accepted, message };
+  return { accepted, message: await acceptedMessage(deps.db, sessionId, accepted.sequence) };
+}
+
+function listMessages(deps: Deps): Route {
   return defineRoute({
     method: "GET",
     path: "/sessions/{session_id}/messages",
@@ -139,7 +204,7 @@ function listMessages(deps: MessagesDeps): Route {
   });
 }
 
-function cancelTurnRoute(deps: MessagesDeps): Route {
+function cancelTurnRoute(deps: Deps): Route {
   return defineRoute({
     method: "POST",
     path: "/sessions/{session_id}/cancel",
@@ -169,7 +234,7 @@ function cancelTurnRoute(deps: MessagesDeps): Route {
 
 /** Tells the worker to stop, and begins the turn of the next queued message, if one waits. */
 export async function afterCancel(
-  { db, hints }: Pick<MessagesDeps, "db" | "hints">,
+  { db, hints }: Pick<ApiDeps, "db" | "hints">,
   sessionId: string,
   cancelled: { turnId: string; queueLength: number },
 ): Promise<void> {

@@ -8,6 +8,8 @@ export const ours: Record<string, string> = {
   "GET /v1/runs": "ours: runs",
   "GET /v1/runs/{}": "ours: runs",
   "GET /v1/sessions/{}/runs": "ours: runs",
+  "POST /v1/sessions/{}/messages 200": "ours: wait=true",
+  "POST /v1/sessions/{}/messages 202": "ours: wait=true",
   "POST /v1/sessions/{}/tool-approvals": "named in the contract's text, not in its OpenAPI",
   "GET /v1/approvals": "ours: approvals over all sessions",
   "POST /v1/runs/{}/cancel": "ours: runs",
@@ -54,6 +56,12 @@ export async function steps(step: Step, app: TestApp): Promise<void> {
     controls: { modelId: model, reasoning: { effort: "low" } },
     metadata: { n: 1 },
   });
+  const again = { message: { content: [{ type: "text", text: "Hi" }] }, client_message_id: "k" };
+  const waited = await step("POST", "/v1/sessions", [], 201, {});
+  await step("POST", "/v1/sessions/{}/messages", [waited.id], 201, again);
+  await step("POST", "/v1/sessions/{}/messages", [waited.id], 202, again, "?wait=true&timeout_seconds=1");
+  await step("POST", "/v1/sessions/{}/cancel", [waited.id], 200);
+  await step("POST", "/v1/sessions/{}/messages", [waited.id], 200, again, "?wait=true");
   await step("GET", "/v1/sessions/{}", [session.id], 200);
   await step("GET", "/v1/runs", [], 200);
   await step("GET", "/v1/runs/{}", [message.turn_id], 200);
