@@ -9,6 +9,7 @@ import type {
   Delivery,
   ExternalActor,
 } from "../../contract/message.ts";
+import { requireJsonBytes } from "../agents/layer.ts";
 
 export interface MessageInput {
   content: ContentPart[];
@@ -39,8 +40,8 @@ export function messageInput(body: CreateMessageRequest, idempotencyKey: string 
       `client_message_id: at most ${limits.clientMessageIdCharsMax} characters`,
     );
   }
-  if (byteLength(JSON.stringify(body.metadata ?? {})) > limits.metadataBytesMax) {
-    throw new UserError("limit_exceeded", `metadata: at most ${limits.metadataBytesMax} bytes of JSON`);
+  for (const field of ["metadata", "controls", "external_actor"] as const) {
+    requireJsonBytes(field, body[field], limits.metadataBytesMax);
   }
   const tags = body.tags ?? null;
   if (

@@ -6,7 +6,7 @@ import Ajv, { type ValidateFunction } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
 import { newId } from "../../../src/base/id.ts";
 import type { Answer, TestApp } from "../app.ts";
-import { type Document, type Operation, operationsOf, type Schema } from "./document.ts";
+import { type Document, type Operation, operationsOf, type Schema, typesOf } from "./document.ts";
 import { LEFT_OUT, sampleOf } from "./samples.ts";
 
 export interface World {
@@ -96,6 +96,7 @@ export async function createWorld(app: TestApp): Promise<World> {
     known(field, schema) {
       if (field === "name" || field === "slug") return `sample-${named++}`;
       if (field === "id" || field.endsWith("_name") || field === "model") return LEFT_OUT;
+      if (field === "content" && typesOf(schema).includes("array")) return [{ type: "text", text: "Hi" }];
       if (field in VALUES) return VALUES[field];
       if (!/_id$/.test(field)) return undefined;
       const prefix = field === "subject_id" ? "session" : prefixOf(field);
@@ -137,6 +138,8 @@ export async function createWorld(app: TestApp): Promise<World> {
 
 /** Fields that mean something: what stands in them has to make sense to the server. */
 const VALUES: Readonly<Record<string, unknown>> = {
+  // One dot, transparent.
+  base64: "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==",
   base_url: "https://example.com/v1",
   callback_url: "https://example.com/called",
   url: "https://example.com/x",
@@ -146,9 +149,18 @@ const VALUES: Readonly<Record<string, unknown>> = {
   credential_values: LEFT_OUT,
   initial_files: [{ path: "/a.txt", content: "a" }],
   locale: "uk-UA",
+  media_type: "image/png",
   provider_type: "openai",
+  encoding: "text",
+  exclude: ["turn.started"],
+  "exclude[]": "turn.completed",
+  ref: "current_time",
+  role: "user",
   status: "active",
   subject_type: "session",
+  types: ["turn.started"],
+  "types[]": "turn.completed",
+  tool_results: [{ tool_call_id: "call_1", result: 1 }],
   timezone: "Europe/Kyiv",
   tools: [{ type: "client_side", name: "ask", description: "Asks.", parameters: { type: "object" } }],
 };
