@@ -105,6 +105,7 @@ export const GrepRequest = Type.Object({
   }),
   path_pattern: Maybe(
     Type.String({
+      maxLength: limits.pathCharsMax,
       description:
         "A glob such as **/*.md (or *.md, in any directory); without *, ? and [ a part of the path.",
     }),

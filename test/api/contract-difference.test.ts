@@ -3,6 +3,7 @@
  * required has a reason in contract-differences.ts, and every reason has a difference.
  */
 import { describe, expect, test } from "bun:test";
+import { Glob } from "bun";
 import { openApiText } from "../../scripts/openapi.ts";
 import contract from "../golden/contract-openapi.json";
 import { corrected, differencesOf } from "../support/api/difference.ts";
@@ -21,12 +22,20 @@ const found = differencesOf(
   JSON.parse(await openApiText()) as Document,
 );
 const entries = [...Object.keys(DIFFERENCES), ...NOT_BUILT.map((route) => `${route}: missing`)];
+/** Routes of ours, whose reasons stand beside the steps that call them: `GET /v1/runs`. */
+const ours = new Set<string>();
+for (const file of new Glob("*.ts").scanSync(`${import.meta.dir}/contract`)) {
+  const family = (await import(`./contract/${file}`)) as { ours: Record<string, string> };
+  for (const route of Object.keys(family.ours)) ours.add(`${route}: beyond the contract`);
+}
+const isExplained = (difference: string) => ours.has(difference.replace(/\{\w+\}/g, "{}"));
+
 const patterns = entries.map((entry) => ({ entry, pattern: patternOf(entry) }));
 
 describe("our OpenAPI document and the contract's", () => {
   test("differ only for a reason", () => {
     const unexplained = found.filter(
-      (difference) => !patterns.some(({ pattern }) => pattern.test(difference)),
+      (difference) => !isExplained(difference) && !patterns.some(({ pattern }) => pattern.test(difference)),
     );
     expect(unexplained.map((difference) => `give a reason in ${TABLE}: "${difference}"`)).toEqual([]);
   });

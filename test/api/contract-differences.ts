@@ -135,56 +135,18 @@ export const NOT_BUILT: readonly string[] = [
   "PATCH /v1/users/me",
   "GET /v1/users/me/export",
   "POST /v1/users/me/switch-org",
-  "GET /v1/workspaces",
-  "POST /v1/workspaces",
-  "DELETE /v1/workspaces/{workspace_id}",
-  "GET /v1/workspaces/{workspace_id}",
-  "PATCH /v1/workspaces/{workspace_id}",
-  "GET /v1/workspaces/{workspace_id}/fs",
-  "POST /v1/workspaces/{workspace_id}/fs/_/copy",
-  "GET /v1/workspaces/{workspace_id}/fs/_/download/{path}",
-  "POST /v1/workspaces/{workspace_id}/fs/_/grep",
-  "POST /v1/workspaces/{workspace_id}/fs/_/move",
-  "GET /v1/workspaces/{workspace_id}/fs/_/preview/{path}",
-  "POST /v1/workspaces/{workspace_id}/fs/_/stat",
-  "DELETE /v1/workspaces/{workspace_id}/fs/{path}",
-  "GET /v1/workspaces/{workspace_id}/fs/{path}",
-  "POST /v1/workspaces/{workspace_id}/fs/{path}",
-  "PUT /v1/workspaces/{workspace_id}/fs/{path}",
 ];
 
-const IN_TEXT = "named in the contract's text, not in its OpenAPI";
 const LIST = "every list carries the same envelope: the clients read different parts of it";
 const OURS_ADDED = "ours: an addition that the official clients pass over";
 const OPTIONAL = "optional in the contract; nothing here would fill it";
 
 export const DIFFERENCES: Readonly<Record<string, string>> = {
-  "GET /health: beyond the contract": IN_TEXT,
-  "GET /ready: beyond the contract": "ours: for probes",
-  "POST /v1/approvals/{approval_id}: beyond the contract": "ours: approvals over all sessions",
-  "GET /v1/approvals: beyond the contract": "ours: approvals over all sessions",
-  "GET /v1/budgets/{budget_id}/check: beyond the contract": IN_TEXT,
-  "GET /v1/budgets/{budget_id}/ledger: beyond the contract": IN_TEXT,
-  "POST /v1/budgets/{budget_id}/top-up: beyond the contract": IN_TEXT,
-  "DELETE /v1/budgets/{budget_id}: beyond the contract": IN_TEXT,
-  "GET /v1/budgets/{budget_id}: beyond the contract": IN_TEXT,
-  "PATCH /v1/budgets/{budget_id}: beyond the contract": IN_TEXT,
-  "GET /v1/budgets: beyond the contract": IN_TEXT,
-  "POST /v1/budgets: beyond the contract": IN_TEXT,
-  "POST /v1/runs/{turn_id}/cancel: beyond the contract": "ours: runs and their steps",
-  "POST /v1/runs/{turn_id}/retry: beyond the contract": "ours: runs and their steps",
-  "POST /v1/runs/{turn_id}/steps/{name}/settle: beyond the contract": "ours: runs and their steps",
-  "GET /v1/runs/{turn_id}: beyond the contract": "ours: runs and their steps",
-  "GET /v1/runs: beyond the contract": "ours: runs and their steps",
-  "GET /v1/sessions/{session_id}/budget-check: beyond the contract": IN_TEXT,
-  "GET /v1/sessions/{session_id}/budgets: beyond the contract": IN_TEXT,
-  "GET /v1/sessions/{session_id}/diff/{other_id}: beyond the contract": "ours: what two branches did",
-  "DELETE /v1/sessions/{session_id}/queue/{message_id}: beyond the contract": "ours: the queue of a session",
-  "PATCH /v1/sessions/{session_id}/queue/{message_id}: beyond the contract": "ours: the queue of a session",
-  "GET /v1/sessions/{session_id}/queue: beyond the contract": "ours: the queue of a session",
-  "POST /v1/sessions/{session_id}/resume: beyond the contract": IN_TEXT,
-  "GET /v1/sessions/{session_id}/runs: beyond the contract": "ours: runs and their steps",
-  "POST /v1/sessions/{session_id}/tool-approvals: beyond the contract": IN_TEXT,
+  "* ?limit: beyond the contract": "every list that can be long is paged",
+  "* ?offset: beyond the contract": "every list that can be long is paged",
+  "answer GetResponse.total: beyond the contract": LIST,
+  "answer GetResponse.offset: beyond the contract": LIST,
+  "answer GetResponse.limit: beyond the contract": LIST,
   "answer List*.total: beyond the contract": LIST,
   "answer List*.offset: beyond the contract": LIST,
   "answer List*.limit: beyond the contract": LIST,
@@ -203,6 +165,19 @@ export const DIFFERENCES: Readonly<Record<string, string>> = {
   "GET /v1/sessions/{session_id}/* ?types[]: only *": "an unknown type is 400, as the contract's text says",
   "GET /v1/sessions/{session_id}/* ?exclude[]: only *": "an unknown type is 400, as the contract's text says",
   "GET /v1/sessions/{session_id}/sse ?deltas: beyond the contract": "ours: deltas without the text so far",
+  "GET /v1/sessions/{session_id}/sse ?caught_up: beyond the contract":
+    "ours: says when replay is over and the stream is live",
+  "POST /v1/sessions/{session_id}/messages *: beyond the contract":
+    "ours: `wait=true` answers with the run when the turn ends",
+  "GET /v1/workspaces/{workspace_id}/fs/{path} 200: application/octet-stream is beyond the contract":
+    "named in the contract's text: `Accept: application/octet-stream` gives the bytes",
+  "answer *.content_hash: beyond the contract": "ours: what `expected_hash` is compared with",
+  "request UpdateFileRequest.expected_hash: beyond the contract":
+    "ours: a write that fails when another came first",
+  "answer ListResponse_GrepResult.incomplete: beyond the contract":
+    "ours: says that a search ended before it was through",
+  "request *FileRequest.encoding: only base64, text": "those are the two that the contract's text knows",
+  "request Update*Request.status: only active, archived, deleted": "there is no other status",
   "request InitialFile.encoding: only base64, text": "those are the two that the contract's text knows",
 
   "answer EventData: fields of any name":

@@ -15,6 +15,7 @@ afterAll(() => world.app.close());
 
 /** Refused although the contract's schema takes it: `POST /v1/x`, what was sent, and why we do not take it. */
 const REFUSED: readonly (readonly [route: RegExp, why: RegExp, reason: string])[] = [
+  [/POST .*\/fs\/\{path\}$/, /the fullest body/, "a directory has no content"],
   [/GET \/v1\/durable\/workers/, /status/, "a worker has no other status"],
   [/GET .*\/events$/, /around/, "an event of another session is no place in this one"],
   [/POST .*\/messages$/, /content is empty/, "a message without content says nothing"],

@@ -1,9 +1,10 @@
 /** Who is calling, and how: organizations of others, hosts and sites of others, headers that are no good. */
-import { afterAll, beforeAll, test } from "bun:test";
+import { afterAll, beforeAll, expect, test } from "bun:test";
 import { complaintAbout, createTally } from "../../support/api/bad-input.ts";
 import type { Operation } from "../../support/api/document.ts";
 import { createWorld, unknownId, type World } from "../../support/api/world.ts";
 import { OTHER_ORGANIZATION, testApp } from "../../support/app.ts";
+import { makeToken, makeUser } from "../../support/callers.ts";
 
 const tally = createTally("callers");
 let world: World;
@@ -63,6 +64,47 @@ test("a caller who may not is refused on every route", async () => {
   tally.expectNone();
 });
 
+test("with authentication, a caller without a good credential is refused on every route", async () => {
+  const app = await testApp({ access: {} });
+  try {
+    const user = await makeUser(app.db);
+    const [good, revoked] = [await makeToken(app.db, user.id), await makeToken(app.db, user.id)];
+    await app.db.sql`update access_tokens set revoked_at = now() where id = ${revoked.id}`;
+    const credentials: [name: string, headers: Record<string, string>, code: RegExp][] = [
+      ["no credential", {}, /^unauthorized$/],
+      ["an empty one", { authorization: "" }, /^unauthorized$/],
+      ["one that was never made", { authorization: "evr_pat_x" }, /^unauthorized$/],
+      ["another scheme", { authorization: "Basic eDp5" }, /^unauthorized$/],
+      ["a JWT of nobody", { authorization: "Bearer eyJhbGciOiJub25lIn0.e30." }, /^unauthorized$/],
+      ["SQL", { authorization: "Bearer ' or '1'='1" }, /^unauthorized$/],
+      ["a cookie of nobody", { cookie: "access_token=x" }, /^(unauthorized|forbidden)$/],
+      ["one that was taken back", { authorization: revoked.token }, /^unauthorized$/],
+      ["a good one for others", { authorization: good.token, "x-org-id": OTHER_ORGANIZATION }, /^not_found$/],
+      [
+        "a good one for no organization",
+        { authorization: good.token, "x-org-id": "' or 1=1 --" },
+        /^(not_found|invalid_id)$/,
+      ],
+    ];
+    const closed = world.operations.filter(({ responses }) => responses["401"] !== undefined);
+    expect(closed.length).toBeGreaterThan(world.operations.length - 10);
+    for (const operation of closed) {
+      for (const [name, headers, code] of credentials) {
+        const answer = await app.call(
+          operation.method,
+          world.pathOf(operation),
+          world.bodyOf(operation, false),
+          headers,
+        );
+        tally.add(operation, name, complaintAbout(operation, answer, { code }));
+      }
+    }
+    tally.expectNone();
+  } finally {
+    await app.close();
+  }
+});
+
 const ODD_HEADERS: readonly (readonly [name: string, headers: Record<string, string>])[] = [
   ["a request id that is too long", { "x-request-id": "x".repeat(10_000) }],
   ["a request id with blanks", { "x-request-id": "a b <script>" }],
@@ -105,7 +147,7 @@ test("a method that a path does not have is 405 with those that it has", async (
       const allow = answer.headers.get("allow");
       // A path of words alone may be a name to a route beside it: `/agents/config`.
       const isRight = answer.status !== 405 || methods.every((one) => allow?.includes(one));
-      const isName = answer.status === 400;
+      const isName = [400, 403, 409].includes(answer.status);
       const complaint = isName
         ? null
         : complaintAbout(operation, answer, { isElsewhere: true, mayPass: true });

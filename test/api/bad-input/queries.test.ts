@@ -83,6 +83,8 @@ test("a value that its schema refuses is refused, with the name of the parameter
 test("odd texts, repeated keys and pages far out are answered, and hurt nobody", async () => {
   for (const operation of world.operations) {
     for (const { name, schema } of operation.query) {
+      // What is read as yes would wait for a worker, and there is none.
+      if (name === "wait") continue;
       const required = requiredOf(operation.query, name);
       const queries = [
         ...ODD_SEGMENTS.map(([why, text]) => [why, `?${name}=${text}${required}`]),

@@ -48,6 +48,7 @@ const PREFIX_OF: Readonly<Record<string, string>> = {
   parent_harness_id: "harness",
   provider_id: "prov",
   source_session_id: "session",
+  token_id: "pat",
   turn_id: "turn",
   version_id: "agentver",
   from_version_id: "agentver",
@@ -74,7 +75,8 @@ export const unknownId = (prefix: string): string => newId(prefix);
 export async function createWorld(app: TestApp): Promise<World> {
   const document = (await app.get("//api-doc/openapi.json")).body as Document;
   const operations = operationsOf(document).filter(
-    ({ path, responses }) => path.startsWith("/v1/") && !responses["200"]?.["text/event-stream"],
+    ({ method, path, responses }) =>
+      path.startsWith("/v1/") && !(method === "GET" && responses["200"]?.["text/event-stream"]),
   );
   const validate = createValidation(document);
   const ids: World["ids"] = new Map();
@@ -110,7 +112,7 @@ export async function createWorld(app: TestApp): Promise<World> {
     pathOf(operation, values = {}) {
       return operation.path.replace(/^\/v1/, "").replace(/\{(\w+)\}/g, (_match, name: string) => {
         const prefix = prefixOf(name, operation.path);
-        return values[name] ?? ids.get(prefix)?.at(-1) ?? unknownId(prefix);
+        return values[name] ?? IN_PATHS[name] ?? ids.get(prefix)?.at(-1) ?? unknownId(prefix);
       });
     },
     async call(operation, options = {}) {
@@ -136,6 +138,9 @@ export async function createWorld(app: TestApp): Promise<World> {
   return world;
 }
 
+/** Parameters of paths that are no ids. */
+const IN_PATHS: Readonly<Record<string, string>> = { capability_id: "current_time", path: "a.txt" };
+
 /** Fields that mean something: what stands in them has to make sense to the server. */
 const VALUES: Readonly<Record<string, unknown>> = {
   // One dot, transparent.
@@ -150,12 +155,14 @@ const VALUES: Readonly<Record<string, unknown>> = {
   initial_files: [{ path: "/a.txt", content: "a" }],
   locale: "uk-UA",
   media_type: "image/png",
+  path: "/a.txt",
   provider_type: "openai",
   encoding: "text",
   exclude: ["turn.started"],
   "exclude[]": "turn.completed",
   ref: "current_time",
   role: "user",
+  src_path: "/a.txt",
   status: "active",
   subject_type: "session",
   types: ["turn.started"],
