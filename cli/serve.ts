@@ -9,6 +9,7 @@ import { createClientAddresses } from "../src/api/http/client-address.ts";
 import { createCors } from "../src/api/http/cors.ts";
 import { DEFAULT_ORGANIZATION, identifyAnonymous } from "../src/api/http/identify.ts";
 import { createRateLimit } from "../src/api/http/rate-limit.ts";
+import { createFiguresHistory } from "../src/api/operations/figures-history.ts";
 import { systemClock } from "../src/base/clock.ts";
 import { describeError, UserError } from "../src/base/errors.ts";
 import type { Sealer } from "../src/base/seal.ts";
@@ -68,6 +69,7 @@ async function serve(
   const shutdown = new AbortController();
   const hints = createHints({ db, log });
   const feed = createFeed({ db, hints, log, clock: systemClock });
+  const figures = createFiguresHistory({ db, clock: systemClock, log });
   const capabilities = createCapabilities({
     webFetch: { allowPrivateHosts: config.allowPrivateHosts },
     more,
@@ -93,12 +95,14 @@ async function serve(
     hints,
     feed,
     streams: createStreamLimits(),
+    figures,
     shutdown: shutdown.signal,
     version: versionText(),
     isReady: () => readiness(db),
   });
   await hints.start();
   await feed.start();
+  await figures.start();
   const server = listen(config, (request, socketAddress) => {
     addresses.note(request, socketAddress);
     return app.fetch(request);
@@ -114,6 +118,7 @@ async function serve(
     await Promise.race([server.stop(), systemClock.sleep(CLOSE_MS)]);
     await server.stop(true);
     await workers.stop();
+    await figures.stop();
     await feed.stop();
     await hints.stop();
   }

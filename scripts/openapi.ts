@@ -11,6 +11,7 @@ import { createStreamLimits } from "../src/api/events/stream-limits.ts";
 import { createClientAddresses } from "../src/api/http/client-address.ts";
 import { createCors } from "../src/api/http/cors.ts";
 import { identifyAnonymous } from "../src/api/http/identify.ts";
+import { createFiguresHistory } from "../src/api/operations/figures-history.ts";
 import { systemClock } from "../src/base/clock.ts";
 import { silentLog } from "../src/base/log.ts";
 import { createCapabilities } from "../src/capabilities/registry.ts";
@@ -36,6 +37,7 @@ export async function openApiText(): Promise<string> {
     hints,
     feed: createFeed({ db, hints, log: silentLog, clock: systemClock }),
     streams: createStreamLimits(),
+    figures: createFiguresHistory({ db, log: silentLog, clock: systemClock }),
     shutdown: new AbortController().signal,
     version: "dev",
     isReady: async () => null,

@@ -9,6 +9,7 @@ import { createFeed } from "../../src/api/events/feed.ts";
 import { createClientAddresses } from "../../src/api/http/client-address.ts";
 import { createCors } from "../../src/api/http/cors.ts";
 import { identifyAnonymous } from "../../src/api/http/identify.ts";
+import { createFiguresHistory } from "../../src/api/operations/figures-history.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { createCapabilities } from "../../src/capabilities/registry.ts";
@@ -32,6 +33,7 @@ const app = buildApp({
   hints,
   feed,
   streams: { take: () => () => {}, open: () => 0 },
+  figures: createFiguresHistory({ db, log: silentLog, clock: systemClock }),
   shutdown: new AbortController().signal,
   version: "bench",
   isReady: async () => null,

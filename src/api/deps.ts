@@ -10,6 +10,7 @@ import type { ClientAddresses } from "./http/client-address.ts";
 import type { Cors } from "./http/cors.ts";
 import type { Identify } from "./http/identify.ts";
 import type { RateLimit } from "./http/rate-limit.ts";
+import type { FiguresHistory } from "./operations/figures-history.ts";
 
 /** What the routes need. The composition root builds it; nothing below reads the environment. */
 export interface ApiDeps {
@@ -30,6 +31,7 @@ export interface ApiDeps {
   hints: Hints;
   feed: Feed;
   streams: StreamLimits;
+  figures: Pick<FiguresHistory, "timeSeries">;
   /** Fires when the server goes down: open streams say so and close. */
   shutdown: AbortSignal;
   version: string;

@@ -9,6 +9,11 @@ import { capabilityRoutes } from "./harnesses/capabilities.ts";
 import { harnessRoutes } from "./harnesses/harnesses.ts";
 import type { Route } from "./http/route.ts";
 import { breakerRoutes } from "./operations/breakers.ts";
+import { durableHealthRoutes } from "./operations/durable-health.ts";
+import { durableStreamRoutes } from "./operations/durable-streams.ts";
+import { durableTaskRoutes } from "./operations/durable-tasks.ts";
+import { workerRoutes } from "./operations/workers.ts";
+import { workflowRoutes } from "./operations/workflows.ts";
 import { modelRoutes } from "./providers/models.ts";
 import { providerRoutes } from "./providers/providers.ts";
 import { runActionRoutes } from "./runs/run-actions.ts";
@@ -28,6 +33,11 @@ export function apiRoutes(deps: ApiDeps): Route[] {
     ...capabilityRoutes(deps),
     ...harnessRoutes(deps),
     ...breakerRoutes(deps),
+    ...durableHealthRoutes(deps),
+    ...durableStreamRoutes(deps),
+    ...durableTaskRoutes(deps),
+    ...workerRoutes(deps),
+    ...workflowRoutes(deps),
     ...modelRoutes(deps),
     ...providerRoutes(deps),
     ...runActionRoutes(deps),

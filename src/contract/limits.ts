@@ -86,6 +86,8 @@ export const limits = {
   iterationsDefault: 500,
   /** A run whose worker was lost this often in a row, without a new checkpoint in between, is sealed. */
   takeoversMax: 3,
+  /** A worker that has not been heard of for this long is taken for stopped. */
+  workerSilentSeconds: 60,
   /** Forks of forks: sessions that one log may be made of, the session itself aside. */
   forkDepthMax: 100,
 
@@ -100,6 +102,15 @@ export const limits = {
   sseStreamsPerProcess: 10_000,
   sseStreamsPerOrganization: 1_000,
   sseStreamsPerSession: 12,
+  /** How often a stream of snapshots looks at most, and at least. */
+  snapshotIntervalMs: 1_000,
+  snapshotIntervalMaxMs: 5_000,
+  durableSseCycleMs: 600_000,
+  /** Rows of each list in a snapshot. */
+  snapshotRows: 50,
+  /** The engine's figures over time: points in memory, and how far apart. */
+  figurePoints: 360,
+  figureIntervalMs: 10_000,
   /** Events that may wait in memory for one slow reader; past it the reader catches up from the database. */
   sseBufferEvents: 512,
   /** Events that one read of the feed fetches. */

@@ -1,3 +1,4 @@
+import { limits } from "../contract/limits.ts";
 import type { RunStatus } from "../contract/run.ts";
 import type { TokenUsage } from "../contract/usage.ts";
 import type { Db } from "./pool.ts";
@@ -17,6 +18,8 @@ export interface RunRow {
   lease_expires_at: Date | null;
   available_at: Date;
   input_message_id: string;
+  /** Of its message, in the session's log. */
+  input_sequence: number;
   retried_run_id: string | null;
   final_message_id: string | null;
   error_code: string | null;
@@ -70,6 +73,7 @@ const COLUMNS = [
   "lease_expires_at",
   "available_at",
   "input_message_id",
+  "input_sequence",
   "retried_run_id",
   "final_message_id",
   "error_code",
@@ -86,8 +90,7 @@ const COLUMNS = [
   "finished_at",
 ] as const;
 
-/** A worker that is silent for this long is taken for dead; a queued run of this age should have been taken up. */
-const WORKER_SILENT_SECONDS = 60;
+/** A queued run of this age should have been taken up. */
 const QUEUED_LONG_SECONDS = 10;
 
 /** Newest first. Runs of deleted sessions are not shown. */
@@ -114,6 +117,17 @@ export async function listRuns(
     sql<{ total: number }[]>`select count(*) as total from runs where ${wanted}`,
   ]);
   return { rows, total: counted[0]?.total ?? 0 };
+}
+
+/** Of an organization, without a count: for who looks again and again. */
+export async function newestRuns({ sql }: Db, organizationId: string, limit: number): Promise<RunRow[]> {
+  return await sql<RunRow[]>`
+    select ${sql(COLUMNS)}, ${stuckReason({ sql })}
+      from runs
+     where organization_id = ${organizationId}
+       and exists (select from sessions s where s.id = runs.session_id and s.deleted_at is null)
+     order by queued_at desc, id desc
+     limit ${limit}`;
 }
 
 /** One run with its steps, oldest first; null when there is none. */
@@ -154,8 +168,8 @@ const stuckReason = ({ sql }: Pick<Db, "sql">) => sql`
       then 'its worker has gone silent; another one takes it up'
     when state = 'queued' and available_at < now() - make_interval(secs => ${QUEUED_LONG_SECONDS})
          and not exists (select from workers
-                          where status = 'running'
-                            and heartbeat_at > now() - make_interval(secs => ${WORKER_SILENT_SECONDS}))
+                          where status = 'running' and not is_drain_wanted
+                            and heartbeat_at > now() - make_interval(secs => ${limits.workerSilentSeconds}))
       then 'no worker is alive'
   end as stuck_reason`;
 
@@ -173,12 +187,16 @@ export interface WorkerRow {
   heartbeat_at: Date;
 }
 
-/** Newest first. A worker that has gone silent without a word is shown as stopped. */
+/**
+ * Newest first. A worker that has gone silent without a word is shown as stopped, and one that was asked to drain as
+ * draining, although it hears of it with its next heartbeat.
+ */
 export async function listWorkers({ sql }: Db, input: { status: string | null }): Promise<WorkerRow[]> {
   return await sql<WorkerRow[]>`
     select * from (
       select id, hostname, pid, version, concurrency, load, runs_completed, runs_failed, started_at, heartbeat_at,
-             case when heartbeat_at < now() - make_interval(secs => ${WORKER_SILENT_SECONDS}) then 'stopped'
+             case when heartbeat_at < now() - make_interval(secs => ${limits.workerSilentSeconds}) then 'stopped'
+                  when is_drain_wanted and status = 'running' then 'draining'
                   else status end as status
         from workers
     ) seen

@@ -3,6 +3,7 @@
  * advisory lock that a worker holds on a connection of its own for as long as it lives: PostgreSQL frees it when
  * the process dies, and the others take over its runs without waiting for the lease.
  */
+import { limits } from "../contract/limits.ts";
 import type { Db, Sql } from "./pool.ts";
 
 /** First key of every worker's advisory lock ("ever"); the second is the worker's own. */
@@ -35,21 +36,36 @@ export async function holdLivenessLock(connection: Sql, lockKey: number): Promis
     ) then pg_try_advisory_lock(${LOCK_CLASS}, ${lockKey}) end`;
 }
 
+/** @returns whether an operator wants the worker to claim nothing more */
 export async function heartbeatWorker(
   { sql }: Db,
   beat: {
     id: string;
     load: number;
+    started: number;
     completed: number;
     failed: number;
     status: "running" | "draining" | "stopped";
   },
-): Promise<void> {
-  await sql`
+): Promise<boolean> {
+  const rows = await sql<{ is_drain_wanted: boolean }[]>`
     update workers
        set heartbeat_at = now(), load = ${beat.load}, status = ${beat.status},
-           runs_completed = runs_completed + ${beat.completed}, runs_failed = runs_failed + ${beat.failed}
-     where id = ${beat.id}`;
+           runs_started = runs_started + ${beat.started}, runs_completed = runs_completed + ${beat.completed},
+           runs_failed = runs_failed + ${beat.failed}
+     where id = ${beat.id}
+    returning is_drain_wanted`;
+  return rows[0]?.is_drain_wanted ?? false;
+}
+
+/** Asks a worker to drain, or to go on. It hears of it with its next heartbeat. @returns false: it has stopped, or never was */
+export async function wishDrain({ sql }: Db, id: string, isWanted: boolean): Promise<boolean> {
+  const rows = await sql`
+    update workers set is_drain_wanted = ${isWanted}
+     where id = ${id} and status <> 'stopped'
+       and heartbeat_at > now() - ${limits.workerSilentSeconds} * interval '1 second'
+    returning id`;
+  return rows.length > 0;
 }
 
 /** Workers that are registered as alive and hold no lock. A restart of the database looks like this, too: ask twice. */

@@ -26,6 +26,8 @@ export interface WorkerOptions {
   /** How long a drain waits for step boundaries. */
   drainMs: number;
   version: string;
+  /** Left out: every 5 seconds. */
+  heartbeatMs?: number;
   /** What the janitor removes for good; without it nothing is. */
   retention?: Retention;
 }
@@ -51,7 +53,7 @@ export function createWorker(deps: EngineDeps, options: WorkerOptions): Worker {
   const drain = new AbortController();
   /** By claim, not by run: a run may be claimed again before its earlier claim has come to rest. */
   const running = new Map<Lease, Promise<void>>();
-  const tally = { completed: 0, failed: 0 };
+  const tally = { started: 0, completed: 0, failed: 0 };
   const lockKey = Math.floor(Math.random() * 0x7f_ff_ff_ff);
   const background: Promise<void>[] = [];
   let liveness: Sql | null = null;
@@ -59,6 +61,8 @@ export function createWorker(deps: EngineDeps, options: WorkerOptions): Worker {
   let wakeUp: (() => void) | null = null;
   let isHinted = false;
   let isFull = false;
+  /** An operator wants nothing more to be claimed; runs in hand go on. */
+  let isPaused = false;
   const turns = newTurns();
   let takeoversLookedAtMs = Number.NEGATIVE_INFINITY;
   let stopping: Promise<void> | null = null;
@@ -101,7 +105,7 @@ export function createWorker(deps: EngineDeps, options: WorkerOptions): Worker {
   const claim = async (): Promise<boolean> => {
     const slots = options.concurrency - running.size;
     isFull = slots <= 0;
-    if (isFull) return false;
+    if (isFull || isPaused) return false;
     const sentAtMs = deps.clock.monotonicMs();
     const takesOver = sentAtMs - takeoversLookedAtMs >= TAKEOVER_MS;
     if (takesOver) takeoversLookedAtMs = sentAtMs;
@@ -112,7 +116,10 @@ export function createWorker(deps: EngineDeps, options: WorkerOptions): Worker {
       turns,
       takesOver,
     });
-    for (const run of runs) begin(run, sentAtMs);
+    for (const run of runs) {
+      if (run.attempt === 1) tally.started += 1;
+      begin(run, sentAtMs);
+    }
     isFull = runs.length === slots;
     return isFull;
   };
@@ -138,18 +145,29 @@ export function createWorker(deps: EngineDeps, options: WorkerOptions): Worker {
 
   const reportLoop = async () => {
     while (!drain.signal.aborted) {
-      await deps.clock.sleep(WORKER_HEARTBEAT_MS, drain.signal);
-      if (!drain.signal.aborted) await report("running");
+      await deps.clock.sleep(options.heartbeatMs ?? WORKER_HEARTBEAT_MS, drain.signal);
+      if (!drain.signal.aborted) await report(isPaused ? "draining" : "running");
     }
   };
 
+  const obey = (isDrainWanted: boolean) => {
+    if (isDrainWanted === isPaused) return;
+    isPaused = isDrainWanted;
+    log.info(
+      isPaused ? "an operator wants nothing more to be claimed" : "claiming again, as an operator wants",
+    );
+    if (!isPaused) look();
+  };
+
   const report = async (status: "running" | "draining" | "stopped") => {
-    const { completed, failed } = tally;
+    const { started, completed, failed } = tally;
+    tally.started = 0;
     tally.completed = 0;
     tally.failed = 0;
     try {
-      await heartbeatWorker(deps.db, { id, load: running.size, completed, failed, status });
+      obey(await heartbeatWorker(deps.db, { id, load: running.size, started, completed, failed, status }));
     } catch (error) {
+      tally.started += started;
       tally.completed += completed;
       tally.failed += failed;
       log.debug("the worker could not report", { cause: describeError(error) });

@@ -33,8 +33,12 @@ interface Family {
 /** Routes and answers that the contract does not have, each with the reason why we give them. */
 const OURS: Record<string, string> = {};
 
-/** Not called below: the stream never ends by itself and has tests of its own. */
-const ELSEWHERE = new Set(["GET /v1/sessions/{}/sse"]);
+/** Not called below: streams never end by themselves and have tests of their own. */
+const ELSEWHERE = new Set([
+  "GET /v1/sessions/{}/sse",
+  "GET /v1/durable/sse",
+  "GET /v1/durable/workflows/{}/sse",
+]);
 
 const template = (path: string) => path.replace(/\{\w+\}|:\w+/g, "{}");
 

@@ -78,6 +78,7 @@ describe("workers in the database", () => {
   test("one that has stopped is missed by nobody", async () => {
     const connection = await register("worker-a", 5);
     await heartbeatWorker(database.db, {
+      started: 2,
       id: "worker-a",
       load: 0,
       completed: 3,

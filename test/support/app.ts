@@ -8,6 +8,7 @@ import { type ClientAddresses, createClientAddresses } from "../../src/api/http/
 import { createCors } from "../../src/api/http/cors.ts";
 import { identifyAnonymous } from "../../src/api/http/identify.ts";
 import type { RateLimit } from "../../src/api/http/rate-limit.ts";
+import { createFiguresHistory } from "../../src/api/operations/figures-history.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { createLog, type Log } from "../../src/base/log.ts";
 import { createSealer } from "../../src/base/seal.ts";
@@ -101,6 +102,7 @@ export async function testApp(
     hints,
     feed,
     streams: createStreamLimits(),
+    figures: createFiguresHistory({ db, log, clock: systemClock }),
     shutdown: shutdown.signal,
     version: "0.0.0-test",
     isReady: options.isReady ?? (async () => null),

@@ -35,6 +35,7 @@ export async function startEngine(
     concurrency?: number;
     leaseMs?: number;
     drainMs?: number;
+    heartbeatMs?: number;
     driver?: Driver;
     tools?: readonly Tool[];
     /** Stands between the engine and its writer, to let writes fail. */
@@ -74,6 +75,7 @@ export async function startEngine(
     leaseMs: options.leaseMs ?? 30_000,
     drainMs: options.drainMs ?? 5_000,
     version: "test",
+    ...(options.heartbeatMs === undefined ? {} : { heartbeatMs: options.heartbeatMs }),
   });
   await worker.start();
   let stopped: Promise<void> | null = null;

@@ -7,6 +7,7 @@ import { createStreamLimits, type StreamLimits } from "../../src/api/events/stre
 import { createClientAddresses } from "../../src/api/http/client-address.ts";
 import { createCors } from "../../src/api/http/cors.ts";
 import { identifyAnonymous } from "../../src/api/http/identify.ts";
+import { createFiguresHistory } from "../../src/api/operations/figures-history.ts";
 import { type Clock, systemClock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { createSseDecoder, type SseFrame } from "../../src/base/sse.ts";
@@ -58,6 +59,7 @@ export async function startServer(
     hints,
     feed,
     streams,
+    figures: createFiguresHistory({ db, log: silentLog, clock }),
     shutdown: shutdown.signal,
     version: "0.0.0-test",
     isReady: async () => null,

@@ -3,8 +3,12 @@ import { limits } from "../../contract/limits.ts";
 
 /** Counts the open streams of this process; past a cap a stream is refused with 429 and Retry-After. */
 export interface StreamLimits {
-  /** @returns the release. @throws UserError rate_limited */
-  take(organizationId: string, sessionId: string): () => void;
+  /**
+   * @param key   what is streamed: a session's id, or another name
+   * @param what  the same in words
+   * @returns the release. @throws UserError rate_limited
+   */
+  take(organizationId: string, key: string, what?: string): () => void;
   open(): number;
 }
 
@@ -14,10 +18,10 @@ export function createStreamLimits(): StreamLimits {
   const counts = new Map<string, number>();
   let total = 0;
 
-  const add = (key: string, by: number) => {
-    const count = (counts.get(key) ?? 0) + by;
-    if (count > 0) counts.set(key, count);
-    else counts.delete(key);
+  const add = (name: string, by: number) => {
+    const count = (counts.get(name) ?? 0) + by;
+    if (count > 0) counts.set(name, count);
+    else counts.delete(name);
   };
   const refuse = (what: string) => {
     throw new UserError("rate_limited", `too many open streams of ${what}; close one or try again later`, {
@@ -26,20 +30,20 @@ export function createStreamLimits(): StreamLimits {
   };
 
   return {
-    take(organizationId, sessionId) {
+    take(organizationId, key, what = "this session") {
       if (total >= limits.sseStreamsPerProcess) refuse("this server");
       if ((counts.get(organizationId) ?? 0) >= limits.sseStreamsPerOrganization) refuse("this organization");
-      if ((counts.get(sessionId) ?? 0) >= limits.sseStreamsPerSession) refuse("this session");
+      if ((counts.get(key) ?? 0) >= limits.sseStreamsPerSession) refuse(what);
       total += 1;
       add(organizationId, 1);
-      add(sessionId, 1);
+      add(key, 1);
       let isReleased = false;
       return () => {
         if (isReleased) return;
         isReleased = true;
         total -= 1;
         add(organizationId, -1);
-        add(sessionId, -1);
+        add(key, -1);
       };
     },
     open: () => total,

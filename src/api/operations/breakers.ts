@@ -29,11 +29,12 @@ export function breakerRoutes({ db, log }: Pick<ApiDeps, "db" | "log">): Route[]
       path: "/durable/circuit-breakers",
       operationId: "list_circuit_breakers",
       tag: "durable",
+      access: "admin",
       summary: "List the circuit breakers of models that have been in trouble, the last changed first",
       responses: { 200: CircuitBreakersListResponse },
       async run({ caller }) {
         const rows = await listBreakers(db, caller.organizationId);
-        return reply(200, { data: rows.map(toWire), total: rows.length });
+        return reply(200, { data: rows.map(breakerToWire), total: rows.length });
       },
     }),
     defineRoute({
@@ -41,13 +42,14 @@ export function breakerRoutes({ db, log }: Pick<ApiDeps, "db" | "log">): Route[]
       path: "/durable/circuit-breakers/{key}",
       operationId: "get_circuit_breaker",
       tag: "durable",
+      access: "admin",
       summary: "Read a circuit breaker",
       responses: { 200: CircuitBreakerResponse },
       problems: ["not_found"],
       async run({ params, caller }) {
         const row = await findBreaker(db, keyOf(params.key, caller.organizationId));
         if (!row) throw noBreaker();
-        return reply(200, toWire(row));
+        return reply(200, breakerToWire(row));
       },
     }),
     defineRoute({
@@ -56,6 +58,7 @@ export function breakerRoutes({ db, log }: Pick<ApiDeps, "db" | "log">): Route[]
       path: "/durable/circuit-breakers/{key}",
       operationId: "delete_circuit_breaker",
       tag: "durable",
+      access: "admin",
       summary: "Forget a circuit breaker: closed, and without a past",
       responses: { 200: null },
       problems: ["not_found"],
@@ -72,6 +75,7 @@ export function breakerRoutes({ db, log }: Pick<ApiDeps, "db" | "log">): Route[]
       path: "/durable/circuit-breakers/{key}/close",
       operationId: "force_close_circuit_breaker",
       tag: "durable",
+      access: "admin",
       summary: "Close a circuit breaker: calls go out again",
       responses: { 200: null },
       problems: ["not_found"],
@@ -88,6 +92,7 @@ export function breakerRoutes({ db, log }: Pick<ApiDeps, "db" | "log">): Route[]
       path: "/durable/circuit-breakers/{key}/open",
       operationId: "force_open_circuit_breaker",
       tag: "durable",
+      access: "admin",
       summary: "Open a circuit breaker until it is closed by hand",
       description:
         "Nothing is sent to the model any more: turns that need it fail with `provider_unavailable`.",
@@ -113,7 +118,7 @@ function keyOf(text: string, organizationId: string): BreakerKey {
   return { ...key, organizationId };
 }
 
-function toWire(row: ListedBreaker): CircuitBreakerResponse {
+export function breakerToWire(row: ListedBreaker): CircuitBreakerResponse {
   return present({
     key: breakerKeyText(row.provider_id, row.model_id),
     state: row.state,

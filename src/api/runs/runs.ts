@@ -1,21 +1,7 @@
 import { UserError } from "../../base/errors.ts";
-import {
-  RUN_STATUSES,
-  RUN_WAITS,
-  Run,
-  type Step,
-  type Worker,
-  WorkersListResponse,
-} from "../../contract/run.ts";
+import { RUN_STATUSES, RUN_WAITS, Run, type Step } from "../../contract/run.ts";
 import { List, OneOf, Type } from "../../contract/schema.ts";
-import {
-  listRuns,
-  listWorkers,
-  type RunRow,
-  readRun,
-  type StepRow,
-  type WorkerRow,
-} from "../../db/run-lists.ts";
+import { listRuns, type RunRow, readRun, type StepRow } from "../../db/run-lists.ts";
 import { findSession } from "../../db/session-rows.ts";
 import type { ApiDeps } from "../deps.ts";
 import { pathId } from "../http/path-id.ts";
@@ -105,41 +91,8 @@ export function runRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
         return reply(200, page(request, rows.map(runToWire), total, slice));
       },
     }),
-    defineRoute({
-      method: "GET",
-      path: "/durable/workers",
-      operationId: "list_workers",
-      tag: "durable",
-      summary: "List worker processes, newest first",
-      query: Type.Object({
-        status: Type.Optional(OneOf(["running", "draining", "stopped"])),
-        worker_group: Type.Optional(
-          Type.String({ description: "There is one group; any other has no workers." }),
-        ),
-      }),
-      responses: { 200: WorkersListResponse },
-      async run({ query }) {
-        const isOther = query.worker_group !== undefined && query.worker_group !== WORKER_GROUP;
-        const rows = isOther ? [] : await listWorkers(db, { status: query.status ?? null });
-        const alive = rows.filter((row) => row.status !== "stopped");
-        const count = (status: WorkerRow["status"]) => rows.filter((row) => row.status === status).length;
-        return reply(200, {
-          data: rows.map(workerToWire),
-          total: rows.length,
-          summary: {
-            active: count("running"),
-            draining: count("draining"),
-            stopped: count("stopped"),
-            total_capacity: alive.reduce((sum, row) => sum + row.concurrency, 0),
-            total_load: alive.reduce((sum, row) => sum + row.load, 0),
-          },
-        });
-      },
-    }),
   ];
 }
-
-const WORKER_GROUP = "default";
 
 export function runWithSteps(row: RunRow & { steps: StepRow[] }): Run {
   return { ...runToWire(row), steps: row.steps.map(stepToWire) };
@@ -195,22 +148,4 @@ function stepToWire(row: StepRow): Step {
         ? null
         : { ...row.settlement, settled_at: iso(new Date(row.settlement.settled_at)) },
   });
-}
-
-function workerToWire(row: WorkerRow): Worker {
-  return {
-    id: row.id,
-    hostname: row.hostname,
-    version: row.version,
-    status: row.status,
-    accepting_tasks: row.status === "running" && row.load < row.concurrency,
-    activity_types: ["turn"],
-    current_load: row.load,
-    max_concurrency: row.concurrency,
-    tasks_completed: row.runs_completed,
-    tasks_failed: row.runs_failed,
-    started_at: iso(row.started_at),
-    last_heartbeat_at: iso(row.heartbeat_at),
-    metadata: { pid: row.pid },
-  };
 }

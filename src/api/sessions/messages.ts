@@ -176,7 +176,7 @@ async function send(
       `${limits.queuedMessagesMax} messages wait in this session already; withdraw one, or wait`,
     );
   }
-  publish(deps.hints, sessionId, accepted);
+  publishAccepted(deps.hints, sessionId, accepted);
   if (accepted.outcome !== "duplicate") return { accepted, message };
   return { accepted, message: await acceptedMessage(deps.db, sessionId, accepted.sequence) };
 }
@@ -245,7 +245,8 @@ export async function afterCancel(
   if (promoted.length > 0) hints.publish({ sessions: [sessionId], isQueued: true });
 }
 
-function publish(hints: Hints, sessionId: string, accepted: Accepted): void {
+/** Tells who must know what became of a message. */
+export function publishAccepted(hints: Hints, sessionId: string, accepted: Accepted): void {
   switch (accepted.outcome) {
     case "started": {
       const cancelled = accepted.interruptedTurnId === undefined ? [] : [accepted.interruptedTurnId];

@@ -1,10 +1,22 @@
 /** Health and the engine's operation on the wire. */
+import { uuidOf } from "../../../src/base/id.ts";
 import type { TestApp } from "../../support/app.ts";
 import type { Step } from "../../support/contract.ts";
 
 export const ours: Record<string, string> = {
   "GET /health": "named in the contract's text, not in its OpenAPI",
   "GET /ready": "ours: for probes",
+  ...Object.fromEntries(
+    [
+      "/v1/durable/workers/{}/drain",
+      "/v1/durable/workers/{}/resume",
+      "/v1/durable/workflows/{}/cancel",
+      "/v1/durable/workflows/{}/signal",
+    ].map((route) => [
+      `POST ${route} 200`,
+      "an empty object where the contract has no body: the clients parse every answer as JSON",
+    ]),
+  ),
 };
 
 export async function steps(step: Step, app: TestApp): Promise<void> {
@@ -21,4 +33,38 @@ export async function steps(step: Step, app: TestApp): Promise<void> {
   await app.db.sql`insert into workers (id, hostname, pid, version, concurrency, lock_key)
                    values (${`worker-${crypto.randomUUID()}`}, 'here', 1, '0', 4, 1)`;
   await step("GET", "/v1/durable/workers", [], 200);
+  const worker = (await app.get("/durable/workers")).body.data[0].id;
+  await step("POST", "/v1/durable/workers/{}/drain", [worker], 200);
+  await step("POST", "/v1/durable/workers/{}/resume", [worker], 200);
+  await app.db.sql`delete from workers`;
+
+  await step("GET", "/v1/durable/config", [], 200);
+  await step("GET", "/v1/durable/health", [], 200);
+  await step("GET", "/v1/durable/metrics/timeseries", [], 200);
+  const session = (await app.post("/sessions", {})).body.id;
+  const enqueued = await step("POST", "/v1/durable/tasks", [], 201, {
+    activity_type: "turn",
+    input: { session_id: session, message: "Hello." },
+    options: { priority: 3 },
+  });
+  await step("GET", "/v1/durable/tasks", [], 200);
+  await step("GET", "/v1/durable/workflows", [], 200);
+  const workflow = enqueued.task_id;
+  await step("GET", "/v1/durable/workflows/{}", [workflow], 200);
+  await step("GET", "/v1/durable/workflows/{}/events", [workflow], 200);
+  await step("POST", "/v1/durable/workflows/{}/signal", [workflow], 200, {
+    signal_type: "message",
+    payload: { text: "Quickly." },
+  });
+  await step("POST", "/v1/durable/workflows/{}/cancel", [workflow], 200);
+
+  const { turn_id: dead } = (
+    await app.post(`/sessions/${session}/messages`, {
+      message: { content: [{ type: "text", text: "Again." }] },
+    })
+  ).body;
+  await app.db.sql`update runs set state = 'failed', finished_at = now(), error = 'broke' where id = ${dead}`;
+  await app.db.sql`update sessions set status = 'idle', active_run_id = null where id = ${session}`;
+  await step("GET", "/v1/durable/dlq", [], 200);
+  await step("POST", "/v1/durable/dlq/{}/retry", [uuidOf(dead)], 200);
 }
