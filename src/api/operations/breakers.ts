@@ -54,7 +54,6 @@ export function breakerRoutes({ db, log }: Pick<ApiDeps, "db" | "log">): Route[]
     }),
     defineRoute({
       method: "DELETE",
-      access: "admin",
       path: "/durable/circuit-breakers/{key}",
       operationId: "delete_circuit_breaker",
       tag: "durable",
@@ -71,7 +70,6 @@ export function breakerRoutes({ db, log }: Pick<ApiDeps, "db" | "log">): Route[]
     }),
     defineRoute({
       method: "POST",
-      access: "admin",
       path: "/durable/circuit-breakers/{key}/close",
       operationId: "force_close_circuit_breaker",
       tag: "durable",
@@ -88,7 +86,6 @@ export function breakerRoutes({ db, log }: Pick<ApiDeps, "db" | "log">): Route[]
     }),
     defineRoute({
       method: "POST",
-      access: "admin",
       path: "/durable/circuit-breakers/{key}/open",
       operationId: "force_open_circuit_breaker",
       tag: "durable",
