@@ -15,6 +15,7 @@ import queue from "./0013_queue.sql" with { type: "text" };
 import operators from "./0014_operators.sql" with { type: "text" };
 import access from "./0015_access.sql" with { type: "text" };
 import fileTrees from "./0016_file_trees.sql" with { type: "text" };
+import durable from "./0017_durable.sql" with { type: "text" };
 
 export interface Migration {
   version: number;
@@ -39,4 +40,5 @@ export const migrations: readonly Migration[] = [
   { version: 14, name: "0014_operators", sql: operators },
   { version: 15, name: "0015_access", sql: access },
   { version: 16, name: "0016_file_trees", sql: fileTrees },
+  { version: 17, name: "0017_durable", sql: durable },
 ];

@@ -29,7 +29,6 @@ type StreamDeps = Pick<ApiDeps, "db" | "hints" | "clock" | "log" | "streams" | "
 
 const STREAM = {
   tag: "durable",
-  access: "admin",
   responses: { 200: Raw("text/event-stream") },
 } as const;
 const HOW = "`connected`, then a `snapshot` whenever something has changed, at most one a second.";
@@ -71,6 +70,7 @@ export function durableStreamRoutes(deps: StreamDeps): Route[] {
   return [
     defineRoute({
       ...STREAM,
+      access: "operator",
       method: "GET",
       path: "/durable/sse",
       operationId: "stream_durable_sse",
@@ -96,6 +96,7 @@ export function durableStreamRoutes(deps: StreamDeps): Route[] {
     }),
     defineRoute({
       ...STREAM,
+      access: "admin",
       method: "GET",
       path: "/durable/workflows/{workflow_id}/sse",
       operationId: "stream_workflow_sse",

@@ -28,7 +28,7 @@ export function workerRoutes({ db, log }: Pick<ApiDeps, "db" | "log">): Route[] 
       operationId: "list_workers",
       tag: "durable",
       summary: "List worker processes, newest first",
-      access: "admin",
+      access: "operator",
       query: Type.Object({
         status: Type.Optional(OneOf(["running", "draining", "stopped"])),
         worker_group: Type.Optional(
@@ -63,7 +63,7 @@ export function workerRoutes({ db, log }: Pick<ApiDeps, "db" | "log">): Route[] 
       description:
         "The worker hears of it with its next heartbeat, within five seconds; turns that it has in hand go on, and those " +
         "that wait are left to the other workers. It lasts until `resume`, or until the process ends.",
-      access: "admin",
+      access: "operator",
       responses: { 200: Type.Object({}) },
       problems: ["not_found"],
       run: async ({ params, caller }) => wish(params.worker_id, true, caller.principalId),
@@ -74,7 +74,7 @@ export function workerRoutes({ db, log }: Pick<ApiDeps, "db" | "log">): Route[] 
       operationId: "resume_worker",
       tag: "durable",
       summary: "Let a worker that drains claim again",
-      access: "admin",
+      access: "operator",
       responses: { 200: Type.Object({}) },
       problems: ["not_found"],
       run: async ({ params, caller }) => wish(params.worker_id, false, caller.principalId),
