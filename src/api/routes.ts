@@ -1,5 +1,6 @@
 /** Which routes the API has, `/v1` left out; the event log's own stand in events/events.ts. */
 import { accessTokenRoutes } from "./access/tokens.ts";
+import { agentFileRoutes } from "./agents/agent-files.ts";
 import { agentRoutes } from "./agents/agents.ts";
 import { budgetRoutes } from "./budgets/budgets.ts";
 import type { ApiDeps } from "./deps.ts";
@@ -28,6 +29,7 @@ import { toolResultRoutes } from "./sessions/tool-results.ts";
 export function apiRoutes(deps: ApiDeps): Route[] {
   return [
     ...accessTokenRoutes(deps),
+    ...agentFileRoutes(deps),
     ...agentRoutes(deps),
     ...budgetRoutes(deps),
     ...capabilityRoutes(deps),

@@ -5,6 +5,8 @@ export const limits = {
   titleCharsMax: 500,
   descriptionBytesMax: 10 * 1024,
   systemPromptBytesMax: 1024 * 1024,
+  /** An agent as a file. */
+  importBytesMax: 3 * 1024 * 1024,
   capabilitiesMax: 250,
   clientToolsMax: 50,
   toolDescriptionCharsMax: 16 * 1024,

@@ -6,9 +6,7 @@
 /** Routes of the contract that are not built yet, one a line: the line goes when the route comes. */
 export const NOT_BUILT: readonly string[] = [
   "POST /v1/agents/analyze",
-  "POST /v1/agents/import",
   "POST /v1/agents/preview",
-  "GET /v1/agents/{agent_id}/export",
   "GET /v1/agents/{agent_id}/health-checks",
   "POST /v1/agents/{agent_id}/health-checks",
   "GET /v1/agents/{agent_id}/health-checks/latest",

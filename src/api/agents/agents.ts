@@ -1,19 +1,16 @@
 import { UserError } from "../../base/errors.ts";
 import { isId } from "../../base/id.ts";
 import {
-  type Agent,
   AgentWithCounts,
   AgentWithUrls,
   CheckAgentNameResponse,
   CreateAgentRequest,
   UpdateAgentRequest,
 } from "../../contract/agent.ts";
-import { type AllowedAction, ResourceConfigResponse, ResourceStats, SLUG } from "../../contract/common.ts";
+import { ResourceConfigResponse, ResourceStats } from "../../contract/common.ts";
 import { limits } from "../../contract/limits.ts";
-import { List, type Static, Type } from "../../contract/schema.ts";
+import { List, Type } from "../../contract/schema.ts";
 import {
-  type AgentCountsRow,
-  type AgentFields,
   type AgentRow,
   type AgentWritten,
   agentIdOfName,
@@ -24,26 +21,15 @@ import {
   readAgent,
   updateAgent,
 } from "../../db/agents/agents.ts";
-import { readHarness } from "../../db/agents/harnesses.ts";
 import { resourceStats } from "../../db/agents/stats.ts";
 import type { ApiDeps } from "../deps.ts";
 import { policiesFor } from "../http/authorize.ts";
 import { pathId } from "../http/path-id.ts";
-import {
-  action,
-  created,
-  iso,
-  isoOrNull,
-  PageQuery,
-  page,
-  present,
-  reply,
-  sliceOf,
-  urlsOf,
-  usageOf,
-} from "../http/respond.ts";
+import { created, PageQuery, page, reply, sliceOf } from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
-import { EMPTY_LAYER, readLayer, requireBytes, requireModel, requireName } from "./layer.ts";
+import { agentRef, readChanges, readFields } from "./agent-input.ts";
+import { agentReply, agentWithCounts, agentWithUrls, noAgent } from "./agent-wire.ts";
+import { requireName } from "./layer.ts";
 import { statsToWire } from "./stats.ts";
 
 const AgentPage = Type.Intersect([
@@ -61,13 +47,8 @@ export function agentRoutes(deps: Pick<ApiDeps, "db" | "capabilities">): Route[]
     return agent;
   };
 
-  /** The status and body of a write; Location when something came into being. */
-  const written = async (result: AgentWritten, organizationId: string, name: string) => {
-    if (result.outcome === "not_found") throw noAgent();
-    if (result.outcome === "name_taken") throw nameTaken(name, await agentIdOfName(db, organizationId, name));
-    const body = agentWithUrls(result.agent);
-    return result.outcome === "created" ? created(body) : reply(200, body);
-  };
+  const written = (result: AgentWritten, organizationId: string, name: string) =>
+    agentReply(db, result, organizationId, name);
 
   return [
     defineRoute({
@@ -258,73 +239,6 @@ export function agentRoutes(deps: Pick<ApiDeps, "db" | "capabilities">): Route[]
   ];
 }
 
-/** An id, or a name. @throws UserError invalid_id */
-function agentRef(text: string): string {
-  return text.length <= limits.nameCharsMax && SLUG.test(text) ? text : pathId("agent", text);
-}
-
-async function readFields(
-  deps: Pick<ApiDeps, "db" | "capabilities">,
-  organizationId: string,
-  body: Static<typeof CreateAgentRequest>,
-): Promise<AgentFields> {
-  const { name, system_prompt, ...rest } = body;
-  const changes = await readChanges(deps, organizationId, rest);
-  const harness = changes.harness_id ?? (await readHarness(deps.db, organizationId, "default"))?.id;
-  if (harness === undefined) throw new Error("the default harness is missing");
-  requireBytes("system_prompt", system_prompt, limits.systemPromptBytesMax);
-  return {
-    display_name: null,
-    description: null,
-    default_model_id: null,
-    ...EMPTY_LAYER,
-    ...changes,
-    harness_id: harness,
-    name: requireName(name),
-    system_prompt,
-  };
-}
-
-/** What the body asks to change, checked; see `UpdateAgentRequest` for the meaning of null. */
-async function readChanges(
-  { db, capabilities }: Pick<ApiDeps, "db" | "capabilities">,
-  organizationId: string,
-  body: Static<typeof UpdateAgentRequest>,
-): Promise<Partial<AgentFields> & { status?: AgentRow["status"] }> {
-  const changes: Partial<AgentFields> & { status?: AgentRow["status"] } = readLayer(body, capabilities);
-  if (body.name != null) changes.name = requireName(body.name);
-  if (body.system_prompt != null) {
-    requireBytes("system_prompt", body.system_prompt, limits.systemPromptBytesMax);
-    changes.system_prompt = body.system_prompt;
-  }
-  if (body.status != null) changes.status = body.status;
-  if (body.display_name !== undefined) changes.display_name = body.display_name;
-  if (body.description !== undefined) {
-    requireBytes("description", body.description, limits.descriptionBytesMax);
-    changes.description = body.description;
-  }
-  const harness = body.harness_id ?? body.harness_name;
-  if (harness != null) {
-    const field = body.harness_id == null ? "harness_name" : "harness_id";
-    if (field === "harness_id") pathId("harness", harness);
-    const found = await readHarness(db, organizationId, harness);
-    if (!found)
-      throw new UserError("invalid_request", `${field}: there is no harness ${JSON.stringify(harness)}`);
-    changes.harness_id = found.id;
-  }
-  const model = body.default_model_id === undefined ? body.model : body.default_model_id;
-  if (model === null) changes.default_model_id = null;
-  if (model != null) {
-    const field = body.default_model_id === undefined ? "model" : "default_model_id";
-    changes.default_model_id = await requireModel(db, organizationId, {
-      field,
-      id: model,
-      code: "invalid_request",
-    });
-  }
-  return changes;
-}
-
 const COPIES_MAX = 100;
 
 /** `x-copy`, `x-copy-2`, …; the name gives way when the whole would be too long. */
@@ -332,56 +246,5 @@ function copyNames(name: string): string[] {
   return Array.from({ length: COPIES_MAX }, (_item, index) => {
     const suffix = index === 0 ? "-copy" : `-copy-${index + 1}`;
     return name.slice(0, limits.nameCharsMax - suffix.length).replace(/-$/, "") + suffix;
-  });
-}
-
-const noAgent = () => new UserError("not_found", "Agent not found");
-
-function nameTaken(name: string, holder: string | null): UserError {
-  return new UserError("name_taken", `there is another agent with the name ${name}`, {
-    fields: holder === null ? {} : { allowed_actions: [action("get-existing", "GET", `/agents/${holder}`)] },
-  });
-}
-
-function agentWithUrls(row: AgentRow): AgentWithUrls {
-  return { ...agentToWire(row), ...urlsOf(`/agents/${row.id}`, actionsOf(row)) };
-}
-
-function agentWithCounts(row: AgentCountsRow): AgentWithCounts {
-  return { ...agentWithUrls(row), session_count: row.session_count, app_count: 0, usage: usageOf(row) };
-}
-
-function actionsOf({ id, status }: AgentRow): AllowedAction[] {
-  const path = `/agents/${id}`;
-  if (status !== "active")
-    return [{ ...action("update", "PATCH", path), hint: '{"status": "active"} takes it back' }];
-  return [action("update", "PATCH", path), action("delete", "DELETE", path)];
-}
-
-function agentToWire(row: AgentRow): Agent {
-  return present({
-    id: row.id,
-    name: row.name,
-    display_name: row.display_name,
-    description: row.description,
-    system_prompt: row.system_prompt,
-    harness_id: row.harness_id,
-    default_model_id: row.default_model_id,
-    model: row.default_model_id,
-    capabilities: row.capabilities,
-    tools: row.tools,
-    initial_files: row.initial_files,
-    mcpServers: row.mcp_servers,
-    network_access: row.network_access,
-    parallel_tool_calls: row.parallel_tool_calls,
-    default_delivery: row.default_delivery,
-    max_iterations: row.max_iterations,
-    tags: row.tags,
-    status: row.status,
-    forked_from_agent_id: row.forked_from_agent_id,
-    archived_at: isoOrNull(row.archived_at),
-    deleted_at: isoOrNull(row.deleted_at),
-    created_at: iso(row.created_at),
-    updated_at: iso(row.updated_at),
   });
 }

@@ -19,7 +19,7 @@ export async function readJson(
   if (bytes.byteLength === 0) return undefined;
   const contentType = contentTypeOf(request.headers.get("content-type") ?? "");
   if (!/^application\/[\w.-]+\+json$/.test(contentType)) requireContentType(request, ["application/json"]);
-  return clean(parse(bytes), 0);
+  return cleanJson(parse(bytes));
 }
 
 /** Without its parameters, in lower case; "" when there is none. */
@@ -69,6 +69,15 @@ function parse(bytes: Uint8Array): unknown {
     const reason = error instanceof SyntaxError ? error.message : "it is not UTF-8";
     throw new UserError("invalid_json", `The body is not valid JSON: ${reason}`, { cause: error });
   }
+}
+
+/**
+ * JSON as it may be stored: NUL and lone surrogates come out as U+FFFD, `__proto__` is left out.
+ *
+ * @throws UserError invalid_json: nested too deep
+ */
+export function cleanJson(value: unknown): unknown {
+  return clean(value, 0);
 }
 
 /** Copies objects: a key `__proto__` in JSON is an own property and must not become a prototype. */

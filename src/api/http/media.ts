@@ -92,7 +92,7 @@ export async function readBody(request: Request, schema: TSchema, bytesMax?: num
   const media = mediaOf(schema);
   if (media === null) return readJson(request, bytesMax ?? limits.requestBytesMax);
   const bytes = await readBytes(request, media.bytesMax);
-  if (bytes.byteLength === 0 && media.kind !== "text") return undefined;
+  if (bytes.byteLength === 0) return undefined;
   requireContentType(request, media.contentTypes);
   if (media.kind === "bytes") return bytes;
   return media.kind === "form" ? readForm(request, bytes) : readText(bytes);

@@ -154,7 +154,8 @@ export type AgentWritten =
 
 /**
  * Creates the agent, or replaces what a caller decides about the one that has this id (or, without an id, this
- * name). A replaced agent that was archived is active again: who applies a configuration wants it in force.
+ * name). A replaced agent that was archived is active again: who applies a configuration wants it in force. What
+ * changes nothing leaves `updated_at` as it is: so a caller can tell.
  */
 export async function applyAgent(
   { sql }: Db,
@@ -162,6 +163,16 @@ export async function applyAgent(
 ): Promise<AgentWritten> {
   const { fields } = input;
   const target = input.id === null ? sql`(organization_id, name) where status <> 'deleted'` : sql`(id)`;
+  const isSame = sql`
+    agents.status = 'active'
+    and (agents.harness_id, agents.name, agents.display_name, agents.description, agents.system_prompt,
+         agents.default_model_id, agents.capabilities, agents.tools, agents.initial_files, agents.mcp_servers,
+         agents.network_access, agents.parallel_tool_calls, agents.default_delivery, agents.max_iterations, agents.tags)
+        is not distinct from
+        (excluded.harness_id, excluded.name, excluded.display_name, excluded.description, excluded.system_prompt,
+         excluded.default_model_id, excluded.capabilities, excluded.tools, excluded.initial_files, excluded.mcp_servers,
+         excluded.network_access, excluded.parallel_tool_calls, excluded.default_delivery, excluded.max_iterations,
+         excluded.tags)`;
   try {
     const rows = await sql<(AgentRow & { is_created: boolean })[]>`
       insert into agents (id, organization_id, harness_id, name, display_name, description, system_prompt,
@@ -182,7 +193,8 @@ export async function applyAgent(
              network_access = excluded.network_access, parallel_tool_calls = excluded.parallel_tool_calls,
              default_delivery = excluded.default_delivery,
              max_iterations = excluded.max_iterations, tags = excluded.tags,
-             status = 'active', archived_at = null, updated_at = now()
+             status = 'active', archived_at = null,
+             updated_at = case when ${isSame} then agents.updated_at else now() end
        where agents.organization_id = excluded.organization_id and agents.status <> 'deleted'
       returning ${sql(COLUMNS)}, xmax = 0 as is_created`;
     const row = rows[0];

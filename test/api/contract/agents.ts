@@ -54,4 +54,8 @@ export async function steps(step: Step): Promise<void> {
 
   await step("GET", "/v1/agents/{}/stats", [agent.id], 200);
   await step("GET", "/v1/agents/{}", [agent.id], 200);
+  const file = { "content-type": "text/markdown" };
+  await step("GET", "/v1/agents/{}/export", [agent.id], 200);
+  await step("POST", "/v1/agents/import", [], 201, "---\nname: from-a-file\n---\nHi.", "", file);
+  await step("POST", "/v1/agents/import", [], 200, "---\nname: from-a-file\n---\nHi.", "", file);
 }

@@ -1,0 +1,161 @@
+/** Agents as files: export, import, and the examples to begin with. The form itself is contract/agent-file.ts. */
+import { UserError } from "../../base/errors.ts";
+import { AgentWithUrls, CreateAgentRequest } from "../../contract/agent.ts";
+import {
+  AGENT_FILE_FORMATS,
+  type AgentFileFields,
+  type AgentFileFormat,
+  formatAgentFile,
+  nameFromTime,
+  parseAgentFile,
+} from "../../contract/agent-file.ts";
+import { limits } from "../../contract/limits.ts";
+import { OneOf, Type } from "../../contract/schema.ts";
+import { type AgentRow, applyAgent, findAgent } from "../../db/agents/agents.ts";
+import { readHarness } from "../../db/agents/harnesses.ts";
+import type { ApiDeps } from "../deps.ts";
+import { cleanJson } from "../http/body.ts";
+import type { Caller } from "../http/identify.ts";
+import { Raw, RawBody, TextBody } from "../http/media.ts";
+import { pathId } from "../http/path-id.ts";
+import { reply } from "../http/respond.ts";
+import { defineRoute, type Route } from "../http/route.ts";
+import { applyAliases, createValidator } from "../http/validate.ts";
+import { AGENT_EXAMPLES } from "./agent-examples.ts";
+import { agentRef, readFields } from "./agent-input.ts";
+import { agentReply, noAgent } from "./agent-wire.ts";
+
+const CONTENT_TYPES: Record<AgentFileFormat, string> = {
+  markdown: "text/markdown; charset=utf-8",
+  yaml: "application/yaml; charset=utf-8",
+  json: "application/json; charset=utf-8",
+};
+const EXTENSIONS: Record<AgentFileFormat, string> = { markdown: "md", yaml: "yaml", json: "json" };
+
+/** What people send files as; what is in them is told from the text. */
+const IMPORT_TYPES = [
+  "text/plain",
+  "text/markdown",
+  "text/yaml",
+  "application/yaml",
+  "application/x-yaml",
+  "application/json",
+  "application/octet-stream",
+];
+
+const checkAgent = createValidator(CreateAgentRequest, "body");
+
+export function agentFileRoutes(deps: Pick<ApiDeps, "db" | "capabilities" | "clock">): Route[] {
+  const { db, clock } = deps;
+  return [
+    defineRoute({
+      method: "GET",
+      path: "/agents/{agent_id}/export",
+      operationId: "export_agent",
+      tag: "agents",
+      summary: "An agent as a file",
+      description:
+        "Markdown: the fields as YAML between two lines of `---`, then the prompt, letter by letter. `format=yaml` and " +
+        "`format=json` carry the prompt as a field. Empty fields are left out, and so is the id: an import of the file " +
+        "finds the agent by its name.",
+      query: Type.Object({ format: Type.Optional(OneOf(AGENT_FILE_FORMATS)) }),
+      responses: { 200: Raw(CONTENT_TYPES.markdown) },
+      otherContentTypes: { 200: [CONTENT_TYPES.yaml, CONTENT_TYPES.json] },
+      problems: ["invalid_id", "not_found"],
+      async run({ params, query, caller: { organizationId } }) {
+        const agent = await findAgent(db, organizationId, agentRef(params.agent_id));
+        if (!agent) throw noAgent();
+        const format = query.format ?? "markdown";
+        const harness = await readHarness(db, organizationId, agent.harness_id);
+        const text = formatAgentFile(fieldsOf(agent, harness?.name ?? null), format);
+        return reply(200, new RawBody(text, CONTENT_TYPES[format]), {
+          "content-disposition": `attachment; filename="${agent.name}.${EXTENSIONS[format]}"`,
+        });
+      },
+    }),
+    defineRoute({
+      method: "POST",
+      path: "/agents/import",
+      operationId: "import_agent",
+      tag: "agents",
+      summary: "Create an agent from a file, or replace it",
+      description:
+        "The body is Markdown with fields between `---` lines, YAML, JSON, or a bare prompt (the agent is then named " +
+        "`agent-YYYYMMDD-HHMMSS`). With `id` the agent of that id is replaced, without it the one of the name: 200, else " +
+        `201. A file that changes nothing leaves \`updated_at\` as it is. \`from-example\` ignores the body: ${AGENT_EXAMPLES.map(({ name }) => name).join(", ")}.`,
+      query: Type.Object({ "from-example": Type.Optional(Type.String()) }),
+      body: TextBody({ bytesMax: limits.importBytesMax, contentTypes: IMPORT_TYPES }),
+      isBodyOptional: true,
+      responses: { 200: AgentWithUrls, 201: AgentWithUrls },
+      problems: ["forbidden", "invalid_id", "invalid_name", "limit_exceeded", "name_taken", "not_found"],
+      async run({ query, body, caller }) {
+        const example = query["from-example"];
+        const file = example === undefined ? fileOf(body, clock.now()) : exampleOf(example);
+        const request = checkAgent(applyAliases(CreateAgentRequest, cleanJson(file))) as CreateAgentRequest;
+        requireRights(deps, caller, request);
+        const { organizationId } = caller;
+        const id = request.id == null ? null : pathId("agent", request.id);
+        const fields = await readFields(deps, organizationId, request);
+        return agentReply(
+          db,
+          await applyAgent(db, { organizationId, id, fields }),
+          organizationId,
+          fields.name,
+        );
+      },
+    }),
+  ];
+}
+
+function fileOf(body: string | undefined, now: Date): AgentFileFields {
+  if (body === undefined || body.trim() === "") throw new UserError("invalid_request", "The file is empty.");
+  return parseAgentFile(body, nameFromTime(now));
+}
+
+function exampleOf(name: string): AgentFileFields {
+  const example = AGENT_EXAMPLES.find((each) => each.name === name);
+  if (example) return { ...example };
+  throw new UserError(
+    "not_found",
+    `there is no example ${JSON.stringify(name.slice(0, 80))}; there are ${AGENT_EXAMPLES.map((each) => each.name).join(", ")}`,
+  );
+}
+
+/** What can do great harm is an admin's to hand out, also by a file. @throws UserError forbidden */
+function requireRights(
+  { capabilities }: Pick<ApiDeps, "capabilities">,
+  caller: Caller,
+  request: CreateAgentRequest,
+) {
+  if (caller.isAdmin) return;
+  for (const item of request.capabilities ?? []) {
+    const ref = typeof item === "string" ? item : item.ref;
+    if (capabilities.find(ref)?.risk_level === "high") {
+      throw new UserError(
+        "forbidden",
+        `the capability ${ref} is of high risk: only an admin gives it to an agent`,
+      );
+    }
+  }
+}
+
+/** In the order in which a person reads them; the harness by its name, which other installations know, too. */
+function fieldsOf(agent: AgentRow, harnessName: string | null): AgentFileFields {
+  return {
+    name: agent.name,
+    display_name: agent.display_name,
+    description: agent.description,
+    ...(harnessName === null ? { harness_id: agent.harness_id } : { harness_name: harnessName }),
+    default_model_id: agent.default_model_id,
+    tags: agent.tags,
+    capabilities: agent.capabilities,
+    tools: agent.tools,
+    initial_files: agent.initial_files,
+    mcpServers: agent.mcp_servers,
+    network_access: agent.network_access,
+    parallel_tool_calls: agent.parallel_tool_calls,
+    default_delivery: agent.default_delivery,
+    max_iterations: agent.max_iterations,
+    system_prompt: agent.system_prompt,
+  };
+}
