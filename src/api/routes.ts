@@ -1,6 +1,10 @@
 /** Which routes the API has, `/v1` left out; the event log's own stand in events/events.ts. */
+import { organizationRoutes } from "./access/organizations.ts";
+import { sessionTokenRoutes } from "./access/session-tokens.ts";
+import { signInRoutes } from "./access/sign-in.ts";
 import { accessTokenRoutes } from "./access/tokens.ts";
 import { agentFileRoutes } from "./agents/agent-files.ts";
+import { userRoutes } from "./access/users.ts";
 import { agentRoutes } from "./agents/agents.ts";
 import { budgetRoutes } from "./budgets/budgets.ts";
 import type { ApiDeps } from "./deps.ts";
@@ -30,6 +34,10 @@ export function apiRoutes(deps: ApiDeps): Route[] {
   return [
     ...accessTokenRoutes(deps),
     ...agentFileRoutes(deps),
+    ...organizationRoutes(deps),
+    ...sessionTokenRoutes(deps),
+    ...signInRoutes(deps),
+    ...userRoutes(deps),
     ...agentRoutes(deps),
     ...budgetRoutes(deps),
     ...capabilityRoutes(deps),

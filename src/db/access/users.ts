@@ -165,3 +165,40 @@ export async function membershipsOf(
   return await sql<{ organization_id: string; role: Role }[]>`
     select organization_id, role from memberships where user_id = ${userId} order by created_at, organization_id`;
 }
+
+/**
+ * The membership that a request of the user is for: in this organization, else in the one they switched to, else the
+ * first.
+ */
+export async function membershipOf(
+  db: Db,
+  user: Pick<UserRow, "id" | "organization_id">,
+  organizationId: string | null,
+): Promise<{ organization_id: string; role: Role } | null> {
+  const all = await membershipsOf(db, user.id);
+  const at = (id: string | null) => all.find(({ organization_id }) => organization_id === id);
+  if (organizationId !== null) return at(organizationId) ?? null;
+  return at(user.organization_id) ?? all[0] ?? null;
+}
+
+/**
+ * Deletes a user with memberships, tokens and sign-ins.
+ *
+ * @returns false when the user is the only owner of an organization with other members
+ */
+export async function deleteUser({ sql }: Db, id: string): Promise<boolean> {
+  const rows = await sql`
+    delete from users
+     where id = ${id}
+       and not exists (
+         select from memberships own
+          where own.user_id = users.id and own.role = 'owner'
+            and exists (select from memberships m
+                         where m.organization_id = own.organization_id and m.user_id <> users.id
+                           and m.user_id <> ${ANONYMOUS_USER})
+            and not exists (select from memberships m
+                             where m.organization_id = own.organization_id and m.user_id <> users.id
+                               and m.user_id <> ${ANONYMOUS_USER} and m.role = 'owner'))
+    returning id`;
+  return rows.length > 0;
+}

@@ -64,12 +64,13 @@ export async function listHarnesses(
      order by name, id`;
 }
 
-/** By id, by name, or `default`. An organization's own harness hides a built-in one of the same name. */
+/** By id, by name, or `default`: what the organization chose, else the usual one. An organization's own harness hides a built-in one of the same name. */
 export async function readHarness(
   { sql }: Db,
   organizationId: string,
   idOrName: string,
 ): Promise<HarnessCountsRow | null> {
+  const chosen = sql`(select default_harness_id from organizations where id = ${organizationId})`;
   const rows = await sql<HarnessCountsRow[]>`
     select ${sql(COLUMNS)}, used.*
       from harnesses, lateral (${usageOf({ sql }, organizationId)}) used
@@ -77,9 +78,11 @@ export async function readHarness(
        and ${
          idOrName.includes("_")
            ? sql`id = ${idOrName}`
-           : sql`name = ${idOrName === "default" ? DEFAULT_HARNESS : idOrName}`
+           : idOrName === "default"
+             ? sql`(name = ${DEFAULT_HARNESS} or id = ${chosen})`
+             : sql`name = ${idOrName}`
        }
-     order by organization_id nulls last
+     order by id = ${chosen} and ${idOrName === "default"} desc nulls last, organization_id nulls last
      limit 1`;
   return rows[0] ?? null;
 }

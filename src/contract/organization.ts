@@ -1,0 +1,95 @@
+/** Organizations and the people in them. */
+import { limits } from "./limits.ts";
+import { Maybe, type Static, Timestamp, Type } from "./schema.ts";
+
+export const Organization = Type.Object({
+  id: Type.String(),
+  name: Type.String(),
+  default_model_id: Type.Optional(Type.String()),
+  default_harness_id: Type.Optional(Type.String()),
+  base_harness_id: Type.Optional(Type.String()),
+  default_provider_per_service: Type.Record(Type.String(), Type.String()),
+  onboarding_completed_at: Type.Optional(Timestamp),
+  created_at: Timestamp,
+  updated_at: Timestamp,
+});
+export type Organization = Static<typeof Organization>;
+
+const OrganizationName = Type.String({ minLength: 1, maxLength: limits.displayNameCharsMax });
+
+export const CreateOrganizationRequest = Type.Object({ name: OrganizationName });
+
+/** Absent fields stay; null empties a field that may be empty. */
+export const UpdateOrganizationRequest = Type.Object({
+  name: Maybe(OrganizationName),
+  default_model_id: Maybe(Type.String()),
+  default_harness_id: Maybe(Type.String()),
+  default_harness_name: Maybe(Type.String()),
+  base_harness_id: Maybe(Type.String()),
+  default_provider_per_service: Maybe(
+    Type.Record(Type.String({ maxLength: limits.nameCharsMax }), Type.String(), { maxProperties: 100 }),
+  ),
+});
+
+export const ResolveOrgResponse = Type.Object({ org_id: Type.String(), org_name: Type.String() });
+
+export const User = Type.Object({
+  id: Type.String(),
+  email: Type.String(),
+  name: Type.String(),
+  roles: Type.Array(Type.String()),
+  avatar_url: Type.Optional(Type.String()),
+  auth_provider: Type.Optional(Type.String()),
+  created_at: Timestamp,
+});
+export type User = Static<typeof User>;
+
+export const UpdateProfileRequest = Type.Object({
+  name: Type.String({ minLength: 1, maxLength: limits.displayNameCharsMax }),
+});
+
+export const ProfileResponse = Type.Object({
+  id: Type.String(),
+  email: Type.String(),
+  name: Type.String(),
+  avatar_url: Type.Optional(Type.String()),
+});
+
+export const DeleteAccountResponse = Type.Object({ deleted: Type.Boolean() });
+
+export const SwitchOrgRequest = Type.Object({ org_id: Type.String() });
+export const SwitchOrgResponse = Type.Object({ success: Type.Boolean(), org_id: Type.String() });
+
+/** All that is stored about a person, without secrets. */
+export const ExportUserDataResponse = Type.Object({
+  exported_at: Timestamp,
+  user: Type.Object({
+    id: Type.String(),
+    email: Type.String(),
+    name: Type.String(),
+    avatar_url: Type.Optional(Type.String()),
+    auth_provider: Type.Optional(Type.String()),
+    email_verified: Type.Boolean(),
+    created_at: Timestamp,
+    updated_at: Timestamp,
+  }),
+  organizations: Type.Array(
+    Type.Object({
+      org_id: Type.Integer(),
+      public_id: Type.String(),
+      name: Type.String(),
+      role: Type.String(),
+    }),
+  ),
+  personal_access_tokens: Type.Array(
+    Type.Object({
+      id: Type.String(),
+      name: Type.String(),
+      token_prefix: Type.String(),
+      scopes: Type.Array(Type.String()),
+      created_at: Timestamp,
+      expires_at: Type.Optional(Timestamp),
+      last_used_at: Type.Optional(Timestamp),
+    }),
+  ),
+});
