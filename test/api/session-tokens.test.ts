@@ -1,0 +1,127 @@
+/** A token that opens one session: that session's routes, as far as its rights go, and nothing else. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { newId } from "../../src/base/id.ts";
+import { type TestApp, testApp } from "../support/app.ts";
+import { bearer, makeToken, makeUser, tokenOf } from "../support/callers.ts";
+
+let app: TestApp;
+let owner: { id: string; token: string };
+let session: string;
+let other: string;
+beforeAll(async () => {
+  app = await testApp({ access: {} });
+  owner = await makeToken(app.db, (await makeUser(app.db)).id);
+  session = (await as(owner.token, "POST", "/sessions", {})).body.id;
+  other = (await as(owner.token, "POST", "/sessions", {})).body.id;
+});
+afterAll(() => app.close());
+
+const as = (token: string, method: string, path: string, body?: unknown) =>
+  app.call(method, path, body, bearer(token));
+const mint = async (rights: object | undefined, by = owner.token): Promise<string> => {
+  const answer = await as(by, "POST", `/sessions/${session}/tokens`, rights);
+  expect([rights, answer.status]).toEqual([rights, 201]);
+  return answer.body.token;
+};
+const hello = { message: { content: [{ type: "text", text: "hi" }] } };
+
+describe("what it opens", () => {
+  // Status 400 and 409: the caller is let in, and the rest of the request is not right.
+  const routes: [method: string, path: string, right: string, open: number, body?: unknown][] = [
+    ["GET", "", "read", 200],
+    ["GET", "/events", "read", 200],
+    ["GET", "/messages", "read", 200],
+    ["GET", "/queue", "read", 200],
+    ["GET", "/runs", "read", 200],
+    ["POST", "/messages", "write", 400, {}],
+    ["POST", "/cancel", "write", 200],
+    ["POST", "/tool-results", "write", 400, {}],
+    ["POST", "/tool-approvals", "approve", 400, {}],
+  ];
+  for (const right of ["read", "write", "approve"]) {
+    test(`with the right to ${right}`, async () => {
+      const token = await mint({ [right]: true });
+      for (const [method, path, needs, open, body] of routes) {
+        const answer = await as(token, method, `/sessions/${session}${path}`, body);
+        expect([method, path, answer.status]).toEqual([method, path, needs === right ? open : 403]);
+        if (needs === right) {
+          expect((await as(token, method, `/sessions/${other}${path}`, body)).status).toBe(404);
+        }
+      }
+    });
+  }
+
+  test("reads when nothing is said, and all three when all are", async () => {
+    const made = await as(owner.token, "POST", `/sessions/${session}/tokens`);
+    expect(made.body).toMatchObject({ session_id: session, read: true, write: false, approve: false });
+    const token = await mint({ read: true, write: true, approve: true });
+    expect((await as(token, "POST", `/sessions/${session}/messages`, hello)).status).toBe(201);
+    expect((await as(token, "GET", `/sessions/${session}/messages`)).body.data.length).toBeGreaterThan(0);
+  });
+
+  test("no route beside those of its session, whatever the method", async () => {
+    const token = await mint({ read: true, write: true, approve: true });
+    const wrong: unknown[] = [];
+    let tried = 0;
+    for (const { method, path } of app.app.routes) {
+      if (!path.startsWith("/v1/") && path !== "/metrics") continue;
+      if (path.startsWith("/v1/auth/") && !/me|token|key/.test(path)) continue;
+      if (OPENED.has(`${method} ${path}`)) continue;
+      const address = path.replace(":session_id", session).replace(/:(\w+)/g, () => newId("agent"));
+      const { status, body } = await app.call(method, `/${address}`, undefined, bearer(token));
+      tried += 1;
+      if (status !== 403 || body.code !== "forbidden") wrong.push([method, path, status]);
+    }
+    expect(wrong).toEqual([]);
+    expect(tried).toBeGreaterThan(50);
+  });
+});
+
+const OPENED = new Set([
+  "GET /v1/sessions/:session_id",
+  "GET /v1/sessions/:session_id/events",
+  "GET /v1/sessions/:session_id/sse",
+  "GET /v1/sessions/:session_id/messages",
+  "POST /v1/sessions/:session_id/messages",
+  "POST /v1/sessions/:session_id/cancel",
+  "POST /v1/sessions/:session_id/tool-results",
+  "POST /v1/sessions/:session_id/tool-approvals",
+  "GET /v1/sessions/:session_id/queue",
+  "PATCH /v1/sessions/:session_id/queue/:message_id",
+  "DELETE /v1/sessions/:session_id/queue/:message_id",
+  "GET /v1/sessions/:session_id/runs",
+]);
+
+describe("how long it lives", () => {
+  test("as long as it says, and as the credential that it was made with", async () => {
+    const made = await as(owner.token, "POST", `/sessions/${session}/tokens`, { ttl_seconds: 60 });
+    expect(Date.parse(made.body.expires_at) - Date.now()).toBeWithin(50_000, 60_001);
+    const user = await makeUser(app.db, { role: "member" });
+    const by = await makeToken(app.db, user.id, { scopes: ["read", "write"] });
+    const token = await mint({ read: true, write: true }, by.token);
+    const read = () => as(token, "GET", `/sessions/${session}/messages`);
+    expect((await read()).status).toBe(200);
+    await app.db.sql`update memberships set role = 'viewer' where user_id = ${user.id}`;
+    expect((await as(token, "POST", `/sessions/${session}/messages`, hello)).status).toBe(403);
+    expect((await read()).status).toBe(200);
+    await app.db.sql`update access_tokens set revoked_at = now() where id = ${by.id}`;
+    expect((await read()).status).toBe(401);
+  });
+});
+
+describe("who makes it", () => {
+  test("must see the session, and cannot give what they have not", async () => {
+    const viewer = await tokenOf(app.db, "viewer");
+    await mint({ read: true }, viewer);
+    const path = `/sessions/${session}/tokens`;
+    expect((await as(viewer, "POST", path, { write: true })).status).toBe(403);
+    expect((await as(viewer, "POST", path, { approve: true })).status).toBe(403);
+    const reader = await tokenOf(app.db, "owner", { scopes: ["read"] });
+    expect((await as(reader, "POST", path, { approve: true })).status).toBe(403);
+    expect((await as(owner.token, "POST", `/sessions/${newId("session")}/tokens`)).status).toBe(404);
+    expect((await as(owner.token, "POST", "/sessions/x/tokens")).status).toBe(400);
+    expect((await as(owner.token, "POST", path, { ttl_seconds: 86_400 })).status).toBe(400);
+    const none = { read: false, write: false, approve: false };
+    expect((await as(owner.token, "POST", path, none)).status).toBe(400);
+  });
+});
