@@ -1,5 +1,6 @@
 /** Looking for files by name and by content. Bounded in time and size whatever the pattern and the files are. */
 import type { FileContent, FileEntry, FileStore } from "../contract/file-store.ts";
+import { limits } from "../contract/limits.ts";
 import { shorten } from "./_file-text.ts";
 import { compileLinearRegex, type Meter } from "./_linear-regex.ts";
 import { refusal } from "./_regex-parser.ts";
@@ -16,8 +17,6 @@ export interface GrepResult {
   incomplete: string | null;
 }
 
-const GLOB_CHARS_MAX = 500;
-const PATTERN_CHARS_MAX = 1_000;
 /** Fetched at once, so that a large workspace never lies in memory as a whole. */
 const BATCH_BYTES = 4 * 1024 * 1024;
 const SCAN_BYTES_MAX = 64 * 1024 * 1024;
@@ -28,8 +27,8 @@ const WORK_PER_TURN = 2_000_000;
 
 /** @throws UserError invalid_request   the pattern is too long */
 export function compileGlob(pattern: string): (path: string) => boolean {
-  if (pattern.length > GLOB_CHARS_MAX) {
-    throw refusal(`A glob pattern has at most ${GLOB_CHARS_MAX} characters.`);
+  if (pattern.length > limits.globCharsMax) {
+    throw refusal(`A glob pattern has at most ${limits.globCharsMax} characters.`);
   }
   const glob = new Bun.Glob(pattern.replace(/^\.?\/+/, ""));
   return (path) => glob.match(path);
@@ -105,8 +104,8 @@ function compileTest(
   meter: Meter,
 ): (line: string) => boolean {
   const { pattern, isLiteral, ignoreCase } = query;
-  if (pattern === "" || pattern.length > PATTERN_CHARS_MAX) {
-    throw refusal(`A pattern has 1 to ${PATTERN_CHARS_MAX} characters.`);
+  if (pattern === "" || pattern.length > limits.searchPatternCharsMax) {
+    throw refusal(`A pattern has 1 to ${limits.searchPatternCharsMax} characters.`);
   }
   const isPlain = isLiteral || !/[\\^$.|?*+()[\]{}]/.test(pattern);
   if (!isPlain) {

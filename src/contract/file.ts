@@ -101,11 +101,12 @@ export const TransferRequest = Type.Object({ src_path: FilePath, dst_path: FileP
 export const GrepRequest = Type.Object({
   pattern: Type.String({
     minLength: 1,
+    maxLength: limits.searchPatternCharsMax,
     description: "Regular expression without backreferences and lookaround.",
   }),
   path_pattern: Maybe(
     Type.String({
-      maxLength: limits.pathCharsMax,
+      maxLength: limits.globCharsMax,
       description:
         "A glob such as **/*.md (or *.md, in any directory); without *, ? and [ a part of the path.",
     }),

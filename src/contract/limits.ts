@@ -63,6 +63,9 @@ export const limits = {
   /** Files and directories of one workspace. */
   workspaceEntriesMax: 20_000,
   pathCharsMax: 1024,
+  /** Names of files to look for, and regular expressions to look for in them. */
+  globCharsMax: 500,
+  searchPatternCharsMax: 1_000,
 
   /** Requests from one address, to one process. */
   requestsPerMinute: 1_200,

@@ -3,6 +3,7 @@
  * mounted twice.
  */
 import { UserError } from "../../base/errors.ts";
+import { normalizePath } from "../../base/path.ts";
 import { createSemaphore, type Semaphore } from "../../base/semaphore.ts";
 import {
   CreateFileRequest,
@@ -18,6 +19,7 @@ import {
   TransferRequest,
   UpdateFileRequest,
 } from "../../contract/file.ts";
+import { limits } from "../../contract/limits.ts";
 import { List, Type } from "../../contract/schema.ts";
 import { createFileTrees, type FileTree } from "../../db/files/file-tree.ts";
 import { findTree, type TreeRow } from "../../db/files/trees.ts";
@@ -114,6 +116,8 @@ function fileRoutes(shared: Shared, mount: Mount): Route[] {
 
   const open = async (organizationId: string, params: Record<string, string>, use: "read" | "change") => {
     const id = (isWorkspace ? params.workspace_id : params.session_id) ?? "";
+    // A path that can be nobody's is refused before anything is looked up.
+    if (params.path !== undefined) normalizePath(params.path, limits.pathCharsMax);
     const tree = await mount.find(organizationId, id);
     if (use === "change" && tree.status === "archived") throw archived(tree);
     return { ownerId: id, files: treesOf({ organizationId, treeId: tree.id }) };
