@@ -8,8 +8,7 @@ import { agentFileRoutes } from "./agents/agent-files.ts";
 import { agentRoutes } from "./agents/agents.ts";
 import { budgetRoutes } from "./budgets/budgets.ts";
 import type { ApiDeps } from "./deps.ts";
-import { workspaceFileRoutes } from "./files/file-routes.ts";
-import { workspaceRoutes } from "./files/workspaces.ts";
+import { fileTreeRoutes } from "./files/routes.ts";
 import { capabilityRoutes } from "./harnesses/capabilities.ts";
 import { harnessRoutes } from "./harnesses/harnesses.ts";
 import type { Route } from "./http/route.ts";
@@ -58,7 +57,6 @@ export function apiRoutes(deps: ApiDeps): Route[] {
     ...queueRoutes(deps),
     ...sessionRoutes(deps),
     ...toolResultRoutes(deps),
-    ...workspaceRoutes(deps),
-    ...workspaceFileRoutes(deps),
+    ...fileTreeRoutes(deps),
   ];
 }

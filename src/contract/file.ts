@@ -77,7 +77,7 @@ export const CreateFileRequest = Type.Object({
   is_readonly: Maybe(Type.Boolean()),
 });
 
-const ExpectedHash = Maybe(
+export const ExpectedHash = Maybe(
   Type.String({
     pattern: "^(?:sha256:)?[0-9a-f]{64}$",
     description: "Refuses with 409 unless the content has this hash now.",

@@ -63,6 +63,7 @@ export const limits = {
   /** Files and directories of one workspace. */
   workspaceEntriesMax: 20_000,
   pathCharsMax: 1024,
+  memorySyncIntervalSecondsMax: 604_800,
   /** Names of files to look for, and regular expressions to look for in them. */
   globCharsMax: 500,
   searchPatternCharsMax: 1_000,

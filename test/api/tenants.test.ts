@@ -91,6 +91,9 @@ const BODIES: Record<string, unknown> = {
   update_queued_message: { content: [{ type: "text", text: "x" }] },
   create_model: { model_id: "m", display_name: "M" },
   update_path: { content: "x" },
+  update_file: { content: "x" },
+  stat_action: { path: "/kept.txt" },
+  grep_action: { pattern: "s" },
   stat_file: { path: "/kept.txt" },
   grep_files: { pattern: "s" },
   move_file: { src_path: "/kept.txt", dst_path: "/x" },
@@ -152,6 +155,7 @@ describe("another organization's rows", () => {
       "/providers",
       "/harnesses",
       "/workspaces?include_archived=true",
+      "/memories?include_archived=true",
       "/models?include_stale=true",
       "/durable/circuit-breakers",
     ];

@@ -4,7 +4,6 @@
  */
 import { UserError } from "../../base/errors.ts";
 import { normalizePath } from "../../base/path.ts";
-import { createSemaphore, type Semaphore } from "../../base/semaphore.ts";
 import {
   CreateFileRequest,
   DeleteFileResponse,
@@ -21,7 +20,7 @@ import {
 } from "../../contract/file.ts";
 import { limits } from "../../contract/limits.ts";
 import { List, Type } from "../../contract/schema.ts";
-import { createFileTrees, type FileTree } from "../../db/files/file-tree.ts";
+import type { FileTree } from "../../db/files/file-tree.ts";
 import { findTree, type TreeRow } from "../../db/files/trees.ts";
 import { findSession } from "../../db/session-rows.ts";
 import type { ApiDeps } from "../deps.ts";
@@ -29,7 +28,6 @@ import { Raw, RawBody } from "../http/media.ts";
 import { pathId } from "../http/path-id.ts";
 import { action, reply, whole } from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
-import { createFileSearch, type FileSearch } from "./file-search.ts";
 import {
   downloadHeaders,
   plainHash,
@@ -39,11 +37,9 @@ import {
   toInfo,
   toStat,
 } from "./file-wire.ts";
+import { noEntry, type SharedFiles } from "./shared-files.ts";
 
 type Deps = Pick<ApiDeps, "db">;
-
-/** Contents that lie in memory whole at the same time, as text and as JSON; downloads go out in pieces. */
-const CONTENTS_AT_ONCE = 4;
 
 const Recursive = Type.Object({
   recursive: Type.Optional(Type.Boolean({ description: "Include everything below." })),
@@ -67,17 +63,11 @@ interface Mount {
   find(organizationId: string, id: string): Promise<TreeRow>;
 }
 
-export function workspaceFileRoutes(deps: Deps): Route[] {
-  const { db } = deps;
+export function workspaceFileRoutes({ db }: Deps, shared: SharedFiles): Route[] {
   const workspace = async (organizationId: string, id: string): Promise<TreeRow> => {
     const tree = await findTree(db, organizationId, "workspace", id);
     if (!tree) throw new UserError("not_found", "Workspace not found");
     return tree;
-  };
-  const shared = {
-    treesOf: createFileTrees(db),
-    contents: createSemaphore(CONTENTS_AT_ONCE),
-    search: createFileSearch(),
   };
   return [
     ...fileRoutes(shared, {
@@ -99,13 +89,7 @@ export function workspaceFileRoutes(deps: Deps): Route[] {
   ];
 }
 
-interface Shared {
-  treesOf: ReturnType<typeof createFileTrees>;
-  contents: Semaphore;
-  search: FileSearch;
-}
-
-function fileRoutes(shared: Shared, mount: Mount): Route[] {
+function fileRoutes(shared: SharedFiles, mount: Mount): Route[] {
   const { treesOf, contents, search } = shared;
   const { tag } = mount;
   const isWorkspace = mount.path === "/workspaces/{id}";
@@ -359,9 +343,6 @@ function fileRoutes(shared: Shared, mount: Mount): Route[] {
     }),
   ];
 }
-
-const noEntry = (path: string) =>
-  new UserError("not_found", `there is nothing at ${JSON.stringify(path.slice(0, 200))}`);
 
 function archived(tree: TreeRow): UserError {
   const unarchive = {

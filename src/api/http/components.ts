@@ -20,6 +20,7 @@ import {
 import { EventSchema, eventDefinitions } from "../../contract/event.ts";
 import { FileInfo, FileStat, GrepResult, SessionFile, Workspace } from "../../contract/file.ts";
 import { HarnessWithCounts } from "../../contract/harness.ts";
+import { Memory, MemoryFile, MemoryFileInfo } from "../../contract/memory.ts";
 import {
   CreateMessageRequest,
   CreateMessageResponse,
@@ -61,6 +62,9 @@ export const COMPONENTS: Readonly<Record<string, object>> = {
   InitialFile,
   McpServers,
   ListedMessage,
+  Memory,
+  MemoryFile,
+  MemoryFileInfo,
   Message,
   Model: ModelWithUrls,
   ModelProfile,

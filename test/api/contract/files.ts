@@ -1,10 +1,14 @@
-/** Workspaces and their files on the wire. */
+/** Workspaces and memories, and their files, on the wire. */
 import type { TestApp } from "../../support/app.ts";
 import type { Step } from "../../support/contract.ts";
 
 const ALIAS = "the contract's text has it as an alias of the workspace's route, its OpenAPI does not";
 
+const UNSAID = "the contract's OpenAPI does not say what comes";
+
 export const ours: Record<string, string> = {
+  "GET /v1/memories/{}/fs/{} 200": UNSAID,
+  "GET /v1/memories/{}/fs/_/download/{} 200": UNSAID,
   "GET /v1/sessions/{}/fs": ALIAS,
   "GET /v1/sessions/{}/fs/{}": ALIAS,
   "POST /v1/sessions/{}/fs/{}": ALIAS,
@@ -35,6 +39,39 @@ export async function steps(step: Step, app: TestApp): Promise<void> {
   await step("DELETE", "/v1/workspaces/{}", [workspace.id], 204);
   await step("GET", "/v1/workspaces/{}", [workspace.id], 200);
   await step("PATCH", "/v1/workspaces/{}", [workspace.id], 200, { status: "deleted" });
+  await memories(step);
+}
+
+async function memories(step: Step): Promise<void> {
+  const memory = await step("POST", "/v1/memories", [], 201, {
+    name: "Runbooks",
+    description: "What to do.",
+  });
+  const synced = await step("POST", "/v1/memories", [], 201, {
+    name: "Docs",
+    source: { type: "github", repository: "https://github.com/owner/repo.git", root_folder: "/docs/" },
+  });
+  await step("POST", "/v1/memories", [], 201, {
+    name: "Mirror",
+    source: { type: "git", url: "https://example.com/repo.git", branch: "next", sync_interval_secs: 60 },
+  });
+  await step("GET", "/v1/memories", [], 200, undefined, "?search=run&include_archived=true");
+  await step("GET", "/v1/memories/{}", [synced.id], 200);
+  await step("PATCH", "/v1/memories/{}", [memory.id], 200, { description: null });
+  const fs = "/v1/memories/{}/fs";
+  await step("POST", `${fs}/{}`, [memory.id, "a/b.md"], 201, { content: "one\ntwo\n" });
+  await step("POST", `${fs}/{}`, [memory.id, "dir"], 201, { is_directory: true });
+  await step("GET", fs, [memory.id], 200);
+  await step("GET", `${fs}/{}`, [memory.id, "a/b.md"], 200);
+  await step("GET", `${fs}/{}`, [memory.id, "a"], 200);
+  await step("PUT", `${fs}/{}`, [memory.id, "a/b.md"], 200, { content: "AAEC", encoding: "base64" });
+  await step("PUT", `${fs}/{}`, [memory.id, "a/b.md"], 200, { content: "three" });
+  await step("POST", `${fs}/_/stat`, [memory.id], 200, { path: "/a" });
+  await step("POST", `${fs}/_/grep`, [memory.id], 200, { pattern: "thr" });
+  await step("GET", `${fs}/_/download/{}`, [memory.id, "a/b.md"], 200);
+  await step("DELETE", `${fs}/{}`, [memory.id, "a/b.md"], 204);
+  await step("DELETE", "/v1/memories/{}", [memory.id], 204);
+  await step("GET", "/v1/memories/{}", [memory.id], 200);
 }
 
 async function filesOf(step: Step, owner: string, id: string): Promise<void> {

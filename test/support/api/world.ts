@@ -54,6 +54,8 @@ const PREFIX_OF: Readonly<Record<string, string>> = {
   from_version_id: "agentver",
   to_version_id: "agentver",
   workspace_id: "wsp",
+  memory_id: "mem",
+  image_id: "img",
 };
 
 /** By the resource in whose path they stand. */
