@@ -25,7 +25,9 @@ import { runRoutes } from "./runs/runs.ts";
 import { approvalRoutes } from "./sessions/approvals.ts";
 import { forkRoutes } from "./sessions/fork.ts";
 import { messagesRoutes } from "./sessions/messages.ts";
+import { participantRoutes } from "./sessions/participants.ts";
 import { queueRoutes } from "./sessions/queue.ts";
+import { sessionViewRoutes } from "./sessions/session-views.ts";
 import { sessionRoutes } from "./sessions/sessions.ts";
 import { toolResultRoutes } from "./sessions/tool-results.ts";
 
@@ -54,8 +56,10 @@ export function apiRoutes(deps: ApiDeps): Route[] {
     ...approvalRoutes(deps),
     ...forkRoutes(deps),
     ...messagesRoutes(deps),
+    ...participantRoutes(deps),
     ...queueRoutes(deps),
     ...sessionRoutes(deps),
+    ...sessionViewRoutes(deps),
     ...toolResultRoutes(deps),
     ...fileTreeRoutes(deps),
   ];

@@ -37,6 +37,8 @@ export const limits = {
   /** How long a request may ask to be kept until its turn ends. */
   turnWaitSecondsDefault: 60,
   turnWaitSecondsMax: 600,
+  /** Of one session, those who left too. */
+  participantsMax: 1_000,
   /** Messages that wait for their turn in one session. */
   queuedMessagesMax: 100,
 

@@ -60,25 +60,50 @@ export async function listEvents(
   return page.from === "end" ? events.reverse() : events;
 }
 
-/** How many events pass the filter, deltas left out. */
+/** How many events of the whole log pass the filter, wherever the page lies; deltas left out. */
 export async function countEvents({ sql }: Db, log: SessionLog, filter: EventFilter): Promise<number> {
-  const { afterSequence: after, beforeSequence: before } = filter;
   const condition = sql`and type <> all (${[...DELTA_TYPES]}::text[]) ${where(sql, filter)}`;
   const rows =
     log.lineage.length === 0
       ? await sql<{ count: number }[]>`
           select count(*) as count from events
-           where session_id = ${log.id}
-             ${after === null ? sql`` : sql`and sequence > ${after}`}
-             ${before === null ? sql`` : sql`and sequence < ${before}`}
-             ${condition}`
+           where session_id = ${log.id} ${condition}`
       : await sql<{ count: number }[]>`
           select count(*) as count
-            from ${partRows(sql, log, after, before)}, lateral (
+            from ${partRows(sql, log, null, null)}, lateral (
               select from events
                where session_id = part.owner_id and sequence > part.after and sequence <= part.up_to ${condition}
             ) e`;
   return rows[0]?.count ?? 0;
+}
+
+export interface EventsSummaryRow {
+  total: number;
+  turn_count: number;
+  error_count: number;
+  first_ts: Date | null;
+  last_ts: Date | null;
+  by_type: { event_type: string; count: number }[];
+}
+
+/** The log in numbers, in one pass over it. */
+export async function summarizeEvents({ sql }: Db, log: SessionLog): Promise<EventsSummaryRow> {
+  const all: Range = { order: "asc", limit: null };
+  const isError = sql`type = 'turn.failed' or (type = 'tool.completed' and data -> 'success' = 'false'::jsonb)`;
+  const columns = sql`sequence, type, ts, ${isError} as is_error,
+    case when type = 'turn.started' then context ->> 'turn_id' end as turn_id`;
+  const rows = await sql<EventsSummaryRow[]>`
+    with typed as (
+      select type, count(*) as count, count(*) filter (where is_error) as errors, min(ts) as first_ts, max(ts) as last_ts,
+             count(distinct turn_id) as turns
+        from (${selectFrom(sql, log, all, columns, sql``)}) e
+       group by type
+    )
+    select coalesce(sum(count), 0)::bigint as total, coalesce(sum(turns), 0)::bigint as turn_count,
+           coalesce(sum(errors), 0)::bigint as error_count, min(first_ts) as first_ts, max(last_ts) as last_ts,
+           coalesce(jsonb_agg(jsonb_build_object('event_type', type, 'count', count) order by count desc, type), '[]') as by_type
+      from typed`;
+  return rows[0] as EventsSummaryRow;
 }
 
 /** The newest `turn.started` at or before a sequence; null when there is none. */
@@ -95,7 +120,6 @@ export async function turnStartAtOrBefore(
 
 /** The filter without its bounds on the sequence. */
 function where(sql: Sql, filter: EventFilter): Fragment {
-  const like = filter.q === null ? null : `%${filter.q.replace(/[\\%_]/g, "\\$&")}%`;
   return sql`
     ${filter.types === null ? sql`` : sql`and type = any (${[...filter.types]}::text[])`}
     ${filter.exclude.length === 0 ? sql`` : sql`and type <> all (${[...filter.exclude]}::text[])`}
@@ -106,7 +130,23 @@ function where(sql: Sql, filter: EventFilter): Fragment {
     ${filter.traceId === null ? sql`` : sql`and context ->> 'trace_id' = ${filter.traceId}`}
     ${filter.toolName === null ? sql`` : sql`and coalesce(data ->> 'tool_name', data #>> '{tool_call,name}') = ${filter.toolName}`}
     ${filter.tags === null ? sql`` : sql`and tags && ${[...filter.tags]}::text[]`}
-    ${like === null ? sql`` : sql`and data::text ilike ${like}`}`;
+    ${filter.q === null ? sql`` : sql`and ${matches(sql, filter.q)}`}`;
+}
+
+/** Of an event's data. Past this PostgreSQL may refuse to make a text vector of it. */
+const VECTOR_BYTES_MAX = 256 * 1024;
+
+/**
+ * Full text: words in any order, `"…"` as a phrase, `or`, `-word`, in whatever language. No index holds it: each
+ * append would have to write to it, and a session is looked through in milliseconds. What has no words in it, and data
+ * too large for a text vector, is looked for as a piece of text.
+ */
+function matches(sql: Sql, q: string): Fragment {
+  const words = sql`websearch_to_tsquery('simple', ${q})`;
+  const piece = `%${q.replace(/[\\%_]/g, "\\$&")}%`;
+  return sql`
+    case when numnode(${words}) = 0 or octet_length(data::text) > ${VECTOR_BYTES_MAX} then data::text ilike ${piece}
+         else jsonb_to_tsvector('simple', data, '["string", "numeric"]') @@ ${words} end`;
 }
 
 /**

@@ -108,7 +108,7 @@ export function eventsRoutes(deps: EventsDeps) {
           {
             filter,
             encode,
-            tellsCaughtUp: query.get("caught_up") === "true",
+            tellsCaughtUp: boolean(query, "caught_up"),
             shutdown: deps.shutdown,
             clock: deps.clock,
             onClose: release,

@@ -1,0 +1,68 @@
+/** What can be seen of a session beside itself and its messages. */
+import { UserError } from "../../base/errors.ts";
+import { Type } from "../../contract/schema.ts";
+import { EventsSummaryResult, SessionResourceEntry } from "../../contract/session-view.ts";
+import { sessionHead, summarizeEvents } from "../../db/events.ts";
+import { treeOfSession } from "../../db/session-resources.ts";
+import type { ApiDeps } from "../deps.ts";
+import { pathId } from "../http/path-id.ts";
+import { iso, isoOrNull, present, reply } from "../http/respond.ts";
+import { defineRoute, type Route } from "../http/route.ts";
+
+export function sessionViewRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
+  return [
+    defineRoute({
+      method: "GET",
+      path: "/sessions/{session_id}/events/summary",
+      operationId: "events_summary",
+      tag: "events",
+      summary: "The session's log in numbers",
+      sessionRight: "read",
+      responses: { 200: EventsSummaryResult },
+      problems: ["invalid_id", "not_found"],
+      async run({ params, caller: { organizationId } }) {
+        const head = await sessionHead(db, organizationId, pathId("session", params.session_id));
+        if (!head) throw noSession();
+        const summary = await summarizeEvents(db, head.log);
+        const { first_ts, last_ts } = summary;
+        return reply(
+          200,
+          present({ ...summary, first_ts: isoOrNull(first_ts), last_ts: isoOrNull(last_ts) }),
+        );
+      },
+    }),
+    defineRoute({
+      method: "GET",
+      path: "/sessions/{session_id}/resources",
+      operationId: "list_resources",
+      tag: "sessions",
+      summary: "What a session holds",
+      description:
+        "Its workspace, with the number and size of its files, once it has one. This server leases nothing else: no " +
+        "sandboxes and no browsers.",
+      sessionRight: "read",
+      responses: { 200: Type.Array(SessionResourceEntry) },
+      problems: ["invalid_id", "not_found"],
+      async run({ params, caller: { organizationId } }) {
+        const sessionId = pathId("session", params.session_id);
+        const found = await treeOfSession(db, { organizationId, sessionId });
+        if (!found) throw noSession();
+        const { tree } = found;
+        if (tree === null) return reply(200, []);
+        const entry: SessionResourceEntry = {
+          resource_id: tree.id,
+          session_id: sessionId,
+          kind: "workspace",
+          display_name: tree.name,
+          status: tree.status === "active" ? "active" : "released",
+          metadata: { entry_count: tree.entry_count, size_bytes: tree.size_bytes },
+          created_at: iso(tree.created_at),
+          updated_at: iso(tree.updated_at),
+        };
+        return reply(200, [entry]);
+      },
+    }),
+  ];
+}
+
+const noSession = () => new UserError("not_found", "Session not found");
