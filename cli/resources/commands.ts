@@ -4,6 +4,7 @@
  */
 import { type Command, Option } from "commander";
 import { type CommandContext, UsageError } from "../action.ts";
+import { addAgentCommands } from "./agent-commands.ts";
 import { CATALOG, type Resource } from "./catalog.ts";
 import { FORMATS } from "./formats.ts";
 import { addSessionCommands } from "./session-commands.ts";
@@ -105,8 +106,10 @@ export function addResourceCommands(program: Command, tools: CommandTools): void
         );
     }
   }
-  const sessions = program.commands.find((command) => command.name() === "sessions");
-  if (sessions) addSessionCommands(program, sessions, tools);
+  for (const command of [...program.commands]) {
+    if (command.name() === "sessions") addSessionCommands(program, command, tools);
+    if (command.name() === "agents") addAgentCommands(command, tools);
+  }
 }
 
 function bodyFlags(command: Command): Command {

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { YAML } from "bun";
+import { stringify } from "yaml";
 import { UserError } from "../../src/base/errors.ts";
 import type { CommandContext } from "../action.ts";
 import { parseObject } from "./input.ts";
@@ -22,7 +22,7 @@ export async function editText(
   }
   const directory = mkdtempSync(join(tmpdir(), "everruns-"));
   const path = join(directory, `${name.replace(/[^\w.-]/g, "_")}.yaml`);
-  const text = `${YAML.stringify(fields, null, 2)}\n`;
+  const text = stringify(fields, { lineWidth: 0 });
   writeFileSync(path, text, { mode: 0o600 });
   const editor = env.VISUAL || env.EDITOR || "vi";
   // As git does: the variable may hold arguments, so a shell reads it.

@@ -1,4 +1,5 @@
 /** `everruns events list|tail` and `everruns messages list|send`: what happened in one session. */
+import { stringify } from "yaml";
 import { plainText } from "../../src/client/plain-text.ts";
 import { streamEvents } from "../../src/client/stream.ts";
 import { EVENT_TYPES, type Event, type EventType, isEventType } from "../../src/contract/event.ts";
@@ -56,7 +57,7 @@ export async function tailEvents(
 function printEvent({ out }: CommandContext, event: Event, as: Format): void {
   if (as === "json") return out.line(JSON.stringify(event));
   if (as === "id") return out.line(event.id);
-  if (as === "yaml") return out.line(`---\n${Bun.YAML.stringify(event, null, 2)}`);
+  if (as === "yaml") return out.write(`---\n${stringify(event)}`);
   const sequence = String(event.sequence ?? "").padStart(6);
   const room = out.isTty ? Math.max(20, (process.stdout.columns ?? 100) - TEXT_AT) : Number.POSITIVE_INFINITY;
   const text = Bun.sliceAnsi(
@@ -122,7 +123,7 @@ export async function listMessages(
   const { out } = context;
   const messages = await clientOf(context, flags).listMessages(session);
   if (flags.output === "json") return out.line(JSON.stringify(messages, null, 2));
-  if (flags.output === "yaml") return out.line(Bun.YAML.stringify(messages, null, 2));
+  if (flags.output === "yaml") return out.write(stringify(messages));
   for (const message of messages) {
     if (flags.output === "id") out.line(message.id);
     else

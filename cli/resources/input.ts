@@ -1,5 +1,5 @@
 /** What a body is made of: a file (JSON or YAML), stdin, and `--set name=value`. */
-import { YAML } from "bun";
+import { parse } from "yaml";
 import { UserError } from "../../src/base/errors.ts";
 import { type CommandContext, UsageError } from "../action.ts";
 
@@ -44,7 +44,7 @@ export async function readText(path: string): Promise<string> {
 export function parseObject(text: string, where: string): Record<string, unknown> {
   let value: unknown;
   try {
-    value = YAML.parse(text);
+    value = parse(text);
   } catch (error) {
     throw new UserError("file_invalid", `${where}: ${error instanceof Error ? error.message : "not YAML"}`);
   }
@@ -57,7 +57,7 @@ export function parseObject(text: string, where: string): Record<string, unknown
 function parseValue(text: string): unknown {
   if (!/^(?:-?\d+(?:\.\d+)?|true|false|null|[[{"'][\s\S]*)$/.test(text)) return text;
   try {
-    return YAML.parse(text);
+    return parse(text);
   } catch {
     return text;
   }

@@ -1,5 +1,5 @@
 /** How objects are printed: for eyes as a table, for programs as JSON, YAML or bare ids. */
-import { YAML } from "bun";
+import { stringify } from "yaml";
 import { plainText } from "../../src/client/plain-text.ts";
 import type { CommandContext } from "../action.ts";
 import { table } from "../table.ts";
@@ -11,7 +11,7 @@ const CELL_COLUMNS_MAX = 60;
 /** Several objects. A table has a header; JSON is one array. */
 export function printItems({ out }: CommandContext, resource: Resource, items: readonly Item[], as: Format) {
   if (as === "json") return out.line(JSON.stringify(items, null, 2));
-  if (as === "yaml") return out.line(YAML.stringify(items, null, 2));
+  if (as === "yaml") return out.write(stringify(items));
   if (as === "id") return printLines(out, items.map(idOf));
   const [header = "", ...rows] = table(
     Object.keys(resource.columns),
@@ -24,7 +24,7 @@ export function printItems({ out }: CommandContext, resource: Resource, items: r
 /** One object: every field a line, or all of it for programs. */
 export function printItem({ out }: CommandContext, item: Item, as: Format) {
   if (as === "json") return out.line(JSON.stringify(item, null, 2));
-  if (as === "yaml") return out.line(YAML.stringify(item, null, 2));
+  if (as === "yaml") return out.write(stringify(item));
   if (as === "id") return out.line(idOf(item));
   const fields = Object.entries(item).filter(([name, value]) => value !== null && !LINKS.has(name));
   const width = Math.max(0, ...fields.map(([name]) => name.length));

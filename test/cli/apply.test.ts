@@ -1,0 +1,96 @@
+/** Agents kept as files in a folder. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type LiveServer, startServer } from "../support/live.ts";
+import { type TestDatabase, testDatabase } from "../support/postgres.ts";
+import { runCli } from "./support.ts";
+
+let database: TestDatabase;
+let server: LiveServer;
+let directory: string;
+let env: Record<string, string>;
+beforeAll(async () => {
+  database = await testDatabase();
+  server = await startServer(database);
+  directory = mkdtempSync(join(tmpdir(), "everruns-test-"));
+  env = { EVERRUNS_API_URL: server.url };
+  mkdirSync(join(directory, "team/more"), { recursive: true });
+  mkdirSync(join(directory, "team/.git"));
+  const files = {
+    "triage.md": '---\nname: triage\ntags: ["b"]\ncapabilities: [current_time]\n---\nYou sort.\n',
+    "more/reviewer.yaml": "name: reviewer\nsystem_prompt: |\n  You review.\nmax_iterations: 3\n",
+    "writer.json": '{"name": "writer", "system_prompt": "You write."}',
+    "README.md": "# Our agents",
+    "notes.txt": "not an agent",
+    ".git/x.md": "not an agent",
+  };
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, "team", name), text);
+});
+afterAll(async () => {
+  rmSync(directory, { recursive: true });
+  await server.stop();
+  await database.drop();
+});
+const cli = (...args: string[]) => runCli(["agents", ...args], { env });
+const team = () => join(directory, "team");
+
+test("a folder is applied, and a second time changes nothing and says so", async () => {
+  expect(await cli("apply", "-f", team())).toEqual({
+    code: 0,
+    stdout: "reviewer created\ntriage created\nwriter created\n",
+    stderr: "3 created, 0 changed, 0 unchanged\n",
+  });
+  const before = (await cli("-o", "json")).stdout;
+  expect(await cli("apply", "-f", team())).toEqual({
+    code: 0,
+    stdout: "reviewer unchanged\ntriage unchanged\nwriter unchanged\n",
+    stderr: "0 created, 0 changed, 3 unchanged\n",
+  });
+  expect((await cli("-o", "json")).stdout).toBe(before);
+});
+
+test("one change is one change", async () => {
+  const path = join(team(), "triage.md");
+  writeFileSync(path, readFileSync(path, "utf8").replace("You sort.", "You sort well."));
+  expect((await cli("apply", "-f", team())).stderr).toBe("0 created, 1 changed, 2 unchanged\n");
+  expect(JSON.parse((await cli("get", "triage", "-o", "json")).stdout).system_prompt).toBe(
+    "You sort well.\n",
+  );
+});
+
+test("a file that is wrong is told with its name, and does not keep the others", async () => {
+  const path = join(team(), "bad.md");
+  writeFileSync(path, "---\nname: bad\nmax_iterations: many\n---\nx");
+  const applied = await cli("apply", "-f", team());
+  expect({ code: applied.code, stderr: applied.stderr }).toEqual({
+    code: 1,
+    stderr: expect.stringMatching(
+      /^everruns: .*bad\.md: max_iterations: .*\n0 created, 0 changed, 3 unchanged, 1 failed\n$/,
+    ),
+  });
+  rmSync(path);
+});
+
+test("an export can be applied again, from a pipe or a folder", async () => {
+  const { stdout } = await cli("export", "triage");
+  expect(stdout).toStartWith('---\nname: "triage"\n');
+  const piped = await runCli(["agents", "apply", "-f", "-"], { env, stdin: stdout });
+  expect(piped.stdout).toBe("triage unchanged\n");
+  const out = join(directory, "out");
+  await cli("export", "-d", out, "--format", "yaml");
+  expect(readdirSync(out).sort()).toEqual(["reviewer.yaml", "triage.yaml", "writer.yaml"]);
+  expect((await cli("apply", "-f", out)).stderr).toBe("0 created, 0 changed, 3 unchanged\n");
+});
+
+test.each([
+  [["apply"], 2, "which files?"],
+  [["apply", "-f", "/nowhere"], 1, "/nowhere is not there"],
+  [["export"], 2, "several agents need a folder"],
+  [["export", "nobody"], 1, "Agent not found"],
+])("%j is refused", async (args, code, expected) => {
+  const refused = await cli(...args);
+  expect({ code: refused.code, stdout: refused.stdout }).toEqual({ code, stdout: "" });
+  expect(refused.stderr).toContain(expected);
+});
