@@ -1,4 +1,5 @@
 /** Which routes the API has, `/v1` left out; the event log's own stand in events/events.ts. */
+import { oidcRoutes } from "./access/oidc.ts";
 import { organizationRoutes } from "./access/organizations.ts";
 import { sessionTokenRoutes } from "./access/session-tokens.ts";
 import { signInRoutes } from "./access/sign-in.ts";
@@ -35,6 +36,7 @@ export function apiRoutes(deps: ApiDeps): Route[] {
   return [
     ...accessTokenRoutes(deps),
     ...agentFileRoutes(deps),
+    ...oidcRoutes(deps),
     ...organizationRoutes(deps),
     ...sessionTokenRoutes(deps),
     ...signInRoutes(deps),

@@ -1,5 +1,6 @@
 /** Who may call the server: the settings of authentication, and what must be said together. */
 import { z } from "zod";
+import { isLoopbackHost } from "./loopback.ts";
 import { address, oneOf, setting, text } from "./setting.ts";
 
 const PASSWORD_CHARS_MIN = 8;
@@ -102,6 +103,10 @@ export function authProblems(values: Partial<Values>): string[] {
   if (authMode !== "full") problems.push(needs("AUTH_OIDC_ISSUER", "an OpenID provider", "full"));
   for (const [name, variable] of oidc) {
     if (values[name] === null) problems.push(`${variable}: the other AUTH_OIDC settings need it`);
+  }
+  const issuer = URL.parse(values.oidcIssuer ?? "");
+  if (issuer?.protocol === "http:" && !isLoopbackHost(issuer.hostname)) {
+    problems.push("AUTH_OIDC_ISSUER: https is expected; http is for a provider on this machine");
   }
   if (publicUrl === null) {
     problems.push("EVERRUNS_PUBLIC_URL: the OpenID provider sends people back to it, so it must be said");

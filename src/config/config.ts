@@ -10,6 +10,7 @@ import { UserError } from "../base/errors.ts";
 import { parseHostRule } from "../base/host-rule.ts";
 import { parseOrigin } from "../base/origin.ts";
 import { authProblems, authSettings } from "./auth.ts";
+import { isLoopbackHost } from "./loopback.ts";
 import { address, listOf, oneOf, type Setting, setting, text, type World, wholeNumber } from "./setting.ts";
 
 const hostRules = listOf(
@@ -223,10 +224,6 @@ export function maskUrl(raw: string): string {
     if (url.searchParams.has(name)) url.searchParams.set(name, "***");
   }
   return url.href;
-}
-
-export function isLoopbackHost(host: string): boolean {
-  return host === "localhost" || host === "::1" || host === "[::1]" || /^127(\.[0-9]{1,3}){3}$/.test(host);
 }
 
 function whatIsSaid(name: SettingName, definition: Setting<unknown>, flags: Flags, env: World["env"]) {

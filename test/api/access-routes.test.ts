@@ -4,6 +4,7 @@ import type { Route } from "../../src/api/http/route.ts";
 import { apiRoutes } from "../../src/api/routes.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { newId } from "../../src/base/id.ts";
+import { silentLog } from "../../src/base/log.ts";
 import { OTHER_ORGANIZATION, type TestApp, testApp } from "../support/app.ts";
 import { bearer, makeToken, makeUser, tokenOf } from "../support/callers.ts";
 
@@ -18,7 +19,12 @@ const SCRAPED = "/metrics";
 beforeAll(async () => {
   app = await testApp({ access: {} });
   await app.db.sql`insert into organizations (id, name) values (${OTHER_ORGANIZATION}, 'Other')`;
-  const known = apiRoutes({ ...app, clock: systemClock, capabilities: { list: () => [] } } as never);
+  const known = apiRoutes({
+    ...app,
+    log: silentLog,
+    clock: systemClock,
+    capabilities: { list: () => [] },
+  } as never);
   const pattern = ({ path }: Route) => path.replace(/\{\w+\+\}$/, "*").replace(/\{(\w+)\}/g, ":$1");
   routes = app.app.routes.map(({ method, path }) => ({
     method,
@@ -143,4 +149,12 @@ describe("every route", () => {
   });
 });
 
-const PUBLIC = ["/auth/config", "/auth/login", "/auth/logout", "/auth/refresh", "/auth/register"];
+const PUBLIC = [
+  "/auth/callback/:provider",
+  "/auth/config",
+  "/auth/login",
+  "/auth/logout",
+  "/auth/oauth/:provider",
+  "/auth/refresh",
+  "/auth/register",
+];

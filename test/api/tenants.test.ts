@@ -65,6 +65,7 @@ afterAll(() => app.close());
 
 const values = (): Record<string, string> => ({
   token_id: token,
+  provider: "other",
   org: OTHER_ORGANIZATION,
   agent_id: agent,
   session_id: session,

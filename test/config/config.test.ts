@@ -2,14 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { tmpdir } from "node:os";
 import { resolve } from "node:path";
 import { UserError } from "../../src/base/errors.ts";
-import {
-  type Config,
-  describeConfig,
-  type Flags,
-  isLoopbackHost,
-  maskUrl,
-  parseConfig,
-} from "../../src/config/config.ts";
+import { type Config, describeConfig, type Flags, maskUrl, parseConfig } from "../../src/config/config.ts";
+import { isLoopbackHost } from "../../src/config/loopback.ts";
 
 type Env = Record<string, string | undefined>;
 const parse = (env: Env = {}, flags: Flags = {}, world: { isTty?: boolean; isRoot?: boolean } = {}): Config =>
@@ -143,6 +137,16 @@ describe("authentication", () => {
       ["AUTH_OIDC_ISSUER", "AUTH_OIDC_CLIENT_SECRET", "EVERRUNS_PUBLIC_URL"],
     ],
     ["an OpenID provider for nobody", { ...oidc, AUTH_MODE: "none" }, ["AUTH_OIDC_ISSUER"]],
+    [
+      "an OpenID provider without https",
+      { ...oidc, AUTH_OIDC_ISSUER: "http://accounts.example.com" },
+      ["AUTH_OIDC_ISSUER"],
+    ],
+    [
+      "an OpenID provider on this machine",
+      { ...oidc, AUTH_OIDC_ISSUER: "http://localhost:8080/realms/x" },
+      [],
+    ],
     ["a typing error", { ...full, AUTH_SINGUP: "open" }, ["AUTH_SINGUP"]],
   ];
   for (const [what, env, problems] of cases) {

@@ -11,7 +11,8 @@ const ACCESS = "access_token";
 const REFRESH = "refresh_token";
 /** What the browser keeps while it is at the OpenID provider. */
 const OIDC = "everruns_oidc";
-const OIDC_SECONDS = 600;
+/** How long that may take. */
+export const TRIP_SECONDS = 600;
 
 type Pages = Pick<Access, "publicUrl" | "allowedOrigins">;
 
@@ -36,7 +37,7 @@ export function loginCookies(
 
 /** Lax: the provider sends the browser back from another site. */
 export function oidcCookie(token: string | null, options: { isSecure: boolean }): string {
-  return setCookie(OIDC, token ?? "", { ...options, seconds: token ? OIDC_SECONDS : 0, sameSite: "Lax" });
+  return setCookie(OIDC, token ?? "", { ...options, seconds: token ? TRIP_SECONDS : 0, sameSite: "Lax" });
 }
 
 /** Whether the browser came over https, as far as we can know behind a proxy. */

@@ -15,7 +15,7 @@ interface Claims {
   /** Opens one session. `by` is the credential that it was made with. */
   session: { sub: string; org: string; session: string; rights: SessionRight[]; by: string };
   /** Kept by the browser between leaving for the OpenID provider and coming back. */
-  oidc: { state: string; nonce: string; verifier: string };
+  oidc: { state: string; nonce: string; verifier: string; returnTo: string };
 }
 
 export type JwtKind = keyof Claims;

@@ -95,6 +95,29 @@ export async function userByEmail(
   return rows[0] ?? null;
 }
 
+/** Whom an OpenID provider knows under its own id. */
+export async function userBySubject({ sql }: Db, provider: string, subject: string): Promise<UserRow | null> {
+  const rows = await sql<UserRow[]>`
+    select ${sql(COLUMNS)} from users where auth_provider = ${provider} and auth_subject = ${subject}`;
+  return rows[0] ?? null;
+}
+
+/**
+ * Lets a user sign in at an OpenID provider, too.
+ *
+ * @returns false when the user does so already, as somebody else
+ */
+export async function linkUser(
+  { sql }: Db,
+  { userId, provider, subject }: { userId: string; provider: string; subject: string },
+): Promise<boolean> {
+  const rows = await sql`
+    update users set auth_provider = ${provider}, auth_subject = ${subject}, updated_at = now()
+     where id = ${userId} and auth_subject is null
+    returning id`;
+  return rows.length > 0;
+}
+
 export async function readUser({ sql }: Db, id: string): Promise<UserRow | null> {
   const rows = await sql<UserRow[]>`select ${sql(COLUMNS)} from users where id = ${id}`;
   return rows[0] ?? null;

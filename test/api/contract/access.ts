@@ -21,6 +21,8 @@ export const ours: Record<string, string> = {
   "POST /v1/auth/refresh": AUTH,
   "POST /v1/auth/logout": AUTH,
   "GET /v1/auth/me": AUTH,
+  "GET /v1/auth/oauth/{}": AUTH,
+  "GET /v1/auth/callback/{}": AUTH,
   "POST /v1/orgs/{}/onboarding/complete": "listed among the contract's routes, not in its OpenAPI",
   "POST /v1/sessions/{}/tokens": "ours: what a browser gets instead of an organization's token",
 };
