@@ -26,12 +26,12 @@ export interface OidcPerson {
 
 export interface OidcProvider {
   /** @param redirectUri  where the provider sends the browser back; it must know it */
-  begin(redirectUri: string): Promise<{ url: URL; trip: OidcTrip }>;
+  leave(redirectUri: string): Promise<{ url: URL; trip: OidcTrip }>;
   /**
    * @param currentUrl  the redirect URI with what the provider added
    * @throws UserError unauthorized: what came back is not right
    */
-  finish(currentUrl: URL, trip: OidcTrip): Promise<OidcPerson>;
+  comeBack(currentUrl: URL, trip: OidcTrip): Promise<OidcPerson>;
 }
 
 /** The provider's addresses and keys are asked for anew after this long. */
@@ -65,7 +65,7 @@ export function createOidcProvider(
   };
 
   return {
-    async begin(redirectUri) {
+    async leave(redirectUri) {
       const configuration = await discover();
       const trip = {
         state: openid.randomState(),
@@ -82,7 +82,7 @@ export function createOidcProvider(
       });
       return { url, trip };
     },
-    async finish(currentUrl, { state, nonce, verifier }) {
+    async comeBack(currentUrl, { state, nonce, verifier }) {
       const configuration = await discover();
       try {
         const tokens = await openid.authorizationCodeGrant(configuration, currentUrl, {

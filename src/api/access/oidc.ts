@@ -44,7 +44,7 @@ export function oidcRoutes(deps: Deps): Route[] {
       problems: ["not_found", "rate_limited"],
       async run({ params, query, request }) {
         const { provider: there, redirectUri } = known(params.provider);
-        const { url, trip } = await there.begin(redirectUri);
+        const { url, trip } = await there.leave(redirectUri);
         const claims = { ...trip, returnTo: ownPath(query.return_to) };
         const token = await access.jwts.sign("oidc", claims, TRIP_SECONDS);
         return reply(302, null, {
@@ -73,7 +73,7 @@ export function oidcRoutes(deps: Deps): Route[] {
             "this sign-in did not begin in this browser, or too long ago; try again",
           );
         }
-        const person = await there.finish(new URL(redirectUri + new URL(request.url).search), trip);
+        const person = await there.comeBack(new URL(redirectUri + new URL(request.url).search), trip);
         const tokens = await tokensOf(deps, await insertLogin(deps.db, await userOf(deps, here, person)));
         const secure = { isSecure: isSecure(request, access) };
         const answer = new Response(null, {
