@@ -142,6 +142,11 @@ describe("the rest of a path", () => {
   });
 });
 
+test("a segment of a path has nothing that a database cannot store", async () => {
+  const answer = await call("GET", "/tree/a%00b/fs/x");
+  expect(await answer.json()).toEqual({ tree_id: "a\uFFFDb", path: "x" });
+});
+
 test("a route for admins refuses everybody else", async () => {
   isAdmin = false;
   const refused = await call("GET", "/secret");

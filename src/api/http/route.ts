@@ -7,6 +7,7 @@
  */
 import { Elysia } from "elysia";
 import { UserError } from "../../base/errors.ts";
+import { wellFormed } from "../../base/json.ts";
 import type { SessionRight } from "../../contract/access.ts";
 import type { ProblemCode } from "../../contract/problem.ts";
 import type { Static, TObject, TSchema } from "../../contract/schema.ts";
@@ -120,11 +121,14 @@ function elysiaPath(path: string): string {
   return path.replace(/\{\w+\+\}$/, "*").replace(/\{(\w+)\}/g, ":$1");
 }
 
-/** Elysia gives null for a segment that is not valid percent-encoding, and the rest of a path as it came. */
+/**
+ * Elysia gives null for a segment that is not valid percent-encoding, and the rest of a path as it came. What no
+ * database can store becomes U+FFFD.
+ */
 function readParams(raw: Record<string, string | null>, rest: string | undefined): Record<string, string> {
   return Object.fromEntries(
     Object.entries(raw).map(([name, value]) =>
-      name === "*" && rest !== undefined ? [rest, decode(value ?? "%")] : [name, value ?? "%"],
+      name === "*" && rest !== undefined ? [rest, decode(value ?? "%")] : [name, wellFormed(value ?? "%")],
     ),
   );
 }

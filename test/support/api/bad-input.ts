@@ -34,7 +34,7 @@ export function complaintAbout(
   const leak = LEAKS.find((pattern) => pattern.test(text ?? ""));
   if (leak) return `${status} leaks ${leak}: ${text.slice(0, 300)}`;
   if (status < 400) return options.mayPass ? null : `${status}: it was taken`;
-  if (status >= 500) return `${status} ${text.slice(0, 300)}`;
+  if (status >= 500 && status !== 501) return `${status} ${text.slice(0, 300)}`;
   const isDocumented =
     operation.responses[status]?.["application/problem+json"] !== undefined ||
     (options.isElsewhere && NO_SUCH_ROUTE.has(status));

@@ -62,7 +62,7 @@ export interface Operation {
   query: Parameter[];
   /** By content type. */
   bodies: Record<string, Schema>;
-  /** The schema of its JSON body; null when it takes none. */
+  /** The schema of its body when that is JSON and nothing else; otherwise null. */
   jsonBody: Schema | null;
   isBodyRequired: boolean;
   /** Status → content type → schema. */
@@ -83,7 +83,8 @@ export function operationsOf(document: Document): Operation[] {
         pathParameters: [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name ?? ""),
         query: parameters.filter((parameter) => parameter.in === "query"),
         bodies,
-        jsonBody: bodies["application/json"] ?? null,
+        // Beside other types it is a text like them, which may happen to be JSON.
+        jsonBody: Object.keys(bodies).length === 1 ? (bodies["application/json"] ?? null) : null,
         isBodyRequired: published.requestBody?.required ?? false,
         responses: Object.fromEntries(
           Object.entries(published.responses).map(([status, answer]) => [status, schemasOf(answer.content)]),

@@ -19,7 +19,7 @@ export interface World {
   /** null when it does. */
   complaint(schema: Schema, value: unknown): string | null;
   /** Keeps every id of an answer. */
-  harvest(answer: unknown): void;
+  harvest(answer: unknown, operation?: Operation): void;
   /** The ids that were seen, by prefix, in the order in which they came. */
   ids: Map<string, string[]>;
   /** Values for fields of requests. */
@@ -48,6 +48,7 @@ const PREFIX_OF: Readonly<Record<string, string>> = {
   parent_harness_id: "harness",
   provider_id: "prov",
   source_session_id: "session",
+  participant_id: "part",
   token_id: "pat",
   turn_id: "turn",
   version_id: "agentver",
@@ -61,18 +62,27 @@ const PREFIX_OF: Readonly<Record<string, string>> = {
 /** By the resource in whose path they stand. */
 const PREFIX_OF_ID: Readonly<Record<string, string>> = { models: "model", providers: "prov" };
 
-/** @param path  of the operation, for parameters that are called `id` alone */
+/** @param path  of the operation, for parameters that are called `id` alone and for those that are plain UUIDs */
 export function prefixOf(name: string, path = ""): string {
-  if (name === "id") {
-    const resource = /\/([\w-]+)\/\{id\}/.exec(path)?.[1] ?? "";
-    return PREFIX_OF_ID[resource] ?? resource.replace(/s$/, "");
+  const resource = new RegExp(`/([\\w-]+)/\\{${name}\\}`).exec(path)?.[1] ?? "";
+  if (path.startsWith("/v1/durable/") && name.endsWith("_id")) {
+    return name === "worker_id" ? "worker-" : `uuid:${resource}`;
   }
+  if (name === "id") return PREFIX_OF_ID[resource] ?? resource.replace(/s$/, "");
   return PREFIX_OF[name] ?? name.replace(/_ids?$/, "").replace(/^.*_(?=session$|agent$|harness$|model$)/, "");
 }
 
+/** Of each kind, the newest. */
+const IDS_KEPT = 50;
+const UUID = /"id":"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"/g;
 const ID = /\b([a-z]+)_[0-9a-f]{32}\b/g;
 /** Well formed, of the kind, and not there. */
-export const unknownId = (prefix: string): string => newId(prefix);
+export const unknownId = (prefix: string): string =>
+  prefix.startsWith("uuid:")
+    ? crypto.randomUUID()
+    : prefix === "worker-"
+      ? `worker-${crypto.randomUUID()}`
+      : newId(prefix);
 
 export async function createWorld(app: TestApp): Promise<World> {
   const document = (await app.get("//api-doc/openapi.json")).body as Document;
@@ -91,11 +101,15 @@ export async function createWorld(app: TestApp): Promise<World> {
     ids,
     complaint: validate,
     accepts: (schema, value) => validate(schema, value) === null,
-    harvest(answer) {
-      for (const [id, prefix] of (JSON.stringify(answer) ?? "").matchAll(ID)) {
-        const known = ids.get(prefix ?? "") ?? [];
-        if (!known.includes(id)) ids.set(prefix ?? "", [...known, id].slice(-50));
-      }
+    harvest(answer, operation) {
+      const text = JSON.stringify(answer) ?? "";
+      const keep = (prefix: string, id: string) => {
+        const known = ids.get(prefix) ?? [];
+        if (!known.includes(id)) ids.set(prefix, [...known, id].slice(-IDS_KEPT));
+      };
+      for (const [id, prefix] of text.matchAll(ID)) keep(prefix ?? "", id);
+      const durable = /^\/v1\/durable\/(\w+)/.exec(operation?.path ?? "")?.[1];
+      if (durable) for (const [, id] of text.matchAll(UUID)) keep(`uuid:${durable}`, id ?? "");
     },
     known(field, schema) {
       if (field === "name" || field === "slug") return `sample-${named++}`;
@@ -106,7 +120,9 @@ export async function createWorld(app: TestApp): Promise<World> {
       const prefix = field === "subject_id" ? "session" : prefixOf(field);
       return ids.get(prefix)?.at(-1) ?? (schema.examples ? undefined : LEFT_OUT);
     },
-    bodyOf({ jsonBody }, isFull) {
+    bodyOf({ operationId, jsonBody }, isFull) {
+      const [agent, needs] = [ids.get("agent")?.at(-1), NEEDS_AGENT.has(operationId)];
+      if (agent && needs && !isFull) return { kind: "agent", agent_id: agent };
       return jsonBody === null
         ? undefined
         : sampleOf(document, jsonBody, { isFull, known: (field, schema) => world.known(field, schema) });
@@ -134,17 +150,21 @@ export async function createWorld(app: TestApp): Promise<World> {
       const isMade = operation.method === "POST" && operation.responses["201"];
       if (operation.method === "POST" && !isMade) continue;
       const answer = await world.call(operation, { body: world.bodyOf(operation, isFull) });
-      if (answer.status < 300) world.harvest(answer.body);
+      if (answer.status < 300) world.harvest(answer.body, operation);
     }
   }
   return world;
 }
+
+/** Operations whose smallest body must name an agent, which their schema does not say. */
+const NEEDS_AGENT: ReadonlySet<string> = new Set(["add_session_participant"]);
 
 /** Parameters of paths that are no ids. */
 const IN_PATHS: Readonly<Record<string, string>> = { capability_id: "current_time", path: "a.txt" };
 
 /** Fields that mean something: what stands in them has to make sense to the server. */
 const VALUES: Readonly<Record<string, unknown>> = {
+  activity_type: "turn",
   // One dot, transparent.
   base64: "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==",
   base_url: "https://example.com/v1",
@@ -163,7 +183,9 @@ const VALUES: Readonly<Record<string, unknown>> = {
   exclude: ["turn.started"],
   "exclude[]": "turn.completed",
   ref: "current_time",
+  repository: "owner/repo",
   role: "user",
+  signal_type: "cancel",
   src_path: "/a.txt",
   status: "active",
   subject_type: "session",
