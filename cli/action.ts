@@ -83,7 +83,7 @@ function hintFor(error: ClientError, env: CommandContext["env"]): string | null 
   if (error.status === 401) {
     return env.EVERRUNS_API_KEY
       ? "the server does not accept the key in EVERRUNS_API_KEY"
-      : "set EVERRUNS_API_KEY to a key of this server";
+      : "set EVERRUNS_API_KEY to a key of this server, or sign in with everruns login";
   }
   if (error.status >= 500 && error.requestId)
     return `the server's log has more under request ${error.requestId}`;

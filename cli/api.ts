@@ -5,17 +5,18 @@ import { ClientError } from "../src/client/errors.ts";
 import type { Agent } from "../src/contract/agent.ts";
 import type { Session } from "../src/contract/session.ts";
 import type { CommandContext } from "./action.ts";
+import { type ServerFlags, serverOf } from "./contexts.ts";
 
-export const DEFAULT_API_URL = "http://127.0.0.1:9000";
-
-/** The server that the client commands talk to: flag, then environment, then this machine. */
+/** The server that the client commands talk to: see contexts.ts. */
 export function clientOf(
   context: CommandContext,
-  options: { apiUrl?: string | undefined; verbose?: boolean | undefined },
+  options: ServerFlags & { verbose?: boolean | undefined },
 ): Client {
+  const { baseUrl, apiKey, organizationId } = serverOf(context.env, options);
   return createClient({
-    baseUrl: options.apiUrl ?? (context.env.EVERRUNS_API_URL || DEFAULT_API_URL),
-    apiKey: context.env.EVERRUNS_API_KEY || null,
+    baseUrl,
+    apiKey,
+    organizationId,
     ...(options.verbose ? { fetch: tellingFetch(context) } : {}),
   });
 }

@@ -13,7 +13,7 @@ import { type DatabaseAddress, type Db, openDb } from "../src/db/pool.ts";
 import { defaultModel } from "../src/db/seed.ts";
 import { inspectEmbeddedPostgres } from "../src/embedded/postgres.ts";
 import { type CommandContext, explain } from "./action.ts";
-import { DEFAULT_API_URL } from "./api.ts";
+import { DEFAULT_API_URL, serverOf } from "./contexts.ts";
 import { readConfig } from "./platform.ts";
 import { versionText } from "./version.ts";
 
@@ -62,15 +62,22 @@ export async function doctor(
     report(checkKeyFile(config));
     for (const finding of await checkDatabase(config)) report(finding);
   }
-  const client = createClient({
-    baseUrl: config?.apiUrl ?? (context.env.EVERRUNS_API_URL || DEFAULT_API_URL),
-    apiKey: context.env.EVERRUNS_API_KEY || null,
-  });
+  const client = createClient(serverToCheck(context, flags));
   for await (const finding of checkServer(client, context)) report(finding);
 
   const isBad = findings.some(({ state }) => state === "bad");
   if (flags.json) context.out.line(JSON.stringify({ ok: !isBad, findings }, null, 2));
   return isBad ? 1 : 0;
+}
+
+/** A file of contexts that cannot be read is told, and the usual address asked. */
+function serverToCheck({ env, err }: CommandContext, flags: { apiUrl?: string }) {
+  try {
+    return serverOf(env, flags);
+  } catch (error) {
+    err.line(`everruns: ${describeError(error)}`);
+    return { baseUrl: flags.apiUrl ?? DEFAULT_API_URL, apiKey: null };
+  }
 }
 
 function print({ out }: CommandContext, { what, state, found, next }: Finding): void {

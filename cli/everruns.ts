@@ -184,6 +184,42 @@ program.commandsGroup("Look at things:");
 
 addResourceCommands(program, { start, client: clientCommandOf });
 
+program.commandsGroup("Servers and who we are there:");
+
+clientCommand("login", "keep a server under a name, with the token for it")
+  .option("--email <address>", "sign in with a password, which is asked for; without it a token is")
+  .option("--name <name>", "name of the context (the server's host)")
+  .option("--org <id>", "organization, for those who belong to several")
+  .addHelpText(
+    "after",
+    `
+Contexts are kept in ~/.config/everruns/config.json (EVERRUNS_CONFIG), which only you can read.
+
+Examples:
+  everruns login --api-url https://everruns.example.com --name prod --email ada@example.com
+  everruns keys create | everruns login --api-url http://127.0.0.1:9000`,
+  )
+  .action((options) =>
+    start(async (context) => void (await (await import("./login.ts")).login(context, options))),
+  );
+clientCommand("logout", "forget the token of a context").action((options) =>
+  start(async (context) => void (await (await import("./login.ts")).logout(context, options))),
+);
+clientCommand("whoami", "print the server, and who we are there")
+  .option("--json", "print JSON")
+  .action((options) =>
+    start(async (context) => void (await (await import("./login.ts")).whoami(context, options))),
+  );
+program
+  .command("contexts")
+  .summary("list the servers that have a name; use, remove")
+  .description("Servers that have a name.")
+  .addArgument(program.createArgument("[action]").choices(["list", "use", "remove"]).default("list"))
+  .argument("[name]", "of the context")
+  .action((action: "list" | "use" | "remove", name?: string) =>
+    start(async (context) => void (await (await import("./login.ts")).contexts(context, { action, name }))),
+  );
+
 program.commandsGroup("Look after it:").helpCommand("help [command]", "print help for a command");
 
 serverOptions(clientCommand("doctor", "say what is wrong and what to type next"))
@@ -247,6 +283,7 @@ program.addHelpText(
 Environment:
   EVERRUNS_API_URL    server of the client commands (http://127.0.0.1:9000)
   EVERRUNS_API_KEY    key for it, when it asks for one
+  EVERRUNS_CONTEXT    server by its name: see everruns contexts
   DATABASE_URL        PostgreSQL 15 or newer instead of the embedded one
   EVERRUNS_DATA_DIR   where the embedded database and the encryption key live
   NO_COLOR            no colours
@@ -272,7 +309,8 @@ function clientCommandOf(parent: Command, name: string, summary: string, isDefau
     .command(name, { isDefault })
     .summary(summary)
     .description(sentence(summary))
-    .option("--api-url <url>", "server to talk to (EVERRUNS_API_URL; http://127.0.0.1:9000)");
+    .option("--api-url <url>", "server to talk to (EVERRUNS_API_URL; the current context's)")
+    .option("--context <name>", "server by its name (EVERRUNS_CONTEXT)");
 }
 
 /** A command that works on the database itself. */

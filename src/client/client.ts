@@ -26,6 +26,8 @@ export interface ClientOptions {
   baseUrl: string;
   /** Sent as it is in `Authorization`; none when null. */
   apiKey: string | null;
+  /** Sent as `X-Org-Id`, for keys of several organizations. */
+  organizationId?: string | null | undefined;
   fetch?: ((url: string, init: RequestInit) => Promise<Response>) | undefined;
 }
 
@@ -113,6 +115,7 @@ export function createClient(options: ClientOptions): Client {
   const doFetch = options.fetch ?? ((url, init) => fetch(url, init));
   const headers: Record<string, string> = { accept: "application/json" };
   if (options.apiKey !== null) headers.authorization = options.apiKey;
+  if (options.organizationId) headers["x-org-id"] = options.organizationId;
 
   const send = async (url: string, init: RequestInit): Promise<Response> => {
     try {

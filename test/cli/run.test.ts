@@ -194,6 +194,8 @@ describe("everruns run says in one line what is wrong", () => {
     server.intercept(() => problem(401, "unauthorized", "A credential is needed."));
     const { code, stderr } = await runCli(["run", "hi"], { env });
     expect(code).toBe(1);
-    expect(stderr).toBe("everruns: A credential is needed; set EVERRUNS_API_KEY to a key of this server\n");
+    expect(stderr).toBe(
+      "everruns: A credential is needed; set EVERRUNS_API_KEY to a key of this server, or sign in with everruns login\n",
+    );
   });
 });
