@@ -80,9 +80,13 @@ async function tokenFor(
     );
   }
   const password = await askHidden(context, `Password of ${flags.email}: `);
-  const { access_token } = await anonymous.request<{ access_token: string }>("POST", "/auth/login", {
-    body: { email: flags.email, password },
-  });
+  const { access_token } = await anonymous
+    .request<{ access_token: string }>("POST", "/auth/login", { body: { email: flags.email, password } })
+    .catch((error) => {
+      if (error instanceof ClientError && error.status === 401)
+        throw new UserError("not_signed_in", error.detail);
+      throw error;
+    });
   const signedIn = createClient({
     baseUrl,
     apiKey: `Bearer ${access_token}`,
