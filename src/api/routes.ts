@@ -24,6 +24,7 @@ import { providerRoutes } from "./providers/providers.ts";
 import { runActionRoutes } from "./runs/run-actions.ts";
 import { runRoutes } from "./runs/runs.ts";
 import { approvalRoutes } from "./sessions/approvals.ts";
+import { exportRoutes } from "./sessions/export.ts";
 import { forkRoutes } from "./sessions/fork.ts";
 import { messagesRoutes } from "./sessions/messages.ts";
 import { participantRoutes } from "./sessions/participants.ts";
@@ -56,6 +57,7 @@ export function apiRoutes(deps: ApiDeps): Route[] {
     ...runActionRoutes(deps),
     ...runRoutes(deps),
     ...approvalRoutes(deps),
+    ...exportRoutes(deps),
     ...forkRoutes(deps),
     ...messagesRoutes(deps),
     ...participantRoutes(deps),

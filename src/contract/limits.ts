@@ -37,6 +37,9 @@ export const limits = {
   /** How long a request may ask to be kept until its turn ends. */
   turnWaitSecondsDefault: 60,
   turnWaitSecondsMax: 600,
+  /** A trajectory in one document, and about how much of it a segment has. */
+  exportBytesMax: 50 * 1024 * 1024,
+  exportSegmentBytes: 8 * 1024 * 1024,
   /** Of one session, those who left too. */
   participantsMax: 1_000,
   /** Messages that wait for their turn in one session. */

@@ -1,7 +1,7 @@
 import { Id, Maybe, OneOf, type Static, Timestamp, Type } from "./schema.ts";
 
-export const PARTICIPANT_KINDS = ["agent", "user"] as const;
-export const PARTICIPANT_ROLES = ["host", "member"] as const;
+export const PARTICIPANT_KINDS = ["user", "agent"] as const;
+export const PARTICIPANT_ROLES = ["member", "host"] as const;
 
 /** Who takes part in a session. The host is the session's agent, or its owner when it has none. */
 export const SessionParticipant = Type.Object({

@@ -38,6 +38,11 @@ export const problems = {
   approval_changed: code(409, "Conflict", "The decision was made for other arguments."),
   unrelated_sessions: code(409, "Conflict", "The sessions have no event in common."),
   payload_too_large: code(413, "Payload Too Large", "The body is larger than allowed."),
+  export_too_large: code(
+    413,
+    "Payload Too Large",
+    "The export is too large for one document; ask for segments.",
+  ),
   unsupported_media_type: code(415, "Unsupported Media Type", "The body must be application/json."),
   rate_limited: code(429, "Too Many Requests", "Too many requests or streams; try again later."),
   internal_error: code(500, "Internal Server Error", "Something broke on our side; the log has the details."),

@@ -64,7 +64,6 @@ export const NOT_BUILT: readonly string[] = [
   "DELETE /v1/sessions/{session_id}/databases/{name}",
   "GET /v1/sessions/{session_id}/databases/{name}",
   "GET /v1/sessions/{session_id}/databases/{name}/schema",
-  "GET /v1/sessions/{session_id}/export",
   "GET /v1/sessions/{session_id}/storage/keys",
   "GET /v1/sessions/{session_id}/storage/secrets",
   "PUT /v1/sessions/{session_id}/storage/secrets",
@@ -145,6 +144,9 @@ export const DIFFERENCES: Readonly<Record<string, string>> = {
     "ours: says that a search ended before it was through",
   "request *FileRequest.encoding: only base64, text": "those are the two that the contract's text knows",
   "request Update*Request.status: only active, archived, deleted": "there is no other status",
+  "GET /v1/sessions/{session_id}/export 200: application/json is beyond the contract":
+    "a trajectory (format=atif) is one document",
+  "GET /v1/sessions/{session_id}/export ?format: only atif, jsonl": "those are the two that there are",
   "request InitialFile.encoding: only base64, text": "those are the two that the contract's text knows",
 
   "GET /v1/agents/{agent_id}/export *: beyond the contract": "ours: `format` for YAML and JSON",

@@ -128,7 +128,7 @@ export async function testApp(
       body:
         text === ""
           ? null
-          : /json/.test(response.headers.get("content-type") ?? "json")
+          : /[/+]json/.test(response.headers.get("content-type") ?? "/json")
             ? JSON.parse(text)
             : text,
     };

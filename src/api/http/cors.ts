@@ -12,7 +12,8 @@ export interface Cors {
 const METHODS = "GET, POST, PUT, PATCH, DELETE";
 const REQUEST_HEADERS =
   "authorization, content-type, x-org-id, x-request-id, idempotency-key, last-event-id, cache-control";
-const ANSWER_HEADERS = "x-request-id, x-total-count, retry-after, location, ratelimit, ratelimit-policy";
+const ANSWER_HEADERS =
+  "x-request-id, x-total-count, retry-after, location, ratelimit, ratelimit-policy, x-atif-next-cursor, x-atif-segment-index, x-atif-images-omitted";
 /** How long a browser may remember the answer to a preflight. */
 const MAX_AGE_SECONDS = "600";
 
