@@ -17,3 +17,15 @@ declare module "*.id" {
   const text: string;
   export default text;
 }
+
+/** A style sheet that is written into a page, imported `with { type: "text" }`. */
+declare module "*.css" {
+  const text: string;
+  export default text;
+}
+
+/** A script for browsers that is written into a page, imported `with { type: "text" }`. */
+declare module "*/page.js" {
+  const text: string;
+  export default text;
+}

@@ -8,6 +8,7 @@
  *   routes.ts     which routes there are
  *   http/         a route as data and how it is served (route.ts), who is calling (identify.ts), any error → status
  *                 and body (problem.ts, the only place that knows HTTP statuses), OpenAPI
+ *   reference/    the API reference as a page
  *   events/       the event log as pages and as streams
  *   <family>/     resources: one file each, its routes and its way from rows to the wire
  *
@@ -23,6 +24,7 @@ import { problemResponse, requestIdOf } from "./http/problem.ts";
 import { mountRoutes } from "./http/route.ts";
 import { healthRoutes } from "./operations/health.ts";
 import { createRequestCounts, metricsRoute } from "./operations/metrics.ts";
+import { referenceRoute } from "./reference/reference.ts";
 import { apiRoutes } from "./routes.ts";
 
 /** Where the versioned routes stand. */
@@ -89,6 +91,7 @@ export function buildApp(deps: ApiDeps) {
     })
     .use(healthRoutes(deps))
     .use(metricsRoute(deps, requests))
+    .use(referenceRoute())
     .get("/api-doc/openapi.json", () => Response.json(openApiDocument(app.routes, deps.version)));
 
   const routes = apiRoutes(deps);

@@ -13,7 +13,7 @@ let routes: { method: string; path: string; route: Route | undefined }[];
 const callers: Record<string, string> = {};
 
 /** Served without a route as data. */
-const DOCUMENTS = ["/health", "/ready", "/api-doc/openapi.json"];
+const DOCUMENTS = ["/health", "/ready", "/api-doc", "/api-doc/openapi.json"];
 const SCRAPED = "/metrics";
 
 beforeAll(async () => {
