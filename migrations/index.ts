@@ -17,6 +17,7 @@ import access from "./0015_access.sql" with { type: "text" };
 import fileTrees from "./0016_file_trees.sql" with { type: "text" };
 import durable from "./0017_durable.sql" with { type: "text" };
 import participants from "./0018_participants.sql" with { type: "text" };
+import images from "./0019_images.sql" with { type: "text" };
 
 export interface Migration {
   version: number;
@@ -43,4 +44,5 @@ export const migrations: readonly Migration[] = [
   { version: 16, name: "0016_file_trees", sql: fileTrees },
   { version: 17, name: "0017_durable", sql: durable },
   { version: 18, name: "0018_participants", sql: participants },
+  { version: 19, name: "0019_images", sql: images },
 ];

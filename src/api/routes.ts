@@ -9,7 +9,7 @@ import { agentFileRoutes } from "./agents/agent-files.ts";
 import { agentRoutes } from "./agents/agents.ts";
 import { budgetRoutes } from "./budgets/budgets.ts";
 import type { ApiDeps } from "./deps.ts";
-import { fileTreeRoutes } from "./files/routes.ts";
+import { fileRoutes } from "./files/routes.ts";
 import { capabilityRoutes } from "./harnesses/capabilities.ts";
 import { harnessRoutes } from "./harnesses/harnesses.ts";
 import type { Route } from "./http/route.ts";
@@ -65,6 +65,6 @@ export function apiRoutes(deps: ApiDeps): Route[] {
     ...sessionRoutes(deps),
     ...sessionViewRoutes(deps),
     ...toolResultRoutes(deps),
-    ...fileTreeRoutes(deps),
+    ...fileRoutes(deps),
   ];
 }

@@ -32,6 +32,15 @@ export const limits = {
   messagePartsMax: 100,
   /** One inline image, decoded. */
   imageBytesMax: 10 * 1024 * 1024,
+  /** One stored image, and the larger of the pictures that it may unpack to. */
+  imageUploadBytesMax: 20 * 1024 * 1024,
+  imagePixelsMax: 40_000_000,
+  imageFilenameCharsMax: 255,
+  /** Above this a stored image is shown to models in a smaller copy: vendors refuse more than 5 MB as base64. */
+  modelImageBytesMax: 3_500_000,
+  modelImageSideMax: 8_000,
+  /** All stored images of one model call together; the oldest are left out. */
+  modelImagesBytesMax: 24 * 1024 * 1024,
   metadataBytesMax: 64 * 1024,
   clientMessageIdCharsMax: 255,
   /** How long a request may ask to be kept until its turn ends. */

@@ -87,8 +87,8 @@ export function pruneTurns(
 }
 
 /**
- * Removes deleted sessions for good, some days after they were deleted: events, runs with their steps and waits, and
- * remembered messages. Their workspaces: `purgeDeletedTrees`.
+ * Removes deleted sessions for good, some days after they were deleted: events, runs with their steps and waits,
+ * remembered messages and the images that were uploaded for them. Their workspaces: `purgeDeletedTrees`.
  */
 export function purgeDeletedSessions(
   db: Db,
@@ -117,6 +117,7 @@ export function purgeDeletedSessions(
       delete from steps s using old where s.run_id = old.run_id and s.name = old.name
       returning 1`;
     // Runs, their waits and remembered messages go with the row.
+    await sql`delete from images where session_id = any (${ids}::text[])`;
     const gone = await sql`
       delete from sessions s
        where s.id = any (${ids}::text[]) and ${steps.length < ROWS_MAX}

@@ -19,7 +19,8 @@ import {
 import { openBudgets, takeBudgetWaits, wakeForBudgets } from "../db/budgets/budget-waits.ts";
 import { parkRun, type WaitWrite } from "../db/park.ts";
 import { pricedUsage, toolSpecs } from "./answer.ts";
-import { modelMessages } from "./history.ts";
+import { imageIdsOf, modelMessages } from "./history.ts";
+import { IMAGE_TOKENS } from "./history-window.ts";
 import { contextOf, type RunScope } from "./scope.ts";
 
 /** A run that waits for others' calls looks again after this long, should their worker have died. */
@@ -159,7 +160,8 @@ function costAtMost(scope: RunScope): CallCost {
     modelMessages(scope.history, Number.MAX_SAFE_INTEGER),
     toolSpecs(scope),
   ]);
-  const input = Math.ceil(Buffer.byteLength(request) / BYTES_PER_TOKEN);
+  const images = imageIdsOf(scope.history, Number.MAX_SAFE_INTEGER).length;
+  const input = Math.ceil(Buffer.byteLength(request) / BYTES_PER_TOKEN) + images * IMAGE_TOKENS;
   const output = profile?.limits?.output ?? OUTPUT_TOKENS_DEFAULT;
   const most = { input_tokens: input, output_tokens: output };
   return costOf(pricedUsage(most, scope.model.model.model_id));

@@ -37,7 +37,7 @@ const BYTES_PER_TOKEN = 3;
 /** What a message costs beside its text. */
 const MESSAGE_TOKENS = 8;
 /** Vendors count pixels, and scale large pictures down to about this. */
-const IMAGE_TOKENS = 1_600;
+export const IMAGE_TOKENS = 1_600;
 /** History events of one model call: what bounds the reading when all of them are tiny. */
 const HISTORY_EVENTS_MAX = 4_000;
 
@@ -100,7 +100,7 @@ function partsTokens(parts: readonly ContentPart[]): number {
   let tokens = 0;
   for (const part of parts) {
     if (part.type === "text") tokens += tokensOf(part.text);
-    else if (part.type === "image") tokens += IMAGE_TOKENS;
+    else if (part.type === "image" || part.type === "image_file") tokens += IMAGE_TOKENS;
     else tokens += MESSAGE_TOKENS + tokensOf(JSON.stringify(part));
   }
   return tokens;

@@ -10,6 +10,7 @@
  */
 import type { Event } from "../contract/event.ts";
 import type { ContentPart } from "../contract/message.ts";
+import type { ModelImage } from "../db/files/images.ts";
 import type { ModelMessage, ModelToolCall, ReasoningItem, UserPart } from "../llm/driver.ts";
 
 type AssistantMessage = Extract<ModelMessage, { role: "assistant" }>;
@@ -18,10 +19,17 @@ type ToolMessage = Extract<ModelMessage, { role: "tool" }>;
 export const INTERRUPTED_RESULT =
   "This call was interrupted: the turn ended before it had a result. It may or may not have taken effect.";
 
-/** @param upTo  events after this sequence are left out: the model call that asks is not to see them */
+/** Stored images by id; `left_out`: there is no room for it in the call. What is not in it is gone. */
+export type ShownImages = ReadonlyMap<string, ModelImage | "left_out">;
+
+/**
+ * @param upTo    events after this sequence are left out: the model call that asks is not to see them
+ * @param images  those that the messages refer to
+ */
 export function modelMessages(
   events: readonly Event[],
   upTo: number = Number.MAX_SAFE_INTEGER,
+  images: ShownImages = new Map(),
 ): ModelMessage[] {
   const out: ModelMessage[] = [];
   let held: ModelMessage[] = [];
@@ -54,7 +62,7 @@ export function modelMessages(
         items = [];
         break;
       case "input.message": {
-        const content = userParts(event.data.message.content);
+        const content = userParts(event.data.message.content, images);
         if (content.length === 0) break;
         if (isReasoning || open) held.push({ role: "user", content });
         else out.push({ role: "user", content });
@@ -136,9 +144,25 @@ function argumentsText(value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value ?? {});
 }
 
-function userParts(content: readonly ContentPart[]): UserPart[] {
+/** Ids of the stored images that messages of users refer to, the newest first, each once. */
+export function imageIdsOf(events: readonly Event[], upTo: number): string[] {
+  const ids = events.flatMap((event) =>
+    event.type === "input.message" && event.sequence <= upTo
+      ? event.data.message.content.flatMap((part) => (part.type === "image_file" ? [part.image_id] : []))
+      : [],
+  );
+  return [...new Set(ids.reverse())];
+}
+
+function userParts(content: readonly ContentPart[], images: ShownImages): UserPart[] {
   return content.flatMap((part): UserPart[] => {
     if (part.type === "text") return part.text === "" ? [] : [{ type: "text", text: part.text }];
+    if (part.type === "image_file") {
+      const image = images.get(part.image_id);
+      if (image !== undefined && image !== "left_out") return [{ type: "image", ...image }];
+      const why = image === "left_out" ? "is left out, to make room" : "is not available any more";
+      return [{ type: "text", text: `[The image ${part.filename ?? part.image_id} ${why}.]` }];
+    }
     if (part.type !== "image") return [];
     if (part.base64) return [{ type: "image", mediaType: part.media_type ?? "image/png", data: part.base64 }];
     return part.url ? [{ type: "image_url", url: part.url }] : [];

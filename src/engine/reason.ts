@@ -35,6 +35,7 @@ import { completedEnding } from "./ending.ts";
 import { needsApproval } from "./gate.ts";
 import { modelMessages } from "./history.ts";
 import { OMITTED_NOTE } from "./history-window.ts";
+import { loadImages } from "./images.ts";
 import type { Passage } from "./provider-gate.ts";
 import { contextOf, type RunScope, write } from "./scope.ts";
 import type { DoneReason } from "./turn.ts";
@@ -118,7 +119,7 @@ async function ask(scope: RunScope, iteration: number): Promise<Asked> {
   });
   await catchUpHistory(scope, announced.lastSequence);
   return {
-    request: modelRequest(scope, iteration, announced.lastSequence),
+    request: await modelRequest(scope, iteration, announced.lastSequence),
     messageId,
     context,
     seen: Math.max(announced.lastInputSequence, run.input_sequence),
@@ -130,7 +131,10 @@ async function goOn(scope: RunScope, iteration: number, partial: PartialAnswer):
   const { run, driver, model } = scope;
   if (partial.text === "" || partial.hasThought || partial.model !== model.model.model_id) return null;
   // What came after the announcement the model had not seen when it began to speak.
-  const request = { ...modelRequest(scope, iteration, partial.startedSequence), prefix: partial.text };
+  const request = {
+    ...(await modelRequest(scope, iteration, partial.startedSequence)),
+    prefix: partial.text,
+  };
   if (driver.canContinue?.(request) !== true) return null;
   const context = contextOf(run, partial.execId);
   await write(scope, { events: [recovered(scope, "finalize", partial, context)] });
@@ -183,11 +187,12 @@ function announcement(
   ];
 }
 
-function modelRequest(scope: RunScope, iteration: number, upTo: number): ModelRequest {
+async function modelRequest(scope: RunScope, iteration: number, upTo: number): Promise<ModelRequest> {
+  const images = await loadImages(scope, upTo);
   return {
     model: scope.model.model.model_id,
     system: scope.systemPrompt,
-    messages: [...(scope.isHistoryCut ? [OMITTED_NOTE] : []), ...modelMessages(scope.history, upTo)],
+    messages: [...(scope.isHistoryCut ? [OMITTED_NOTE] : []), ...modelMessages(scope.history, upTo, images)],
     tools: toolSpecs(scope),
     reasoningEffort: scope.run.controls?.reasoning?.effort ?? null,
     maxOutputTokens: null,

@@ -219,10 +219,10 @@ describe("messages", () => {
         "image",
       ],
       [
-        "a stored image",
+        "a stored image that is not there",
         content({ type: "image_file", image_id: newId("img") }),
         "invalid_request",
-        "inline",
+        "image_id",
       ],
       ["an unknown delivery", { ...text("x"), delivery: "later" }, "invalid_request", "delivery"],
       [

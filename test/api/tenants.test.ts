@@ -17,6 +17,7 @@ const queued = newId("message");
 let token: string;
 const workspace = session.replace("session", "wsp");
 const memory = newId("mem");
+const image = newId("img");
 
 beforeAll(async () => {
   app = await testApp();
@@ -44,6 +45,8 @@ beforeAll(async () => {
     await sql`insert into files (tree_id, path, id, organization_id, is_directory, is_readonly, content, hash, size_bytes)
               values (${id}, '/kept.txt', gen_random_uuid(), ${OTHER_ORGANIZATION}, false, false, 'secret', 'hash', 6)`;
   }
+  await sql`insert into images (id, organization_id, filename, content_type, width, height, size_bytes, hash, content, thumbnail)
+            values (${image}, ${OTHER_ORGANIZATION}, 'foreign.png', 'image/png', 1, 1, 6, 'hash', 'secret', 'secret')`;
   await sql`insert into circuit_breakers (provider_id, model_id, organization_id, state)
             values (${provider}, 'foreign-model', ${OTHER_ORGANIZATION}, 'closed')`;
   await sql`insert into events (session_id, sequence, id, type, data)
@@ -78,6 +81,7 @@ const values = (): Record<string, string> => ({
   message_id: queued,
   workspace_id: workspace,
   memory_id: memory,
+  image_id: image,
   path: "kept.txt",
 });
 /** Bodies that would be taken if the row were ours. */
@@ -121,6 +125,7 @@ const rows = async () => {
     await sql`select * from queued_messages where session_id = ${session}`,
     await sql`select * from access_tokens where id = ${token}`,
     await sql`select * from file_trees where organization_id = ${OTHER_ORGANIZATION}`,
+    await sql`select * from images where organization_id = ${OTHER_ORGANIZATION}`,
     await sql`select * from files where organization_id = ${OTHER_ORGANIZATION}`,
   ].map((list) => JSON.stringify(list));
 };
@@ -157,6 +162,7 @@ describe("another organization's rows", () => {
       "/harnesses",
       "/workspaces?include_archived=true",
       "/memories?include_archived=true",
+      "/images",
       "/models?include_stale=true",
       "/durable/circuit-breakers",
     ];

@@ -2,7 +2,7 @@
 import { newId } from "../../src/base/id.ts";
 import type { CapabilityConfig, ToolDefinition } from "../../src/contract/common.ts";
 import type { Event } from "../../src/contract/event.ts";
-import type { Delivery } from "../../src/contract/message.ts";
+import type { ContentPart, Delivery } from "../../src/contract/message.ts";
 import { acceptMessage } from "../../src/db/accept.ts";
 import { readEventsAfter, sessionHead } from "../../src/db/events.ts";
 import { ownLog } from "../../src/db/lineage.ts";
@@ -29,7 +29,13 @@ export async function send(
   db: Db,
   sessionId: string,
   text: string,
-  options: { clientMessageId?: string; delivery?: Delivery | null; organizationId?: string } = {},
+  options: {
+    clientMessageId?: string;
+    delivery?: Delivery | null;
+    organizationId?: string;
+    /** In the place of the text alone. */
+    content?: ContentPart[];
+  } = {},
 ) {
   return acceptMessage(db, {
     organizationId: options.organizationId ?? ORGANIZATION,
@@ -37,7 +43,7 @@ export async function send(
     message: {
       id: newId("message"),
       role: "user",
-      content: [{ type: "text", text }],
+      content: options.content ?? [{ type: "text", text }],
       created_at: new Date().toISOString(),
     },
     controls: null,

@@ -96,6 +96,8 @@ function fileRoutes(shared: SharedFiles, mount: Mount): Route[] {
   /** The contract names the parameters differently. */
   const at = <P extends string>(rest: P) =>
     `/${isWorkspace ? "workspaces/{workspace_id}" : "sessions/{session_id}"}/fs${rest}` as `/${string}/{id}/fs${P}`;
+  /** A token of one session opens these under the session's address. */
+  const right = (sessionRight: "read" | "write") => (isWorkspace ? {} : { sessionRight });
   const named = (operationId: string) => `${mount.prefix}${operationId}`;
 
   const open = async (organizationId: string, params: Record<string, string>, use: "read" | "change") => {
@@ -116,6 +118,7 @@ function fileRoutes(shared: SharedFiles, mount: Mount): Route[] {
       path: at(""),
       operationId: named("get_root"),
       tag,
+      ...right("read"),
       summary: "List the root directory",
       query: Recursive,
       responses: { 200: List(FileInfo) },
@@ -130,6 +133,7 @@ function fileRoutes(shared: SharedFiles, mount: Mount): Route[] {
       path: at("/{path+}"),
       operationId: named("get_path"),
       tag,
+      ...right("read"),
       summary: "Read a file, or list a directory",
       description:
         "A file comes with its content, as text, or as base64 when it has a NUL in its first 8 KiB or is not UTF-8. " +
@@ -165,6 +169,7 @@ function fileRoutes(shared: SharedFiles, mount: Mount): Route[] {
       path: at("/{path+}"),
       operationId: named("create_path"),
       tag,
+      ...right("write"),
       summary: "Create a file or a directory",
       description:
         "Directories above it are made. What exists already is left alone: 409. Like every change by this API, it is " +
@@ -198,6 +203,7 @@ function fileRoutes(shared: SharedFiles, mount: Mount): Route[] {
       path: at("/{path+}"),
       operationId: named("update_path"),
       tag,
+      ...right("write"),
       summary: "Replace the content of a file, or its read-only mark",
       description:
         "What is absent stays. A read-only file is refused (409) unless the same request sets `is_readonly` to false.",
@@ -225,6 +231,7 @@ function fileRoutes(shared: SharedFiles, mount: Mount): Route[] {
       path: at("/{path+}"),
       operationId: named("delete_path"),
       tag,
+      ...right("write"),
       summary: "Delete a file or a directory",
       description:
         "`deleted` is false when there was nothing. A directory with entries needs `recursive=true` (400 without); " +
@@ -248,6 +255,7 @@ function fileRoutes(shared: SharedFiles, mount: Mount): Route[] {
         path: at(`/_/${kind}`),
         operationId: named(`${kind}_file`),
         tag,
+        ...right("write"),
         summary: kind === "move" ? "Move or rename a file or directory" : "Copy a file or directory",
         description:
           kind === "move"
@@ -268,6 +276,8 @@ function fileRoutes(shared: SharedFiles, mount: Mount): Route[] {
       path: at("/_/stat"),
       operationId: named("stat_file"),
       tag,
+      ...right("read"),
+      access: "read",
       summary: "Read what is known of a file or directory, without its content",
       body: StatRequest,
       responses: { 200: FileStat },
@@ -284,6 +294,8 @@ function fileRoutes(shared: SharedFiles, mount: Mount): Route[] {
       path: at("/_/grep"),
       operationId: named("grep_files"),
       tag,
+      ...right("read"),
+      access: "read",
       summary: "Find lines in files",
       description:
         "Searches text files. A search that would take too long or find too much ends early and says so in " +
@@ -307,6 +319,7 @@ function fileRoutes(shared: SharedFiles, mount: Mount): Route[] {
       path: at("/_/download/{path+}"),
       operationId: named("download_path"),
       tag,
+      ...right("read"),
       summary: "Download the bytes of a file",
       description: "A directory cannot be downloaded: 400.",
       responses: { 200: Raw("application/octet-stream") },
@@ -322,6 +335,7 @@ function fileRoutes(shared: SharedFiles, mount: Mount): Route[] {
       path: at("/_/preview/{path+}"),
       operationId: named("preview_path"),
       tag,
+      ...right("read"),
       summary: "Show an HTML file in a browser",
       description:
         "For `.html` and `.htm`; anything else is 415. The page is confined by its Content-Security-Policy: an origin " +

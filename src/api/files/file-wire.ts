@@ -51,7 +51,7 @@ export function rawHeaders(entry: FileEntry): Record<string, string> {
 
 /** For bytes that a browser puts into a file. */
 export function downloadHeaders(entry: FileEntry): Record<string, string> {
-  return { ...rawHeaders(entry), "content-disposition": attachment(baseName(entry.path)) };
+  return { ...rawHeaders(entry), "content-disposition": disposition("attachment", baseName(entry.path)) };
 }
 
 /**
@@ -69,12 +69,22 @@ export function previewHeaders(): Record<string, string> {
   };
 }
 
+/** For a picture that a browser may show, and keep: its bytes never change. */
+export function inline(name: string, hash: string): Record<"etag", string> & Record<string, string> {
+  return {
+    ...CONFINED,
+    etag: `"${hash}"`,
+    "cache-control": "private, max-age=31536000, immutable",
+    "content-disposition": disposition("inline", name),
+  };
+}
+
 /** The name twice: plain for old clients, and exactly (RFC 6266). */
-export function attachment(name: string): string {
+function disposition(kind: "attachment" | "inline", name: string): string {
   const plain = name.replace(/[^\x20-\x7e]|["\\%]/g, "_");
   const exact = encodeURIComponent(name.toWellFormed()).replace(
     /['()*]/g,
     (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`,
   );
-  return `attachment; filename="${plain}"; filename*=UTF-8''${exact}`;
+  return `${kind}; filename="${plain}"; filename*=UTF-8''${exact}`;
 }

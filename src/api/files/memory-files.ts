@@ -184,6 +184,7 @@ export function memoryFileRoutes({ db }: Pick<ApiDeps, "db">, shared: SharedFile
       path: "/memories/{memory_id}/fs/_/grep",
       operationId: "grep_action",
       tag: TAG,
+      access: "read",
       summary: "Find files by what is in them",
       description:
         "A search that would take too long or find too much ends early and says so in `incomplete`.",
@@ -203,6 +204,7 @@ export function memoryFileRoutes({ db }: Pick<ApiDeps, "db">, shared: SharedFile
       path: "/memories/{memory_id}/fs/_/stat",
       operationId: "stat_action",
       tag: TAG,
+      access: "read",
       summary: "Read what is known of a file or directory, without its content",
       body: StatRequest,
       responses: { 200: MemoryFileInfo },

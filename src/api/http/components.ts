@@ -20,6 +20,7 @@ import {
 import { EventSchema, eventDefinitions } from "../../contract/event.ts";
 import { FileInfo, FileStat, GrepResult, SessionFile, Workspace } from "../../contract/file.ts";
 import { HarnessWithCounts } from "../../contract/harness.ts";
+import { ImageInfo, ImageUploadResponse } from "../../contract/image.ts";
 import { Memory, MemoryFile, MemoryFileInfo } from "../../contract/memory.ts";
 import {
   CreateMessageRequest,
@@ -59,6 +60,8 @@ export const COMPONENTS: Readonly<Record<string, object>> = {
   FileStat,
   GrepResult,
   Harness: HarnessWithCounts,
+  ImageInfo,
+  ImageUploadResponse,
   InitialFile,
   McpServers,
   ListedMessage,

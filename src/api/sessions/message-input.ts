@@ -1,6 +1,7 @@
 /** Turns the body of `POST …/messages` into what is stored. */
 import { UserError } from "../../base/errors.ts";
 import { wellFormed } from "../../base/json.ts";
+import { IMAGE_TYPES } from "../../contract/image.ts";
 import { limits } from "../../contract/limits.ts";
 import type {
   ContentPart,
@@ -9,7 +10,10 @@ import type {
   Delivery,
   ExternalActor,
 } from "../../contract/message.ts";
+import { findImages } from "../../db/files/images.ts";
+import type { Db } from "../../db/pool.ts";
 import { requireJsonBytes } from "../agents/layer.ts";
+import { pathId } from "../http/path-id.ts";
 
 export interface MessageInput {
   content: ContentPart[];
@@ -65,7 +69,7 @@ export function messageInput(body: CreateMessageRequest, idempotencyKey: string 
   };
 }
 
-/** @throws UserError invalid_request, limit_exceeded: the message names the part */
+/** @throws UserError invalid_request, invalid_id, limit_exceeded: the message names the part */
 export function checkedContent(content: readonly ContentPart[], at: string): ContentPart[] {
   if (content.length > limits.messagePartsMax) {
     throw new UserError("limit_exceeded", `${at}: at most ${limits.messagePartsMax} parts`);
@@ -81,15 +85,34 @@ export function checkedContent(content: readonly ContentPart[], at: string): Con
   return parts;
 }
 
-const IMAGE_TYPES = ["image/png", "image/jpeg", "image/gif", "image/webp"];
+/**
+ * The content with the names of the stored images that it refers to.
+ *
+ * @throws UserError invalid_request   the organization has no such image
+ */
+export async function withImageNames(
+  db: Db,
+  organizationId: string,
+  content: readonly ContentPart[],
+  at: string,
+): Promise<ContentPart[]> {
+  const ids = content.flatMap((part) => (part.type === "image_file" ? [part.image_id] : []));
+  if (ids.length === 0) return [...content];
+  const names = new Map(
+    (await findImages(db, organizationId, ids)).map(({ id, filename }) => [id, filename]),
+  );
+  return content.map((part, index) => {
+    if (part.type !== "image_file") return part;
+    const filename = names.get(part.image_id);
+    if (filename !== undefined) return { ...part, filename };
+    throw new UserError("invalid_request", `${at}[${index}].image_id: there is no image ${part.image_id}`);
+  });
+}
 
 function checkedPart(part: ContentPart, at: string): ContentPart {
   if (part.type === "text") return { type: "text", text: wellFormed(part.text) };
   if (part.type === "image_file") {
-    throw new UserError(
-      "invalid_request",
-      `${at}: stored images are not available on this server; send the image inline as base64 or by url`,
-    );
+    return { type: "image_file", image_id: pathId("img", part.image_id) };
   }
   if (part.type !== "image")
     throw new UserError("invalid_request", `${at}: a text or image part is expected`);
@@ -104,7 +127,7 @@ function checkedPart(part: ContentPart, at: string): ContentPart {
 }
 
 function inlineImage(base64: string, mediaType: string | null, at: string): ContentPart {
-  if (mediaType === null || !IMAGE_TYPES.includes(mediaType)) {
+  if (mediaType === null || !(IMAGE_TYPES as readonly string[]).includes(mediaType)) {
     throw new UserError("invalid_request", `${at}.media_type: one of ${IMAGE_TYPES.join(", ")} is expected`);
   }
   if (!/^[A-Za-z0-9+/]+={0,2}$/.test(base64) || base64.length % 4 !== 0) {

@@ -29,7 +29,7 @@ import type { Caller } from "../http/identify.ts";
 import { pathId } from "../http/path-id.ts";
 import { reply, whole } from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
-import { messageInput } from "./message-input.ts";
+import { messageInput, withImageNames } from "./message-input.ts";
 import { answerAtEnd, streamTurn } from "./turn-answer.ts";
 
 type Deps = Pick<ApiDeps, "db" | "hints" | "clock" | "feed" | "streams" | "shutdown">;
@@ -148,7 +148,7 @@ async function send(
   const message: Message = {
     id: newId("message"),
     role: "user",
-    content: input.content,
+    content: await withImageNames(deps.db, organizationId, input.content, "message.content"),
     created_at: deps.clock.now().toISOString(),
     ...(input.controls === null ? {} : { controls: input.controls }),
     ...(input.externalActor === null ? {} : { external_actor: input.externalActor }),

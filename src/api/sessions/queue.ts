@@ -10,7 +10,7 @@ import type { ApiDeps } from "../deps.ts";
 import { pathId } from "../http/path-id.ts";
 import { reply, whole } from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
-import { checkedContent } from "./message-input.ts";
+import { checkedContent, withImageNames } from "./message-input.ts";
 
 export function queueRoutes({ db, hints }: Pick<ApiDeps, "db" | "hints">): Route[] {
   return [
@@ -47,7 +47,8 @@ export function queueRoutes({ db, hints }: Pick<ApiDeps, "db" | "hints">): Route
           sessionId: pathId("session", params.session_id),
           messageId: pathId("message", params.message_id),
         };
-        const content = checkedContent(body.content, "content");
+        const checked = checkedContent(body.content, "content");
+        const content = await withImageNames(db, organizationId, checked, "content");
         const edited = await editQueued(db, ref, {
           content,
           preview: preview(textOf(content), limits.previewChars),

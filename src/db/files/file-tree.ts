@@ -10,11 +10,9 @@ import { commitChange, readSubtree, retryable } from "./_file-commit.ts";
 import { decodeContent, newFile } from "./_file-content.ts";
 import { type FilePlan, planRemoval, type TreeState } from "./_file-plan.ts";
 import { ENTRY_COLUMNS, type EntryRow, normalize, toEntry } from "./_file-rows.ts";
+import { streamPieces } from "./_pieces.ts";
 import { planCreation, planDirectory, planTransfer, planUpdate } from "./_tree-plan.ts";
 import { createFileStores, type TreeScope } from "./files.ts";
-
-/** What one piece of a download holds at most. */
-const PIECE_BYTES = 1024 * 1024;
 
 /** Every method throws UserError and RetryableError as `FileStore` does. */
 export interface FileTree extends Pick<FileStore, "list" | "stat" | "readMany"> {
@@ -148,24 +146,14 @@ function toContent(row: EntryRow & { content: Uint8Array | null }): FileContent 
 
 /** Each piece is of the content that the entry told of: a file that is changed meanwhile breaks the stream off. */
 function piecesOf({ sql }: Db, scope: TreeScope, entry: FileEntry): ReadableStream<Uint8Array> {
-  let offset = 0;
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        if (offset >= entry.sizeBytes) return controller.close();
-        const [row] = await retryable(
-          sql<{ piece: Uint8Array }[]>`
-            select substring(content from ${offset + 1}::int for ${PIECE_BYTES}::int) as piece
-              from files
-             where tree_id = ${scope.treeId} and organization_id = ${scope.organizationId}
-               and path = ${entry.path} and hash = ${entry.hash}`,
-        );
-        if (!row || row.piece.length === 0) throw new Error(`${entry.path} was changed while it was sent`);
-        offset += row.piece.length;
-        controller.enqueue(row.piece);
-        if (offset >= entry.sizeBytes) controller.close();
-      },
-    },
-    { highWaterMark: 1 },
-  );
+  return streamPieces(entry.sizeBytes, async (offset, bytesMax) => {
+    const [row] = await retryable(
+      sql<{ piece: Uint8Array }[]>`
+        select substring(content from ${offset + 1}::int for ${bytesMax}::int) as piece
+          from files
+         where tree_id = ${scope.treeId} and organization_id = ${scope.organizationId}
+           and path = ${entry.path} and hash = ${entry.hash}`,
+    );
+    return row?.piece ?? null;
+  });
 }

@@ -1,6 +1,7 @@
-/** Workspaces and memories, and their files, on the wire. */
+/** Workspaces, memories, their files, and images on the wire. */
 import type { TestApp } from "../../support/app.ts";
 import type { Step } from "../../support/contract.ts";
+import { GIF } from "../../support/pictures.ts";
 
 const ALIAS = "the contract's text has it as an alias of the workspace's route, its OpenAPI does not";
 
@@ -40,6 +41,23 @@ export async function steps(step: Step, app: TestApp): Promise<void> {
   await step("GET", "/v1/workspaces/{}", [workspace.id], 200);
   await step("PATCH", "/v1/workspaces/{}", [workspace.id], 200, { status: "deleted" });
   await memories(step);
+  await images(step, session.id);
+}
+
+async function images(step: Step, sessionId: string): Promise<void> {
+  const form = () => {
+    const data = new FormData();
+    data.set("file", new File([GIF], "dot.gif"));
+    return data;
+  };
+  const image = await step("POST", "/v1/images", [], 201, form(), `?session_id=${sessionId}`);
+  await step("POST", "/v1/images", [], 201, form());
+  await step("GET", "/v1/images", [], 200, undefined, "?limit=10&offset=0");
+  await step("GET", "/v1/images/{}", [image.id], 200);
+  await step("GET", "/v1/images/{}/thumbnail", [image.id], 200);
+  const content = [{ type: "image_file", image_id: image.id }];
+  await step("POST", "/v1/sessions/{}/messages", [sessionId], 201, { message: { content } });
+  await step("DELETE", "/v1/images/{}", [image.id], 204);
 }
 
 async function memories(step: Step): Promise<void> {
