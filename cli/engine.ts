@@ -4,6 +4,7 @@ import type { Sealer } from "../src/base/seal.ts";
 import type { Capabilities } from "../src/capabilities/registry.ts";
 import { createFileStores } from "../src/db/files/files.ts";
 import type { Hints } from "../src/db/hints.ts";
+import { createSessionStorage } from "../src/db/session-storage.ts";
 import { createWriter } from "../src/db/writer.ts";
 import { createDrivers } from "../src/engine/drivers.ts";
 import { noFailpoint } from "../src/engine/failpoint.ts";
@@ -35,6 +36,7 @@ export async function startWorkers(
     driverFor: createDrivers(sealer, createDriverDeps()),
     resolveCapabilities: (refs: Parameters<Capabilities["resolve"]>[0]) => capabilities.resolve(refs),
     filesOf: createFileStores(db),
+    storageOf: createSessionStorage(db, sealer),
     failpoint: noFailpoint,
   };
   const workers: Worker[] = [];

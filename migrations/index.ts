@@ -18,6 +18,7 @@ import fileTrees from "./0016_file_trees.sql" with { type: "text" };
 import durable from "./0017_durable.sql" with { type: "text" };
 import participants from "./0018_participants.sql" with { type: "text" };
 import images from "./0019_images.sql" with { type: "text" };
+import sessionStorage from "./0020_session_storage.sql" with { type: "text" };
 
 export interface Migration {
   version: number;
@@ -45,4 +46,5 @@ export const migrations: readonly Migration[] = [
   { version: 17, name: "0017_durable", sql: durable },
   { version: 18, name: "0018_participants", sql: participants },
   { version: 19, name: "0019_images", sql: images },
+  { version: 20, name: "0020_session_storage", sql: sessionStorage },
 ];

@@ -2,11 +2,13 @@
 import { z } from "zod";
 import { systemClock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
+import { createSealer } from "../../src/base/seal.ts";
 import { createCapabilities } from "../../src/capabilities/registry.ts";
 import { defineTool } from "../../src/capabilities/tool.ts";
 import { createFileStores } from "../../src/db/files/files.ts";
 import { createHints, type Hints } from "../../src/db/hints.ts";
 import { type DatabaseAddress, openDb } from "../../src/db/pool.ts";
+import { createSessionStorage } from "../../src/db/session-storage.ts";
 import { createWriter, type LeaseRef, type RunWrite } from "../../src/db/writer.ts";
 import { noFailpoint, type ReachFailpoint } from "../../src/engine/failpoint.ts";
 import { createProviderGate } from "../../src/engine/provider-gate.ts";
@@ -72,6 +74,7 @@ export async function startEngine(
         return { ...resolved, tools: [...resolved.tools, own] };
       },
       filesOf: createFileStores(db),
+      storageOf: createSessionStorage(db, createSealer(new Uint8Array(32))),
       failpoint: options.failpoint ?? noFailpoint,
     },
     { concurrency: options.concurrency, leaseMs: 30_000, drainMs: 5_000, version: "bench" },

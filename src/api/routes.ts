@@ -31,6 +31,7 @@ import { participantRoutes } from "./sessions/participants.ts";
 import { queueRoutes } from "./sessions/queue.ts";
 import { sessionViewRoutes } from "./sessions/session-views.ts";
 import { sessionRoutes } from "./sessions/sessions.ts";
+import { storageRoutes } from "./sessions/storage.ts";
 import { toolResultRoutes } from "./sessions/tool-results.ts";
 
 export function apiRoutes(deps: ApiDeps): Route[] {
@@ -64,6 +65,7 @@ export function apiRoutes(deps: ApiDeps): Route[] {
     ...queueRoutes(deps),
     ...sessionRoutes(deps),
     ...sessionViewRoutes(deps),
+    ...storageRoutes(deps),
     ...toolResultRoutes(deps),
     ...fileRoutes(deps),
   ];

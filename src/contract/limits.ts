@@ -82,6 +82,15 @@ export const limits = {
   globCharsMax: 500,
   searchPatternCharsMax: 1_000,
 
+  /** Keys that one session may have in its storage. */
+  sessionValuesMax: 1_000,
+  sessionKeyCharsMax: 200,
+  sessionValueBytesMax: 64 * 1024,
+  /** All values of one session together. */
+  sessionValuesBytesMax: 4 * 1024 * 1024,
+  sessionSecretsMax: 100,
+  sessionSecretCharsMax: 16 * 1024,
+
   /** Requests from one address, to one process. */
   requestsPerMinute: 1_200,
   /** Addresses whose requests one process counts. */

@@ -267,6 +267,7 @@ function runTool(
       toolCallId: call.id,
       idempotencyKey: `${scope.callOrigins.get(call.id) ?? run.id}:${call.id}`,
       files: deps.filesOf({ organizationId: run.organization_id, treeId: config.session.workspace_id }),
+      storage: deps.storageOf({ organizationId: run.organization_id, sessionId: run.session_id }),
       network: plan.network,
       progress(message) {
         const said: NewEvent = {

@@ -16,6 +16,7 @@ import type { Tool } from "../capabilities/tool.ts";
 import type { CapabilityConfig, ToolDefinition } from "../contract/common.ts";
 import type { Event, EventContext, NewEvent } from "../contract/event.ts";
 import type { FileStore } from "../contract/file-store.ts";
+import type { SessionStorage } from "../contract/session-storage.ts";
 import type { TokenUsage } from "../contract/usage.ts";
 import type { ClaimedRun } from "../db/claim.ts";
 import type { Hints, WrittenLog } from "../db/hints.ts";
@@ -52,6 +53,7 @@ export interface EngineDeps {
     unknown: readonly string[];
   };
   filesOf(tree: { organizationId: string; treeId: string }): FileStore;
+  storageOf(session: { organizationId: string; sessionId: string }): SessionStorage;
   /** One a process: its limits count what the process sends. */
   providers: ProviderGate;
   failpoint: ReachFailpoint;

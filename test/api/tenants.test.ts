@@ -55,6 +55,10 @@ beforeAll(async () => {
             values (${turn}, ${OTHER_ORGANIZATION}, ${session}, ${agent}, ${newId("message")}, 1)`;
   await sql`insert into queued_messages (id, session_id, organization_id, position, turn_id, message, priority, preview)
             values (${queued}, ${session}, ${OTHER_ORGANIZATION}, 1, ${newId("turn")}, '{"content": "secret"}', 0, 'x')`;
+  await sql`insert into session_values (session_id, key, organization_id, value)
+            values (${session}, 'foreign', ${OTHER_ORGANIZATION}, 'secret')`;
+  await sql`insert into session_secrets (session_id, name, organization_id, value_sealed)
+            values (${session}, 'foreign', ${OTHER_ORGANIZATION}, 'secret')`;
   await sql`update sessions set queue_length = 1 where id = ${session}`;
   await sql`update runs set state = 'waiting', waiting_on = 'approval' where id = ${turn}`;
   await sql`insert into waits (run_id, kind, tool_call_id, id, organization_id, session_id, tool_name, arguments,
@@ -92,6 +96,7 @@ const BODIES: Record<string, unknown> = {
   submit_tool_approvals: { decisions: [{ tool_call_id: "call_1", decision: "allow" }] },
   decide_approval: { decision: "allow" },
   top_up_budget: { amount: 1 },
+  batch_set_secrets: { secrets: { stolen: "x" } },
   settle_step: { outcome: "done" },
   update_queued_message: { content: [{ type: "text", text: "x" }] },
   create_model: { model_id: "m", display_name: "M" },
@@ -123,6 +128,8 @@ const rows = async () => {
     await sql`select * from budgets where organization_id = ${OTHER_ORGANIZATION}`,
     await sql`select * from waits where session_id = ${session}`,
     await sql`select * from queued_messages where session_id = ${session}`,
+    await sql`select * from session_values where session_id = ${session}`,
+    await sql`select * from session_secrets where session_id = ${session}`,
     await sql`select * from access_tokens where id = ${token}`,
     await sql`select * from file_trees where organization_id = ${OTHER_ORGANIZATION}`,
     await sql`select * from images where organization_id = ${OTHER_ORGANIZATION}`,

@@ -17,6 +17,7 @@ test("the list: ids, tools, and JSON Schemas that a model's vendor accepts", () 
     "current_time",
     "timer",
     "session_file_system",
+    "session_storage",
     "web_fetch",
     "tool_approval",
   ]);
@@ -45,7 +46,9 @@ test("the file tools of the contract", () => {
 test("each tool says what a killed call may do again", () => {
   const all = capabilities.resolve(capabilities.list().map(({ id }) => ({ ref: id }))).tools;
   const byEffect = Object.groupBy(all, ({ tool }) => tool.effect);
-  expect(idsOf(byEffect.idempotent ?? [])).toEqual(["write_file", "edit_file", "delete_file"]);
+  expect(idsOf(byEffect.idempotent ?? [])).toEqual([
+    ...["write_file", "edit_file", "delete_file", "kv_store", "secret_store"],
+  ]);
   expect(byEffect.at_most_once).toBeUndefined();
 });
 

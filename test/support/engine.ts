@@ -2,11 +2,13 @@
 import { systemClock } from "../../src/base/clock.ts";
 import { newId } from "../../src/base/id.ts";
 import { silentLog } from "../../src/base/log.ts";
+import { createSealer } from "../../src/base/seal.ts";
 import { createCapabilities } from "../../src/capabilities/registry.ts";
 import type { Tool } from "../../src/capabilities/tool.ts";
 import { createFileStores } from "../../src/db/files/files.ts";
 import { createHints } from "../../src/db/hints.ts";
 import { type Db, openDb } from "../../src/db/pool.ts";
+import { createSessionStorage } from "../../src/db/session-storage.ts";
 import { createWriter, type Writer } from "../../src/db/writer.ts";
 import { noFailpoint, type ReachFailpoint } from "../../src/engine/failpoint.ts";
 import { createProviderGate } from "../../src/engine/provider-gate.ts";
@@ -66,6 +68,8 @@ export async function startEngine(
       return { ...resolved, tools: [...resolved.tools, ...extra] };
     },
     filesOf: createFileStores(db),
+    // The key of the test app, so that a worker opens what the API has sealed.
+    storageOf: createSessionStorage(db, createSealer(new Uint8Array(32).fill(7))),
     failpoint: options.failpoint ?? noFailpoint,
     random: () => 0,
   };

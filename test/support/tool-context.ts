@@ -2,6 +2,7 @@
 import { type Clock, manualClock } from "../../src/base/clock.ts";
 import type { ToolContext } from "../../src/capabilities/tool.ts";
 import type { FileStore } from "../../src/contract/file-store.ts";
+import type { SessionStorage } from "../../src/contract/session-storage.ts";
 
 export interface RecordedContext extends ToolContext {
   said: string[];
@@ -13,6 +14,7 @@ let calls = 0;
 export function toolContext(
   options: {
     files?: FileStore;
+    storage?: SessionStorage;
     clock?: Clock;
     signal?: AbortSignal;
     network?: Partial<ToolContext["network"]>;
@@ -30,6 +32,7 @@ export function toolContext(
     toolCallId: `call_${calls}`,
     idempotencyKey: options.idempotencyKey ?? `turn_0:call_${calls}`,
     files: options.files ?? noFiles,
+    storage: options.storage ?? noStorage,
     network: { allowed: [], blocked: [], ...options.network },
     said,
     written,
@@ -39,7 +42,7 @@ export function toolContext(
   };
 }
 
-const refuse = () => Promise.reject(new Error("this test has no files"));
+const refuse = () => Promise.reject(new Error("this test has none of it"));
 const noFiles: FileStore = {
   read: refuse,
   readMany: refuse,
@@ -48,4 +51,14 @@ const noFiles: FileStore = {
   stat: refuse,
   remove: refuse,
   recall: refuse,
+};
+const noStorage: SessionStorage = {
+  value: refuse,
+  values: refuse,
+  putValue: refuse,
+  deleteValue: refuse,
+  secrets: refuse,
+  openSecret: refuse,
+  putSecrets: refuse,
+  deleteSecret: refuse,
 };
