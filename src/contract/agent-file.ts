@@ -5,7 +5,7 @@
  * letter by letter: nothing is trimmed, no line is added. JSON and YAML carry the prompt as a field. Any other text
  * is a prompt alone.
  */
-import { isAlias, parseDocument, stringify, visit } from "yaml";
+import { isAlias, isMap, parseDocument, stringify, visit } from "yaml";
 import { UserError } from "../base/errors.ts";
 
 export const AGENT_FILE_FORMATS = ["markdown", "yaml", "json"] as const;
@@ -22,11 +22,14 @@ const END = /^---[ \t]*(?:\r?\n|$)/m;
  * PURE: reads a file of any form.
  *
  * @param nameWithout  the name of an agent whose file has none
- * @throws UserError invalid_request: fields that are announced by `---`, or JSON, which cannot be read
+ * @param isPromptAlone  whether text without fields is a prompt; not when its sender said that it is JSON or YAML
+ * @throws UserError invalid_request: fields that are announced by `---`, or by the sender, which cannot be read
  */
-export function parseAgentFile(text: string, nameWithout: string): AgentFileFields {
+export function parseAgentFile(text: string, nameWithout: string, isPromptAlone = true): AgentFileFields {
   const source = text.replace(/^\uFEFF/, "");
   const fields = FENCE.test(source) ? readMarkdown(source) : readObject(source);
+  if (fields === null && !isPromptAlone)
+    throw new UserError("invalid_request", "this is no JSON or YAML with the fields of an agent");
   if (fields === null) return { name: nameWithout, system_prompt: source };
   return { ...fields, name: fields.name ?? nameWithout, system_prompt: fields.system_prompt ?? "" };
 }
@@ -87,18 +90,36 @@ function readObject(source: string): AgentFileFields | null {
   return "name" in read.value || "system_prompt" in read.value ? read.value : null;
 }
 
-/** Aliases are refused: a few lines of them can stand for gigabytes. */
+/** More than any agent needs; the time to read YAML grows with them, and with nothing else so fast. */
+const YAML_VALUES_MAX = 100_000;
+
+/**
+ * Aliases are refused: a few lines of them can stand for gigabytes. The package's own check for keys that occur twice
+ * compares each with each, which for a large file takes minutes; here the agent's own fields are checked.
+ */
 function readYaml(text: string): { value: AgentFileFields | null } | { problem: string } {
-  const document = parseDocument(text, { prettyErrors: true, schema: "core", stringKeys: true });
-  const [error] = document.errors;
-  if (error) return { problem: error.message.split("\n")[0]?.replace(/:$/, "") ?? "it is not YAML" };
-  let hasAlias = false;
-  visit(document, (_key, node) => {
-    hasAlias ||= isAlias(node);
-    return hasAlias ? visit.BREAK : undefined;
-  });
-  if (hasAlias) return { problem: "YAML aliases (*name) are not taken" };
-  return { value: document.toJS({ maxAliasCount: 0 }) as AgentFileFields | null };
+  if ((text.match(/[,{[]|:\s|^\s*-\s/gm)?.length ?? 0) > YAML_VALUES_MAX)
+    return { problem: `more than ${YAML_VALUES_MAX} values` };
+  try {
+    const options = { prettyErrors: true, schema: "core", stringKeys: true, uniqueKeys: false } as const;
+    const document = parseDocument(text, options);
+    const [error] = document.errors;
+    if (error) return { problem: error.message.split("\n")[0]?.replace(/:$/, "") ?? "it is not YAML" };
+    let hasAlias = false;
+    visit(document, (_key, node) => {
+      hasAlias ||= isAlias(node);
+      return hasAlias ? visit.BREAK : undefined;
+    });
+    if (hasAlias) return { problem: "YAML aliases (*name) are not taken" };
+    const names = isMap(document.contents) ? document.contents.items.map(({ key }) => String(key)) : [];
+    const twice = names.find((name, place) => names.indexOf(name) !== place);
+    if (twice !== undefined) return { problem: `the field ${twice} is there twice` };
+    return { value: document.toJS({ maxAliasCount: 0 }) as AgentFileFields | null };
+  } catch (error) {
+    // Values within values, thousands deep.
+    if (error instanceof RangeError) return { problem: "values are nested too deep" };
+    throw error;
+  }
 }
 
 /** One field as the lines of its YAML: strings in double quotes, lists of names one below the other. */

@@ -1,5 +1,6 @@
 /** Agents as files: export, import, and the examples to begin with. The form itself is contract/agent-file.ts. */
 import { UserError } from "../../base/errors.ts";
+import { newId } from "../../base/id.ts";
 import { AgentWithUrls, CreateAgentRequest } from "../../contract/agent.ts";
 import {
   AGENT_FILE_FORMATS,
@@ -11,11 +12,10 @@ import {
 } from "../../contract/agent-file.ts";
 import { limits } from "../../contract/limits.ts";
 import { OneOf, Type } from "../../contract/schema.ts";
-import { type AgentRow, applyAgent, findAgent } from "../../db/agents/agents.ts";
+import { type AgentRow, type AgentWritten, applyAgent, findAgent } from "../../db/agents/agents.ts";
 import { readHarness } from "../../db/agents/harnesses.ts";
 import type { ApiDeps } from "../deps.ts";
-import { cleanJson } from "../http/body.ts";
-import type { Caller } from "../http/identify.ts";
+import { cleanJson, contentTypeOf } from "../http/body.ts";
 import { Raw, RawBody, TextBody } from "../http/media.ts";
 import { pathId } from "../http/path-id.ts";
 import { reply } from "../http/respond.ts";
@@ -66,8 +66,8 @@ export function agentFileRoutes(deps: Pick<ApiDeps, "db" | "capabilities" | "clo
         const agent = await findAgent(db, organizationId, agentRef(params.agent_id));
         if (!agent) throw noAgent();
         const format = query.format ?? "markdown";
-        const harness = await readHarness(db, organizationId, agent.harness_id);
-        const text = formatAgentFile(fieldsOf(agent, harness?.name ?? null), format);
+        const harness = await harnessName(db, organizationId, agent.harness_id);
+        const text = formatAgentFile(fieldsOf(agent, harness), format);
         return reply(200, new RawBody(text, CONTENT_TYPES[format]), {
           "content-disposition": `attachment; filename="${agent.name}.${EXTENSIONS[format]}"`,
         });
@@ -88,28 +88,25 @@ export function agentFileRoutes(deps: Pick<ApiDeps, "db" | "capabilities" | "clo
       isBodyOptional: true,
       responses: { 200: AgentWithUrls, 201: AgentWithUrls },
       problems: ["forbidden", "invalid_id", "invalid_name", "limit_exceeded", "name_taken", "not_found"],
-      async run({ query, body, caller }) {
+      async run({ query, body, caller, request: { headers } }) {
         const example = query["from-example"];
-        const file = example === undefined ? fileOf(body, clock.now()) : exampleOf(example);
+        const madeUp = nameFromTime(clock.now());
+        const file =
+          example === undefined ? fileOf(body, madeUp, headers.get("content-type")) : exampleOf(example);
         const request = checkAgent(applyAliases(CreateAgentRequest, cleanJson(file))) as CreateAgentRequest;
-        requireRights(deps, caller, request);
         const { organizationId } = caller;
         const id = request.id == null ? null : pathId("agent", request.id);
-        const fields = await readFields(deps, organizationId, request);
-        return agentReply(
-          db,
-          await applyAgent(db, { organizationId, id, fields }),
-          organizationId,
-          fields.name,
-        );
+        const fields = await readFields(deps, caller, request);
+        const apply = fields.name === madeUp ? applyUnnamed : applyAgent;
+        return agentReply(db, await apply(db, { organizationId, id, fields }), organizationId, fields.name);
       },
     }),
   ];
 }
 
-function fileOf(body: string | undefined, now: Date): AgentFileFields {
+function fileOf(body: string | undefined, nameWithout: string, contentType: string | null): AgentFileFields {
   if (body === undefined || body.trim() === "") throw new UserError("invalid_request", "The file is empty.");
-  return parseAgentFile(body, nameFromTime(now));
+  return parseAgentFile(body, nameWithout, !/json|yaml/.test(contentTypeOf(contentType ?? "")));
 }
 
 function exampleOf(name: string): AgentFileFields {
@@ -121,22 +118,26 @@ function exampleOf(name: string): AgentFileFields {
   );
 }
 
-/** What can do great harm is an admin's to hand out, also by a file. @throws UserError forbidden */
-function requireRights(
-  { capabilities }: Pick<ApiDeps, "capabilities">,
-  caller: Caller,
-  request: CreateAgentRequest,
-) {
-  if (caller.isAdmin) return;
-  for (const item of request.capabilities ?? []) {
-    const ref = typeof item === "string" ? item : item.ref;
-    if (capabilities.find(ref)?.risk_level === "high") {
-      throw new UserError(
-        "forbidden",
-        `the capability ${ref} is of high risk: only an admin gives it to an agent`,
-      );
-    }
+const UNNAMED_ATTEMPTS = 100;
+
+/** Under the name that was made up, or a numbered one when that is taken: it must not replace anybody's agent. */
+async function applyUnnamed(
+  db: ApiDeps["db"],
+  { id, fields, ...input }: Parameters<typeof applyAgent>[1],
+): Promise<AgentWritten> {
+  let result: AgentWritten = { outcome: "name_taken" };
+  for (let number = 1; number <= UNNAMED_ATTEMPTS && result.outcome === "name_taken"; number += 1) {
+    const name = number === 1 ? fields.name : `${fields.name}-${number}`;
+    result = await applyAgent(db, { ...input, id: id ?? newId("agent"), fields: { ...fields, name } });
   }
+  return result;
+}
+
+/** Its name, which other installations know, too; null when that means another one, or none, here. */
+async function harnessName(db: ApiDeps["db"], organizationId: string, id: string): Promise<string | null> {
+  const name = (await readHarness(db, organizationId, id))?.name;
+  const named = name === undefined ? null : await readHarness(db, organizationId, name);
+  return named?.id === id ? named.name : null;
 }
 
 /** In the order in which a person reads them; the harness by its name, which other installations know, too. */

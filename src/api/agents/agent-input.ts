@@ -1,11 +1,12 @@
 /** What a request says about an agent, checked before anything is stored. */
 import { UserError } from "../../base/errors.ts";
 import type { CreateAgentRequest, UpdateAgentRequest } from "../../contract/agent.ts";
-import { SLUG } from "../../contract/common.ts";
+import { type CapabilityConfig, SLUG } from "../../contract/common.ts";
 import { limits } from "../../contract/limits.ts";
 import type { AgentFields, AgentRow } from "../../db/agents/agents.ts";
 import { readHarness } from "../../db/agents/harnesses.ts";
-import type { ApiDeps } from "../deps.ts";
+import type { ApiDeps, CapabilityCatalog } from "../deps.ts";
+import type { Caller } from "../http/identify.ts";
 import { pathId } from "../http/path-id.ts";
 import { EMPTY_LAYER, readLayer, requireBytes, requireModel, requireName } from "./layer.ts";
 
@@ -17,12 +18,12 @@ export function agentRef(text: string): string {
 /** A whole agent: what the body leaves out is empty. @throws UserError */
 export async function readFields(
   deps: Pick<ApiDeps, "db" | "capabilities">,
-  organizationId: string,
+  caller: Caller,
   body: CreateAgentRequest,
 ): Promise<AgentFields> {
   const { name, system_prompt, ...rest } = body;
-  const changes = await readChanges(deps, organizationId, rest);
-  const harness = changes.harness_id ?? (await readHarness(deps.db, organizationId, "default"))?.id;
+  const changes = await readChanges(deps, caller, rest);
+  const harness = changes.harness_id ?? (await readHarness(deps.db, caller.organizationId, "default"))?.id;
   if (harness === undefined) throw new Error("the default harness is missing");
   requireBytes("system_prompt", system_prompt, limits.systemPromptBytesMax);
   return {
@@ -40,10 +41,12 @@ export async function readFields(
 /** What the body asks to change, checked; see `UpdateAgentRequest` for the meaning of null. */
 export async function readChanges(
   { db, capabilities }: Pick<ApiDeps, "db" | "capabilities">,
-  organizationId: string,
+  caller: Caller,
   body: UpdateAgentRequest,
 ): Promise<Partial<AgentFields> & { status?: AgentRow["status"] }> {
   const changes: Partial<AgentFields> & { status?: AgentRow["status"] } = readLayer(body, capabilities);
+  const { organizationId } = caller;
+  requireRights(changes.capabilities ?? [], capabilities, caller);
   if (body.name != null) changes.name = requireName(body.name);
   if (body.system_prompt != null) {
     requireBytes("system_prompt", body.system_prompt, limits.systemPromptBytesMax);
@@ -75,4 +78,15 @@ export async function readChanges(
     });
   }
   return changes;
+}
+
+/** What can do great harm is an admin's to hand out. @throws UserError forbidden */
+function requireRights(refs: readonly CapabilityConfig[], catalog: CapabilityCatalog, caller: Caller): void {
+  if (caller.isAdmin) return;
+  const risky = refs.find(({ ref }) => catalog.find(ref)?.risk_level === "high");
+  if (risky === undefined) return;
+  throw new UserError(
+    "forbidden",
+    `the capability ${risky.ref} is of high risk: only an admin gives it to an agent`,
+  );
 }

@@ -7,9 +7,11 @@ import {
   type AgentRow,
   type AgentWritten,
   agentIdOfName,
+  findAgent,
 } from "../../db/agents/agents.ts";
 import type { Db } from "../../db/pool.ts";
 import { action, created, iso, isoOrNull, present, reply, urlsOf, usageOf } from "../http/respond.ts";
+import { agentRef } from "./agent-input.ts";
 
 /** The answer to a write: 201 with Location when an agent came into being. @throws UserError not_found, name_taken */
 export async function agentReply(db: Db, result: AgentWritten, organizationId: string, name: string) {
@@ -17,6 +19,13 @@ export async function agentReply(db: Db, result: AgentWritten, organizationId: s
   if (result.outcome === "name_taken") throw nameTaken(name, await agentIdOfName(db, organizationId, name));
   const body = agentWithUrls(result.agent);
   return result.outcome === "created" ? created(body) : reply(200, body);
+}
+
+/** The agent of this id or name; archived ones, too. @throws UserError invalid_id, not_found */
+export async function requireAgent(db: Db, organizationId: string, idOrName: string): Promise<AgentRow> {
+  const agent = await findAgent(db, organizationId, agentRef(idOrName));
+  if (!agent) throw noAgent();
+  return agent;
 }
 
 export const noAgent = () => new UserError("not_found", "Agent not found");

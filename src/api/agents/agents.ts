@@ -11,11 +11,10 @@ import { ResourceConfigResponse, ResourceStats } from "../../contract/common.ts"
 import { limits } from "../../contract/limits.ts";
 import { List, Type } from "../../contract/schema.ts";
 import {
-  type AgentRow,
   type AgentWritten,
   agentIdOfName,
   applyAgent,
-  findAgent,
+  destroyAgent,
   insertCopy,
   listAgents,
   readAgent,
@@ -25,10 +24,10 @@ import { resourceStats } from "../../db/agents/stats.ts";
 import type { ApiDeps } from "../deps.ts";
 import { policiesFor } from "../http/authorize.ts";
 import { pathId } from "../http/path-id.ts";
-import { created, PageQuery, page, reply, sliceOf } from "../http/respond.ts";
+import { action, created, PageQuery, page, reply, sliceOf } from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
 import { agentRef, readChanges, readFields } from "./agent-input.ts";
-import { agentReply, agentWithCounts, agentWithUrls, noAgent } from "./agent-wire.ts";
+import { agentReply, agentWithCounts, agentWithUrls, noAgent, requireAgent } from "./agent-wire.ts";
 import { requireName } from "./layer.ts";
 import { statsToWire } from "./stats.ts";
 
@@ -41,11 +40,7 @@ const CREATE_PROBLEMS = ["invalid_id", "invalid_name", "limit_exceeded", "not_fo
 export function agentRoutes(deps: Pick<ApiDeps, "db" | "capabilities">): Route[] {
   const { db } = deps;
 
-  const existing = async (organizationId: string, idOrName: string): Promise<AgentRow> => {
-    const agent = await findAgent(db, organizationId, agentRef(idOrName));
-    if (!agent) throw noAgent();
-    return agent;
-  };
+  const existing = (organizationId: string, idOrName: string) => requireAgent(db, organizationId, idOrName);
 
   const written = (result: AgentWritten, organizationId: string, name: string) =>
     agentReply(db, result, organizationId, name);
@@ -87,9 +82,10 @@ export function agentRoutes(deps: Pick<ApiDeps, "db" | "capabilities">): Route[]
       body: CreateAgentRequest,
       responses: { 200: AgentWithUrls, 201: AgentWithUrls },
       problems: CREATE_PROBLEMS,
-      async run({ body, caller: { organizationId } }) {
+      async run({ body, caller }) {
+        const { organizationId } = caller;
         const id = body.id == null ? null : pathId("agent", body.id);
-        const fields = await readFields(deps, organizationId, body);
+        const fields = await readFields(deps, caller, body);
         return written(await applyAgent(db, { organizationId, id, fields }), organizationId, fields.name);
       },
     }),
@@ -144,9 +140,10 @@ export function agentRoutes(deps: Pick<ApiDeps, "db" | "capabilities">): Route[]
       body: CreateAgentRequest,
       responses: { 200: AgentWithUrls, 201: AgentWithUrls },
       problems: CREATE_PROBLEMS,
-      async run({ params, body, caller: { organizationId } }) {
+      async run({ params, body, caller }) {
+        const { organizationId } = caller;
         const ref = agentRef(params.agent_id);
-        const fields = await readFields(deps, organizationId, body);
+        const fields = await readFields(deps, caller, body);
         if (isId("agent", ref)) {
           return written(
             await applyAgent(db, { organizationId, id: ref, fields }),
@@ -176,9 +173,10 @@ export function agentRoutes(deps: Pick<ApiDeps, "db" | "capabilities">): Route[]
       body: UpdateAgentRequest,
       responses: { 200: AgentWithUrls },
       problems: CREATE_PROBLEMS,
-      async run({ params, body, caller: { organizationId } }) {
+      async run({ params, body, caller }) {
+        const { organizationId } = caller;
         const agent = await existing(organizationId, params.agent_id);
-        const changes = await readChanges(deps, organizationId, body);
+        const changes = await readChanges(deps, caller, body);
         const result = await updateAgent(db, { organizationId, id: agent.id, changes });
         const { body: changed } = await written(result, organizationId, changes.name ?? agent.name);
         return reply(200, changed);
@@ -202,6 +200,25 @@ export function agentRoutes(deps: Pick<ApiDeps, "db" | "capabilities">): Route[]
         });
         if (result.outcome === "not_found") throw noAgent();
         return reply(204, null);
+      },
+    }),
+    defineRoute({
+      method: "POST",
+      path: "/agents/{agent_id}/delete",
+      operationId: "destroy_agent",
+      tag: "agents",
+      summary: "Delete an archived agent for good",
+      description:
+        "It must be archived first. Its name is free again, its id is not; sessions that were started with it keep " +
+        "their events and go on with its last configuration.",
+      responses: { 204: null },
+      problems: ["invalid_id", "not_found", "conflict"],
+      async run({ params, caller: { organizationId } }) {
+        const agent = await existing(organizationId, params.agent_id);
+        if (await destroyAgent(db, organizationId, agent.id)) return reply(204, null);
+        throw new UserError("conflict", `the agent ${agent.name} is not archived; archive it first`, {
+          fields: { allowed_actions: [action("delete", "DELETE", `/agents/${agent.id}`)] },
+        });
       },
     }),
     defineRoute({

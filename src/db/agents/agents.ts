@@ -264,6 +264,18 @@ export async function updateAgent(
   }
 }
 
+/**
+ * Deletes an archived agent.
+ *
+ * @returns false when it is not archived (any more)
+ */
+export async function destroyAgent({ sql }: Db, organizationId: string, id: string): Promise<boolean> {
+  const { count } = await sql`
+    update agents set status = 'deleted', deleted_at = now(), updated_at = now()
+     where id = ${id} and organization_id = ${organizationId} and status = 'archived'`;
+  return count > 0;
+}
+
 /** The agent that has this name, or null. */
 export async function agentIdOfName(
   { sql }: Db,

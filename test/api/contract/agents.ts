@@ -4,6 +4,7 @@ import type { Step } from "../../support/contract.ts";
 
 export const ours: Record<string, string> = {
   "POST /v1/agents 200": "an upsert that replaces; the contract's text says so, its OpenAPI lists 201 only",
+  "POST /v1/agents/{}/delete": "named in the contract's text as what ends a resource for good",
 };
 
 export async function steps(step: Step): Promise<void> {
@@ -52,6 +53,7 @@ export async function steps(step: Step): Promise<void> {
   await step("DELETE", "/v1/agents/{}", ["bare-agent"], 204);
   await step("GET", "/v1/agents/{}", ["bare-agent"], 200);
 
+  await step("POST", "/v1/agents/{}/delete", ["bare-agent"], 204);
   await step("GET", "/v1/agents/{}/stats", [agent.id], 200);
   await step("GET", "/v1/agents/{}", [agent.id], 200);
   const file = { "content-type": "text/markdown" };
