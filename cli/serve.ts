@@ -17,6 +17,7 @@ import type { Capability } from "../src/capabilities/capability.ts";
 import { createCapabilities } from "../src/capabilities/registry.ts";
 import type { Config } from "../src/config/config.ts";
 import { limits } from "../src/contract/limits.ts";
+import { hasUsers } from "../src/db/access/users.ts";
 import { createHints } from "../src/db/hints.ts";
 import { requireCurrentSchema } from "../src/db/migrate.ts";
 import type { Db } from "../src/db/pool.ts";
@@ -191,7 +192,14 @@ async function printBanner({ config, db, databaseName }: Platform, url: URL, { o
       "            simulated: no key is set. Start with OPENAI_API_KEY or ANTHROPIC_API_KEY for a real one",
     );
   }
+  if (config.authMode !== "none") out.line(`  access    ${await accessText(config, db)}`);
   out.line(`  next      ${apiUrl}${programName()} run "hello"`);
+}
+
+async function accessText({ authMode, authAdminEmail }: Config, db: Db): Promise<string> {
+  if (authMode === "admin") return `${authAdminEmail} alone; a token for programs: everruns keys create`;
+  if (await hasUsers(db)) return "users; a token for programs: everruns keys create";
+  return "nobody yet; the first owner: everruns users create --email you@example.com --role owner --password-stdin";
 }
 
 function workersText({ workers, concurrency }: Config): string {

@@ -6,6 +6,7 @@ import { createPasswords } from "../src/base/password.ts";
 import type { Role } from "../src/contract/access.ts";
 import { limits } from "../src/contract/limits.ts";
 import {
+  emailOf,
   insertMember,
   listMembers,
   putMembership,
@@ -79,7 +80,12 @@ async function readUser(flags: UsersFlags): Promise<WantedUser> {
   if (password !== null && password.length < limits.passwordCharsMin) {
     throw new UsageError(`the password on stdin has fewer than ${limits.passwordCharsMin} characters`);
   }
-  return { email, role: role as Role, password, name: flags.name ?? email.split("@")[0] ?? email };
+  return {
+    email: emailOf(email),
+    role: role as Role,
+    password,
+    name: flags.name ?? email.split("@")[0] ?? email,
+  };
 }
 
 async function put(

@@ -1,4 +1,5 @@
 /** Which routes the API has, `/v1` left out; the event log's own stand in events/events.ts. */
+import { memberRoutes } from "./access/members.ts";
 import { oidcRoutes } from "./access/oidc.ts";
 import { organizationRoutes } from "./access/organizations.ts";
 import { sessionTokenRoutes } from "./access/session-tokens.ts";
@@ -38,6 +39,7 @@ export function apiRoutes(deps: ApiDeps): Route[] {
   return [
     ...accessTokenRoutes(deps),
     ...agentFileRoutes(deps),
+    ...memberRoutes(deps),
     ...oidcRoutes(deps),
     ...organizationRoutes(deps),
     ...sessionTokenRoutes(deps),

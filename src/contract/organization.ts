@@ -1,4 +1,6 @@
 /** Organizations and the people in them. */
+
+import { Role } from "./access.ts";
 import { limits } from "./limits.ts";
 import { Maybe, type Static, Timestamp, Type } from "./schema.ts";
 
@@ -93,3 +95,20 @@ export const ExportUserDataResponse = Type.Object({
     }),
   ),
 });
+
+/** Somebody in an organization. */
+export const Member = Type.Object({
+  user_id: Type.String(),
+  organization_id: Type.String(),
+  email: Type.String(),
+  name: Type.String(),
+  role: Role,
+  avatar_url: Type.Optional(Type.String()),
+});
+export type Member = Static<typeof Member>;
+
+export const AddMemberRequest = Type.Object({
+  email: Type.String({ maxLength: limits.emailCharsMax }),
+  role: Role,
+});
+export const UpdateMemberRequest = Type.Object({ role: Role });

@@ -20,6 +20,7 @@ import {
   updateOrganization,
 } from "../../db/access/organizations.ts";
 import { readHarness } from "../../db/agents/harnesses.ts";
+import type { Db } from "../../db/pool.ts";
 import { requireModel } from "../agents/layer.ts";
 import type { ApiDeps } from "../deps.ts";
 import type { Caller } from "../http/identify.ts";
@@ -32,22 +33,6 @@ type Deps = Pick<ApiDeps, "db" | "seal">;
 
 export function organizationRoutes(deps: Deps): Route[] {
   const { db } = deps;
-
-  /** One that the caller belongs to and the credential opens. */
-  const own = async (caller: Caller, id: string): Promise<OwnOrganizationRow> => {
-    const organization = opens(caller, id) ? await readOrganization(db, caller.userId, id) : null;
-    if (!organization) throw noOrganization();
-    return organization;
-  };
-
-  /** One that the caller manages, whichever the request is for. */
-  const managed = async (caller: Caller, text: string): Promise<OwnOrganizationRow> => {
-    const organization = await own(caller, pathId("org", text));
-    const { credential } = caller;
-    const isAdmin = organization.role === "owner" || organization.role === "admin";
-    if (isAdmin && (credential.kind !== "token" || credential.scopes.includes("admin"))) return organization;
-    throw new UserError("forbidden", "only an admin of the organization may do this");
-  };
 
   return [
     defineRoute({
@@ -101,7 +86,7 @@ export function organizationRoutes(deps: Deps): Route[] {
       responses: { 200: Organization },
       problems: ["invalid_id", "not_found"],
       run: async ({ params, caller }) =>
-        reply(200, organizationToWire(await own(caller, pathId("org", params.org)))),
+        reply(200, organizationToWire(await ownOrganization(db, caller, params.org))),
     }),
     defineRoute({
       method: "PATCH",
@@ -118,7 +103,7 @@ export function organizationRoutes(deps: Deps): Route[] {
       responses: { 200: Organization },
       problems: ["invalid_id", "not_found", "forbidden"],
       async run({ params, body, caller }) {
-        const { id } = await managed(caller, params.org);
+        const { id } = await managedOrganization(db, caller, params.org);
         const changed = await updateOrganization(db, id, await readChanges(deps, id, body));
         if (!changed) throw noOrganization();
         return reply(200, organizationToWire(changed));
@@ -135,7 +120,7 @@ export function organizationRoutes(deps: Deps): Route[] {
       responses: { 200: Organization },
       problems: ["invalid_id", "not_found", "forbidden"],
       async run({ params, caller }) {
-        const done = await completeOnboarding(db, (await managed(caller, params.org)).id);
+        const done = await completeOnboarding(db, (await managedOrganization(db, caller, params.org)).id);
         if (!done) throw noOrganization();
         return reply(200, organizationToWire(done));
       },
@@ -161,8 +146,25 @@ export function organizationRoutes(deps: Deps): Route[] {
   ];
 }
 
+/** One that the caller belongs to and the credential opens. @throws UserError invalid_id, not_found */
+export async function ownOrganization(db: Db, caller: Caller, text: string): Promise<OwnOrganizationRow> {
+  const id = pathId("org", text);
+  const organization = opens(caller, id) ? await readOrganization(db, caller.userId, id) : null;
+  if (!organization) throw noOrganization();
+  return organization;
+}
+
+/** One that the caller manages, whichever the request is for. @throws UserError invalid_id, not_found, forbidden */
+export async function managedOrganization(db: Db, caller: Caller, text: string): Promise<OwnOrganizationRow> {
+  const organization = await ownOrganization(db, caller, text);
+  const { credential } = caller;
+  const isAdmin = organization.role === "owner" || organization.role === "admin";
+  if (isAdmin && (credential.kind !== "token" || credential.scopes.includes("admin"))) return organization;
+  throw new UserError("forbidden", "only an admin of the organization may do this");
+}
+
 /** A token opens the organizations that it was made for; who signed in, all of theirs. */
-export function opens({ credential, organizationId }: Caller, id: string): boolean {
+function opens({ credential, organizationId }: Caller, id: string): boolean {
   if (credential.kind === "token") return credential.organizationIds.includes(id);
   return credential.kind === "login" || organizationId === id;
 }

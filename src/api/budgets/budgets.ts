@@ -87,6 +87,7 @@ export function budgetRoutes({ db, hints }: Deps): Route[] {
         checkSoftLimit(softLimit, body.limit);
         requireJsonBytes("metadata", body.metadata, limits.metadataBytesMax);
         const subjectType: BudgetSubject = body.subject_type === "org" ? "organization" : body.subject_type;
+        requireManager(caller, subjectType);
         await checkSubject(db, caller, subjectType, body.subject_id);
         const row = await insertBudget(db, {
           organizationId,
@@ -143,8 +144,10 @@ export function budgetRoutes({ db, hints }: Deps): Route[] {
       body: UpdateBudgetRequest,
       responses: { 200: Budget },
       problems: ["invalid_id", "limit_exceeded", "not_found"],
-      async run({ params, body, caller: { organizationId } }) {
+      async run({ params, body, caller }) {
+        const { organizationId } = caller;
         const before = await existing(organizationId, params.budget_id);
+        requireManager(caller, before.subject_type);
         const softLimit = body.soft_limit === undefined ? before.soft_limit : body.soft_limit;
         checkSoftLimit(softLimit, body.limit ?? before.limit_amount);
         requireJsonBytes("metadata", body.metadata, limits.metadataBytesMax);
@@ -169,8 +172,10 @@ export function budgetRoutes({ db, hints }: Deps): Route[] {
       summary: "Remove a budget; its ledger stays stored",
       responses: { 204: null },
       problems: ["invalid_id", "not_found"],
-      async run({ params, caller: { organizationId } }) {
+      async run({ params, caller }) {
+        const { organizationId } = caller;
         const before = await existing(organizationId, params.budget_id);
+        requireManager(caller, before.subject_type);
         if (!(await deleteBudget(db, organizationId, before.id))) throw noBudget();
         await wake([before]);
         return reply(204, null);
@@ -185,10 +190,13 @@ export function budgetRoutes({ db, hints }: Deps): Route[] {
       body: TopUpRequest,
       responses: { 200: Budget },
       problems: ["invalid_id", "limit_exceeded", "not_found"],
-      async run({ params, body, caller: { organizationId } }) {
+      async run({ params, body, caller }) {
+        const { organizationId } = caller;
+        const { id, subject_type } = await existing(organizationId, params.budget_id);
+        requireManager(caller, subject_type);
         const row = await topUpBudget(db, {
           organizationId,
-          id: pathId("budget", params.budget_id),
+          id,
           amount: body.amount,
           description: body.description ?? null,
         });
@@ -277,6 +285,12 @@ export function budgetRoutes({ db, hints }: Deps): Route[] {
       },
     }),
   ];
+}
+
+/** What people and the organization may spend is not theirs to say who spend it. */
+function requireManager({ isAdmin }: Caller, type: BudgetSubject): void {
+  if (isAdmin || type === "session" || type === "agent") return;
+  throw new UserError("forbidden", "only an admin caps what users and the organization may spend");
 }
 
 const noBudget = () => new UserError("not_found", "Budget not found");

@@ -273,6 +273,7 @@ function fileRoutes(shared: SharedFiles, mount: Mount): Route[] {
     ),
     defineRoute({
       method: "POST",
+      access: "read",
       path: at("/_/stat"),
       operationId: named("stat_file"),
       tag,
@@ -291,6 +292,7 @@ function fileRoutes(shared: SharedFiles, mount: Mount): Route[] {
     }),
     defineRoute({
       method: "POST",
+      access: "read",
       path: at("/_/grep"),
       operationId: named("grep_files"),
       tag,

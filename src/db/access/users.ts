@@ -174,6 +174,11 @@ export async function updateUser(
   return rows[0] ?? null;
 }
 
+/** Whether anybody can have a credential yet. */
+export async function hasUsers({ sql }: Db): Promise<boolean> {
+  return (await sql`select from users where id <> ${ANONYMOUS_USER} limit 1`).length > 0;
+}
+
 /** Everybody of the installation who can have a credential, by name; for who looks after it. */
 export async function listUsers({ sql }: Db): Promise<UserRow[]> {
   return await sql<UserRow[]>`

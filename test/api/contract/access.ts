@@ -8,6 +8,8 @@ export const options = { access: { isSignupOpen: true } };
 
 const AUTH = "named in the contract's text, not in its OpenAPI";
 
+const MEMBERS = "ours: the contract has no way to let somebody in";
+
 export const ours: Record<string, string> = {
   "GET /v1/auth/personal-access-tokens": AUTH,
   "POST /v1/auth/personal-access-tokens": AUTH,
@@ -24,6 +26,10 @@ export const ours: Record<string, string> = {
   "GET /v1/auth/oauth/{}": AUTH,
   "GET /v1/auth/callback/{}": AUTH,
   "POST /v1/orgs/{}/onboarding/complete": "listed among the contract's routes, not in its OpenAPI",
+  "GET /v1/orgs/{}/members": MEMBERS,
+  "POST /v1/orgs/{}/members": MEMBERS,
+  "PATCH /v1/orgs/{}/members/{}": MEMBERS,
+  "DELETE /v1/orgs/{}/members/{}": MEMBERS,
   "POST /v1/sessions/{}/tokens": "ours: what a browser gets instead of an organization's token",
 };
 
@@ -53,6 +59,13 @@ export async function steps(step: Step, app: TestApp): Promise<void> {
   await step("POST", "/v1/orgs/{}/onboarding/complete", [organization.id], 200, undefined, "", ada);
   await step("GET", "/v1/resolve-org", [], 200, undefined, `?id=${organization.id}`, ada);
   await step("POST", "/v1/users/me/switch-org", [], 200, { org_id: organization.id }, "", ada);
+
+  const members = "/v1/orgs/{}/members";
+  const grace = await makeUser(app.db);
+  await step("POST", members, [organization.id], 201, { email: grace.email, role: "viewer" }, "", ada);
+  await step("GET", members, [organization.id], 200, undefined, "", ada);
+  await step("PATCH", `${members}/{}`, [organization.id, grace.id], 200, { role: "admin" }, "", ada);
+  await step("DELETE", `${members}/{}`, [organization.id, grace.id], 204, undefined, "", ada);
 
   const session = (await app.call("POST", "/sessions", {}, ada)).body.id;
   await step("POST", "/v1/sessions/{}/tokens", [session], 201, { read: true, write: true }, "", ada);
