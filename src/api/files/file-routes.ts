@@ -273,7 +273,6 @@ function fileRoutes(shared: SharedFiles, mount: Mount): Route[] {
     ),
     defineRoute({
       method: "POST",
-      access: "read",
       path: at("/_/stat"),
       operationId: named("stat_file"),
       tag,
@@ -292,7 +291,6 @@ function fileRoutes(shared: SharedFiles, mount: Mount): Route[] {
     }),
     defineRoute({
       method: "POST",
-      access: "read",
       path: at("/_/grep"),
       operationId: named("grep_files"),
       tag,

@@ -181,7 +181,6 @@ export function memoryFileRoutes({ db }: Pick<ApiDeps, "db">, shared: SharedFile
     }),
     defineRoute({
       method: "POST",
-      access: "read",
       path: "/memories/{memory_id}/fs/_/grep",
       operationId: "grep_action",
       tag: TAG,
@@ -202,7 +201,6 @@ export function memoryFileRoutes({ db }: Pick<ApiDeps, "db">, shared: SharedFile
     }),
     defineRoute({
       method: "POST",
-      access: "read",
       path: "/memories/{memory_id}/fs/_/stat",
       operationId: "stat_action",
       tag: TAG,
