@@ -4,6 +4,7 @@ import type { Sealer } from "../src/base/seal.ts";
 import type { Capabilities } from "../src/capabilities/registry.ts";
 import { createFileStores } from "../src/db/files/files.ts";
 import type { Hints } from "../src/db/hints.ts";
+import { createScheduleStores } from "../src/db/schedules/session-schedules.ts";
 import { createSessionStorage } from "../src/db/session-storage.ts";
 import { createWriter } from "../src/db/writer.ts";
 import { createDrivers } from "../src/engine/drivers.ts";
@@ -37,6 +38,7 @@ export async function startWorkers(
     resolveCapabilities: (refs: Parameters<Capabilities["resolve"]>[0]) => capabilities.resolve(refs),
     filesOf: createFileStores(db),
     storageOf: createSessionStorage(db, sealer),
+    schedulesOf: createScheduleStores(db),
     failpoint: noFailpoint,
   };
   const workers: Worker[] = [];

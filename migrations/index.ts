@@ -19,6 +19,7 @@ import durable from "./0017_durable.sql" with { type: "text" };
 import participants from "./0018_participants.sql" with { type: "text" };
 import images from "./0019_images.sql" with { type: "text" };
 import sessionStorage from "./0020_session_storage.sql" with { type: "text" };
+import schedules from "./0021_schedules.sql" with { type: "text" };
 
 export interface Migration {
   version: number;
@@ -47,4 +48,5 @@ export const migrations: readonly Migration[] = [
   { version: 18, name: "0018_participants", sql: participants },
   { version: 19, name: "0019_images", sql: images },
   { version: 20, name: "0020_session_storage", sql: sessionStorage },
+  { version: 21, name: "0021_schedules", sql: schedules },
 ];

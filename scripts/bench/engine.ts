@@ -8,6 +8,7 @@ import { defineTool } from "../../src/capabilities/tool.ts";
 import { createFileStores } from "../../src/db/files/files.ts";
 import { createHints, type Hints } from "../../src/db/hints.ts";
 import { type DatabaseAddress, openDb } from "../../src/db/pool.ts";
+import { createScheduleStores } from "../../src/db/schedules/session-schedules.ts";
 import { createSessionStorage } from "../../src/db/session-storage.ts";
 import { createWriter, type LeaseRef, type RunWrite } from "../../src/db/writer.ts";
 import { noFailpoint, type ReachFailpoint } from "../../src/engine/failpoint.ts";
@@ -75,6 +76,7 @@ export async function startEngine(
       },
       filesOf: createFileStores(db),
       storageOf: createSessionStorage(db, createSealer(new Uint8Array(32))),
+      schedulesOf: createScheduleStores(db),
       failpoint: options.failpoint ?? noFailpoint,
     },
     { concurrency: options.concurrency, leaseMs: 30_000, drainMs: 5_000, version: "bench" },

@@ -24,6 +24,8 @@ import { modelRoutes } from "./providers/models.ts";
 import { providerRoutes } from "./providers/providers.ts";
 import { runActionRoutes } from "./runs/run-actions.ts";
 import { runRoutes } from "./runs/runs.ts";
+import { durableScheduleRoutes } from "./schedules/durable-schedules.ts";
+import { sessionScheduleRoutes } from "./schedules/session-schedules.ts";
 import { approvalRoutes } from "./sessions/approvals.ts";
 import { exportRoutes } from "./sessions/export.ts";
 import { forkRoutes } from "./sessions/fork.ts";
@@ -58,6 +60,8 @@ export function apiRoutes(deps: ApiDeps): Route[] {
     ...modelRoutes(deps),
     ...providerRoutes(deps),
     ...runActionRoutes(deps),
+    ...durableScheduleRoutes(deps),
+    ...sessionScheduleRoutes(deps),
     ...runRoutes(deps),
     ...approvalRoutes(deps),
     ...exportRoutes(deps),

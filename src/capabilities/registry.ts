@@ -5,6 +5,7 @@ import { z } from "zod";
 import type { ApprovalPolicy, Capability } from "./capability.ts";
 import { currentTime } from "./current-time.ts";
 import { sessionFiles } from "./session-files.ts";
+import { sessionSchedule } from "./session-schedule.ts";
 import { sessionStorage } from "./session-storage.ts";
 import { timer } from "./timer.ts";
 import type { Tool } from "./tool.ts";
@@ -80,6 +81,7 @@ export function createCapabilities(options: CapabilityOptions = {}): Capabilitie
   const all: readonly Capability[] = [
     currentTime,
     timer,
+    sessionSchedule,
     sessionFiles,
     sessionStorage,
     webFetchCapability(options.webFetch ?? {}),

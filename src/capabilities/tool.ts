@@ -6,6 +6,7 @@
 import { z } from "zod";
 import type { Clock } from "../base/clock.ts";
 import type { FileStore } from "../contract/file-store.ts";
+import type { ScheduleStore } from "../contract/schedule-store.ts";
 import type { SessionStorage } from "../contract/session-storage.ts";
 
 export type { FileEntry, FileStore } from "../contract/file-store.ts";
@@ -33,6 +34,8 @@ export interface ToolContext {
   idempotencyKey: string;
   files: FileStore;
   storage: SessionStorage;
+  /** Of the session. */
+  schedules: ScheduleStore;
   /** Hosts that this turn may (allowed, empty = all) or may not (blocked) reach. */
   network: { allowed: readonly string[]; blocked: readonly string[] };
   /** Says something to whoever watches; becomes `tool.progress`. */

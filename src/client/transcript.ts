@@ -224,6 +224,7 @@ function apply(draft: Draft, event: Event): void {
     case "act.started":
     case "act.completed":
     case "file.written":
+    case "schedule.triggered":
       return; // nothing that a reader of the conversation needs to see
     default:
       assertNever(event);

@@ -9,7 +9,6 @@ export const REGISTERED_TYPES: readonly string[] = [
   "context.compaction.failed",
   "context.compaction.skipped",
   "output.message.replaced",
-  "schedule.triggered",
   "session.model.changed",
   "session.title.updated",
   "task.created",

@@ -354,6 +354,11 @@ export const events = {
       created: Type.Boolean(),
     }),
   ),
+  scheduleTriggered: define(
+    "schedule.triggered",
+    "A schedule is due; the message that it sends follows.",
+    Type.Object({ schedule_id: Id("sched"), description: Type.String() }),
+  ),
   budgetWarning: define("budget.warning", "A fifth of a budget is left, or less.", BudgetEventData),
   budgetPaused: define(
     "budget.paused",

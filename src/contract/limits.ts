@@ -131,6 +131,18 @@ export const limits = {
   sseStreamsPerProcess: 10_000,
   sseStreamsPerOrganization: 1_000,
   sseStreamsPerSession: 12,
+  /** Schedules of an organization, and those of them that its sessions have. */
+  schedulesMax: 1_000,
+  sessionSchedulesPerOrganization: 100,
+  sessionSchedulesPerSession: 5,
+  /** Due times of a session's schedule lie at least this far apart. */
+  sessionScheduleIntervalSecondsMin: 300,
+  /** A due time that nobody fired for this long was missed. */
+  scheduleMissedAfterMs: 60_000,
+  scheduleLookMs: 1_000,
+  schedulesPerLook: 100,
+  /** Executions of a schedule that are kept: the newest. */
+  scheduleExecutionsKept: 1_000,
   /** How often a stream of snapshots looks at most, and at least. */
   snapshotIntervalMs: 1_000,
   snapshotIntervalMaxMs: 5_000,

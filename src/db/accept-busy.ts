@@ -17,26 +17,31 @@ import { cancelWaits } from "./waits.ts";
  * @param tryOnce  the statement of `accept.ts`, which decides whatever it can: the session may have come to rest, and
  *                 the message may have been sent before
  */
-export function acceptBusy(
-  db: Db,
+export function acceptBusy(db: Db, input: AcceptInput, tryOnce: TryOnce): Promise<Accepted> {
+  return transaction(db, (sql) => acceptWithin(sql, input, tryOnce));
+}
+
+type TryOnce = (sql: TransactionSql) => Promise<Attempt>;
+
+/** The same in a transaction that does more. */
+export async function acceptWithin(
+  sql: TransactionSql,
   input: AcceptInput,
-  tryOnce: (sql: TransactionSql) => Promise<Attempt>,
+  tryOnce: TryOnce,
 ): Promise<Accepted> {
   const { organizationId, sessionId } = input;
-  return transaction(db, async (sql) => {
-    const [session] = await sql`
-      select id from sessions
-       where id = ${sessionId} and organization_id = ${organizationId} and deleted_at is null
-         for no key update`;
-    if (!session) return { outcome: "not_found" };
-    const attempt = await tryOnce(sql);
-    if (attempt.outcome === "steered") {
-      const woken = await cancelWaits(sql, { organizationId, sessionId });
-      return woken === null ? attempt : { ...attempt, outcome: "resumed" };
-    }
-    if (attempt.outcome !== "undecided") return attempt;
-    return attempt.delivery === "interrupt" ? interrupt(sql, input, tryOnce) : enqueue(sql, input);
-  });
+  const [session] = await sql`
+    select id from sessions
+     where id = ${sessionId} and organization_id = ${organizationId} and deleted_at is null
+       for no key update`;
+  if (!session) return { outcome: "not_found" };
+  const attempt = await tryOnce(sql);
+  if (attempt.outcome === "steered") {
+    const woken = await cancelWaits(sql, { organizationId, sessionId });
+    return woken === null ? attempt : { ...attempt, outcome: "resumed" };
+  }
+  if (attempt.outcome !== "undecided") return attempt;
+  return attempt.delivery === "interrupt" ? interrupt(sql, input, tryOnce) : enqueue(sql, input);
 }
 
 /** The turn ends as a cancelled one does, but the session does not come to rest: the next one begins with it. */

@@ -11,7 +11,7 @@ import { newEventIdHead, newId } from "../base/id.ts";
 import { toJsonText, wellFormed } from "../base/json.ts";
 import type { Controls, Delivery, Message } from "../contract/message.ts";
 import { startTurn } from "./_start-turn.ts";
-import { acceptBusy } from "./accept-busy.ts";
+import { acceptBusy, acceptWithin } from "./accept-busy.ts";
 import type { WrittenLog } from "./hints.ts";
 import type { Db, Sql, TransactionSql } from "./pool.ts";
 import { asRetryable, isUniqueViolation } from "./sqlstate.ts";
@@ -71,6 +71,11 @@ export async function acceptMessage(db: Db, input: AcceptInput): Promise<Accepte
     if (input.clientMessageId !== null && isUniqueViolation(error)) return await acceptAnywhere(db, input);
     throw asRetryable(error);
   }
+}
+
+/** Accepts in a transaction that does more: what it writes and the message stand or fall together. */
+export function acceptMessageIn(sql: TransactionSql, input: AcceptInput): Promise<Accepted> {
+  return acceptWithin(sql, input, (within) => acceptOnce(within, input, { isLocked: true }));
 }
 
 async function acceptAnywhere(db: Db, input: AcceptInput): Promise<Accepted> {

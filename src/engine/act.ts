@@ -266,6 +266,7 @@ function runTool(
       turnId: run.id,
       toolCallId: call.id,
       idempotencyKey: `${scope.callOrigins.get(call.id) ?? run.id}:${call.id}`,
+      schedules: deps.schedulesOf({ organizationId: run.organization_id, sessionId: run.session_id }),
       files: deps.filesOf({ organizationId: run.organization_id, treeId: config.session.workspace_id }),
       storage: deps.storageOf({ organizationId: run.organization_id, sessionId: run.session_id }),
       network: plan.network,

@@ -16,6 +16,7 @@ import type { Tool } from "../capabilities/tool.ts";
 import type { CapabilityConfig, ToolDefinition } from "../contract/common.ts";
 import type { Event, EventContext, NewEvent } from "../contract/event.ts";
 import type { FileStore } from "../contract/file-store.ts";
+import type { ScheduleStore } from "../contract/schedule-store.ts";
 import type { SessionStorage } from "../contract/session-storage.ts";
 import type { TokenUsage } from "../contract/usage.ts";
 import type { ClaimedRun } from "../db/claim.ts";
@@ -54,6 +55,7 @@ export interface EngineDeps {
   };
   filesOf(tree: { organizationId: string; treeId: string }): FileStore;
   storageOf(session: { organizationId: string; sessionId: string }): SessionStorage;
+  schedulesOf(session: { organizationId: string; sessionId: string }): ScheduleStore;
   /** One a process: its limits count what the process sends. */
   providers: ProviderGate;
   failpoint: ReachFailpoint;

@@ -17,6 +17,7 @@ import { createLeaseKeeper, type Lease, type LeaseKeeper } from "./lease.ts";
 import { createPromoter } from "./promoter.ts";
 import { createReaper } from "./reaper.ts";
 import { driveRun, type RunOutcome } from "./run.ts";
+import { createScheduler } from "./scheduler.ts";
 import type { EngineDeps } from "./scope.ts";
 
 export interface WorkerOptions {
@@ -231,6 +232,7 @@ export function createWorker(deps: EngineDeps, options: WorkerOptions): Worker {
           },
         }).run(drain.signal),
         createAlarm({ ...deps, log }).run(drain.signal),
+        createScheduler({ ...deps, log }).run(drain.signal),
         promoter.run(drain.signal),
         createJanitor({ ...deps, log, retention: options.retention ?? null }).run(drain.signal),
       );

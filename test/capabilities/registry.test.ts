@@ -16,6 +16,7 @@ test("the list: ids, tools, and JSON Schemas that a model's vendor accepts", () 
   expect(capabilities.list().map((entry) => entry.id)).toEqual([
     "current_time",
     "timer",
+    "session_schedule",
     "session_file_system",
     "session_storage",
     "web_fetch",
@@ -47,6 +48,7 @@ test("each tool says what a killed call may do again", () => {
   const all = capabilities.resolve(capabilities.list().map(({ id }) => ({ ref: id }))).tools;
   const byEffect = Object.groupBy(all, ({ tool }) => tool.effect);
   expect(idsOf(byEffect.idempotent ?? [])).toEqual([
+    ...["create_schedule", "cancel_schedule"],
     ...["write_file", "edit_file", "delete_file", "kv_store", "secret_store"],
   ]);
   expect(byEffect.at_most_once).toBeUndefined();

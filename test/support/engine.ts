@@ -8,6 +8,7 @@ import type { Tool } from "../../src/capabilities/tool.ts";
 import { createFileStores } from "../../src/db/files/files.ts";
 import { createHints } from "../../src/db/hints.ts";
 import { type Db, openDb } from "../../src/db/pool.ts";
+import { createScheduleStores } from "../../src/db/schedules/session-schedules.ts";
 import { createSessionStorage } from "../../src/db/session-storage.ts";
 import { createWriter, type Writer } from "../../src/db/writer.ts";
 import { noFailpoint, type ReachFailpoint } from "../../src/engine/failpoint.ts";
@@ -70,6 +71,7 @@ export async function startEngine(
     filesOf: createFileStores(db),
     // The key of the test app, so that a worker opens what the API has sealed.
     storageOf: createSessionStorage(db, createSealer(new Uint8Array(32).fill(7))),
+    schedulesOf: createScheduleStores(db),
     failpoint: options.failpoint ?? noFailpoint,
     random: () => 0,
   };

@@ -2,6 +2,7 @@
 import { type Clock, manualClock } from "../../src/base/clock.ts";
 import type { ToolContext } from "../../src/capabilities/tool.ts";
 import type { FileStore } from "../../src/contract/file-store.ts";
+import type { ScheduleStore } from "../../src/contract/schedule-store.ts";
 import type { SessionStorage } from "../../src/contract/session-storage.ts";
 
 export interface RecordedContext extends ToolContext {
@@ -15,6 +16,7 @@ export function toolContext(
   options: {
     files?: FileStore;
     storage?: SessionStorage;
+    schedules?: ScheduleStore;
     clock?: Clock;
     signal?: AbortSignal;
     network?: Partial<ToolContext["network"]>;
@@ -33,6 +35,7 @@ export function toolContext(
     idempotencyKey: options.idempotencyKey ?? `turn_0:call_${calls}`,
     files: options.files ?? noFiles,
     storage: options.storage ?? noStorage,
+    schedules: options.schedules ?? noSchedules,
     network: { allowed: [], blocked: [], ...options.network },
     said,
     written,
@@ -43,6 +46,7 @@ export function toolContext(
 }
 
 const refuse = () => Promise.reject(new Error("this test has none of it"));
+const noSchedules: ScheduleStore = { create: refuse, list: refuse, cancel: refuse };
 const noFiles: FileStore = {
   read: refuse,
   readMany: refuse,

@@ -90,6 +90,8 @@ function detail(event: Event): string {
       return "";
     case "file.written":
       return `${event.data.operation} ${event.data.path} ${event.data.size_bytes}`;
+    case "schedule.triggered":
+      return event.data.description;
     case "session.started":
     case "session.activated":
     case "session.idled":

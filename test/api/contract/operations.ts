@@ -1,11 +1,21 @@
 /** Health and the engine's operation on the wire. */
 import { uuidOf } from "../../../src/base/id.ts";
-import type { TestApp } from "../../support/app.ts";
+import { createScheduleStores } from "../../../src/db/schedules/session-schedules.ts";
+import { ORGANIZATION, type TestApp } from "../../support/app.ts";
 import type { Step } from "../../support/contract.ts";
 
 export const ours: Record<string, string> = {
   "GET /health": "named in the contract's text, not in its OpenAPI",
   "GET /ready": "ours: for probes",
+  ...Object.fromEntries(
+    [
+      "GET /v1/sessions/{}/schedules",
+      "GET /v1/sessions/{}/schedules/{}",
+      "PATCH /v1/sessions/{}/schedules/{}",
+      "DELETE /v1/sessions/{}/schedules/{}",
+      "POST /v1/sessions/{}/schedules/{}/trigger",
+    ].map((route) => [route, "named in the contract's text, not in its OpenAPI"]),
+  ),
   ...Object.fromEntries(
     [
       "/v1/durable/workers/{}/drain",
@@ -67,4 +77,38 @@ export async function steps(step: Step, app: TestApp): Promise<void> {
   await app.db.sql`update sessions set status = 'idle', active_run_id = null where id = ${session}`;
   await step("GET", "/v1/durable/dlq", [], 200);
   await step("POST", "/v1/durable/dlq/{}/retry", [uuidOf(dead)], 200);
+
+  const schedule = await step("POST", "/v1/durable/schedules", [], 201, {
+    name: "daily",
+    description: "Every day.",
+    cron_expression: "0 9 * * *",
+    target: { type: "workflow", name: "session.run", input: { session_id: session } },
+    max_catch_up: 2,
+    max_concurrent: 3,
+    retry_policy: { max_attempts: 2 },
+  });
+  await step("GET", "/v1/durable/schedules", [], 200);
+  await step("GET", "/v1/durable/schedules/{}", [schedule.id], 200);
+  await step("PATCH", "/v1/durable/schedules/{}", [schedule.id], 200, { catch_up_missed: true });
+  await step("POST", "/v1/durable/schedules/{}/pause", [schedule.id], 200);
+  await step("POST", "/v1/durable/schedules/{}/resume", [schedule.id], 200);
+  const triggered = await step("POST", "/v1/durable/schedules/{}/trigger", [schedule.id], 200);
+  await step("GET", "/v1/durable/schedules/{}/stats", [schedule.id], 200);
+  await step("GET", "/v1/durable/schedules/{}/executions", [schedule.id], 200);
+  await step("GET", "/v1/durable/executions/{}", [triggered.execution_id], 200);
+  await step("DELETE", "/v1/durable/schedules/{}", [schedule.id], 204);
+
+  const store = createScheduleStores(app.db)({ organizationId: ORGANIZATION, sessionId: session });
+  const { id: own } = await store.create({
+    description: "Go on.",
+    cronExpression: "0 9 * * *",
+    scheduledAt: null,
+    timezone: "UTC",
+    idempotencyKey: "once",
+  });
+  await step("GET", "/v1/sessions/{}/schedules", [session], 200);
+  await step("GET", "/v1/sessions/{}/schedules/{}", [session, own], 200);
+  await step("PATCH", "/v1/sessions/{}/schedules/{}", [session, own], 200, { enabled: false });
+  await step("POST", "/v1/sessions/{}/schedules/{}/trigger", [session, own], 200);
+  await step("DELETE", "/v1/sessions/{}/schedules/{}", [session, own], 204);
 }
