@@ -20,6 +20,7 @@ import participants from "./0018_participants.sql" with { type: "text" };
 import images from "./0019_images.sql" with { type: "text" };
 import sessionStorage from "./0020_session_storage.sql" with { type: "text" };
 import schedules from "./0021_schedules.sql" with { type: "text" };
+import harnessLife from "./0022_harness_life.sql" with { type: "text" };
 
 export interface Migration {
   version: number;
@@ -49,4 +50,5 @@ export const migrations: readonly Migration[] = [
   { version: 19, name: "0019_images", sql: images },
   { version: 20, name: "0020_session_storage", sql: sessionStorage },
   { version: 21, name: "0021_schedules", sql: schedules },
+  { version: 22, name: "0022_harness_life", sql: harnessLife },
 ];

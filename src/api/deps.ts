@@ -40,4 +40,4 @@ export interface ApiDeps {
 }
 
 /** The capabilities that this program has, as far as the API needs them: it runs none of their tools. */
-export type CapabilityCatalog = Pick<Capabilities, "list" | "find" | "validate">;
+export type CapabilityCatalog = Pick<Capabilities, "list" | "find" | "validate" | "resolve">;

@@ -12,6 +12,7 @@ import { budgetRoutes } from "./budgets/budgets.ts";
 import type { ApiDeps } from "./deps.ts";
 import { fileRoutes } from "./files/routes.ts";
 import { capabilityRoutes } from "./harnesses/capabilities.ts";
+import { harnessMakingRoutes } from "./harnesses/harness-making.ts";
 import { harnessRoutes } from "./harnesses/harnesses.ts";
 import type { Route } from "./http/route.ts";
 import { breakerRoutes } from "./operations/breakers.ts";
@@ -50,6 +51,7 @@ export function apiRoutes(deps: ApiDeps): Route[] {
     ...agentRoutes(deps),
     ...budgetRoutes(deps),
     ...capabilityRoutes(deps),
+    ...harnessMakingRoutes(deps),
     ...harnessRoutes(deps),
     ...breakerRoutes(deps),
     ...durableHealthRoutes(deps),

@@ -179,14 +179,19 @@ function toEntry(capability: Capability): CapabilityEntry {
     dependencies: capability.dependencies,
     config_schema: capability.config ? jsonSchema(capability.config) : null,
     system_prompt: capability.prompt(undefined),
-    tool_definitions: capability.tools(undefined).map((tool) => ({
-      type: "builtin",
-      name: tool.name,
-      display_name: tool.displayName,
-      description: tool.description,
-      parameters: tool.parameters(),
-      hints: { ...tool.hints },
-    })),
+    tool_definitions: capability.tools(undefined).map(toolDefinitionOf),
+  };
+}
+
+/** A tool as the wire shows it. */
+export function toolDefinitionOf(tool: Tool): Record<string, unknown> {
+  return {
+    type: "builtin",
+    name: tool.name,
+    display_name: tool.displayName,
+    description: tool.description,
+    parameters: tool.parameters(),
+    hints: { ...tool.hints },
   };
 }
 

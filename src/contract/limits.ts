@@ -9,6 +9,10 @@ export const limits = {
   importBytesMax: 3 * 1024 * 1024,
   capabilitiesMax: 250,
   clientToolsMax: 50,
+  /** A harness with all its parents. */
+  harnessDepthMax: 16,
+  harnessesPerOrganizationMax: 50,
+  embedderMetadataBytesMax: 16 * 1024,
   toolDescriptionCharsMax: 16 * 1024,
   /** One client-side tool with its JSON Schema, as JSON. */
   toolDefinitionBytesMax: 128 * 1024,

@@ -5,9 +5,9 @@ import type {
   NetworkAccessList,
   ToolDefinition,
 } from "../contract/common.ts";
+import { limits } from "../contract/limits.ts";
 import type { ProviderLimits } from "../contract/provider.ts";
 import { createGrouping } from "./_grouping.ts";
-import { HARNESS_DEPTH_MAX } from "./agents/harnesses.ts";
 import { budgetsOf } from "./budgets/budgets.ts";
 import type { LineageColumns } from "./lineage.ts";
 import type { Db } from "./pool.ts";
@@ -137,7 +137,7 @@ async function loadTurnConfigs(
            select h.id, h.name, h.parent_harness_id, h.default_model_id, h.system_prompt, h.capabilities, h.initial_files,
                   h.mcp_servers, h.network_access, h.parallel_tool_calls, chain.depth + 1
              from harnesses h join chain on h.id = chain.parent_harness_id
-            where chain.depth < ${HARNESS_DEPTH_MAX}
+            where chain.depth < ${limits.harnessDepthMax}
          ), wanted as (
            select coalesce(
                     asked.controls_model_id,

@@ -199,7 +199,12 @@ describe("import", () => {
 describe("a capability of high risk", () => {
   test("is given by admins alone", async () => {
     const entry = { ...createCapabilities().list()[0], id: "danger", risk_level: "high" } as CapabilityEntry;
-    const capabilities = { list: () => [entry], find: () => entry, validate: () => null };
+    const capabilities = {
+      ...createCapabilities(),
+      list: () => [entry],
+      find: () => entry,
+      validate: () => null,
+    };
     const caller = { ...identifyAnonymous({ allowedHosts: [] })(new Request("http://localhost/")) };
     const read = (isAdmin: boolean) =>
       readChanges({ db: app.db, capabilities }, { ...caller, isAdmin }, { capabilities: ["danger"] });

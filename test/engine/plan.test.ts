@@ -1,6 +1,12 @@
 import { describe, expect, test } from "bun:test";
+import {
+  mergeCapabilities,
+  mergeFiles,
+  mergeMcpServers,
+  mergeNetwork,
+} from "../../src/capabilities/layers.ts";
 import type { TurnConfig } from "../../src/db/sessions.ts";
-import { mergeCapabilities, mergeNetwork, planTurn } from "../../src/engine/plan.ts";
+import { planTurn } from "../../src/engine/plan.ts";
 
 const layer = (overrides: object) => ({
   id: "x",
@@ -93,4 +99,28 @@ describe("the plan of a turn", () => {
   for (const [name, layers, expected] of cases) {
     test(name, () => expect(mergeNetwork(layers)).toEqual(expected));
   }
+});
+
+test("MCP servers merge by name and starter files by path, the later layer's whole", () => {
+  expect(
+    mergeMcpServers([
+      {
+        docs: { url: "https://far.example.com", headers: { a: "1" } },
+        only: { url: "https://only.example.com" },
+      },
+      { docs: { url: "https://near.example.com" } },
+    ]),
+  ).toEqual({ docs: { url: "https://near.example.com" }, only: { url: "https://only.example.com" } });
+  expect(
+    mergeFiles([
+      [
+        { path: "/a", content: "far", is_readonly: true },
+        { path: "/b", content: "b" },
+      ],
+      [{ path: "/a", content: "near" }],
+    ]),
+  ).toEqual([
+    { path: "/a", content: "near" },
+    { path: "/b", content: "b" },
+  ]);
 });

@@ -1,14 +1,21 @@
 /** What a request says about an agent, checked before anything is stored. */
 import { UserError } from "../../base/errors.ts";
 import type { CreateAgentRequest, UpdateAgentRequest } from "../../contract/agent.ts";
-import { type CapabilityConfig, SLUG } from "../../contract/common.ts";
+import { SLUG } from "../../contract/common.ts";
 import { limits } from "../../contract/limits.ts";
 import type { AgentFields, AgentRow } from "../../db/agents/agents.ts";
 import { readHarness } from "../../db/agents/harnesses.ts";
-import type { ApiDeps, CapabilityCatalog } from "../deps.ts";
+import type { ApiDeps } from "../deps.ts";
 import type { Caller } from "../http/identify.ts";
 import { pathId } from "../http/path-id.ts";
-import { EMPTY_LAYER, readLayer, requireBytes, requireModel, requireName } from "./layer.ts";
+import {
+  EMPTY_LAYER,
+  readLayer,
+  requireBytes,
+  requireCapabilityRights,
+  requireModel,
+  requireName,
+} from "./layer.ts";
 
 /** An id, or a name. @throws UserError invalid_id */
 export function agentRef(text: string): string {
@@ -46,7 +53,7 @@ export async function readChanges(
 ): Promise<Partial<AgentFields> & { status?: AgentRow["status"] }> {
   const changes: Partial<AgentFields> & { status?: AgentRow["status"] } = readLayer(body, capabilities);
   const { organizationId } = caller;
-  requireRights(changes.capabilities ?? [], capabilities, caller);
+  requireCapabilityRights(capabilities, caller, changes.capabilities);
   if (body.name != null) changes.name = requireName(body.name);
   if (body.system_prompt != null) {
     requireBytes("system_prompt", body.system_prompt, limits.systemPromptBytesMax);
@@ -65,6 +72,8 @@ export async function readChanges(
     const found = await readHarness(db, organizationId, harness);
     if (!found)
       throw new UserError("invalid_request", `${field}: there is no harness ${JSON.stringify(harness)}`);
+    if (found.status !== "active")
+      throw new UserError("invalid_request", `${field}: the harness ${found.name} is archived`);
     changes.harness_id = found.id;
   }
   const model = body.default_model_id === undefined ? body.model : body.default_model_id;
@@ -78,15 +87,4 @@ export async function readChanges(
     });
   }
   return changes;
-}
-
-/** What can do great harm is an admin's to hand out. @throws UserError forbidden */
-function requireRights(refs: readonly CapabilityConfig[], catalog: CapabilityCatalog, caller: Caller): void {
-  if (caller.isAdmin) return;
-  const risky = refs.find(({ ref }) => catalog.find(ref)?.risk_level === "high");
-  if (risky === undefined) return;
-  throw new UserError(
-    "forbidden",
-    `the capability ${risky.ref} is of high risk: only an admin gives it to an agent`,
-  );
 }

@@ -8,7 +8,6 @@ import {
   UpdateAgentRequest,
 } from "../../contract/agent.ts";
 import { ResourceConfigResponse, ResourceStats } from "../../contract/common.ts";
-import { limits } from "../../contract/limits.ts";
 import { List, Type } from "../../contract/schema.ts";
 import {
   type AgentWritten,
@@ -28,6 +27,7 @@ import { action, created, PageQuery, page, reply, sliceOf } from "../http/respon
 import { defineRoute, type Route } from "../http/route.ts";
 import { agentRef, readChanges, readFields } from "./agent-input.ts";
 import { agentReply, agentWithCounts, agentWithUrls, noAgent, requireAgent } from "./agent-wire.ts";
+import { copyNames } from "./copy-names.ts";
 import { requireName } from "./layer.ts";
 import { statsToWire } from "./stats.ts";
 
@@ -254,14 +254,4 @@ export function agentRoutes(deps: Pick<ApiDeps, "db" | "capabilities">): Route[]
       },
     }),
   ];
-}
-
-const COPIES_MAX = 100;
-
-/** `x-copy`, `x-copy-2`, …; the name gives way when the whole would be too long. */
-function copyNames(name: string): string[] {
-  return Array.from({ length: COPIES_MAX }, (_item, index) => {
-    const suffix = index === 0 ? "-copy" : `-copy-${index + 1}`;
-    return name.slice(0, limits.nameCharsMax - suffix.length).replace(/-$/, "") + suffix;
-  });
 }

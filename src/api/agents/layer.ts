@@ -18,6 +18,7 @@ import { initialFileProblems } from "../../db/files/files.ts";
 import type { Db } from "../../db/pool.ts";
 import { modelExists } from "../../db/providers/model-exists.ts";
 import type { CapabilityCatalog } from "../deps.ts";
+import type { Caller } from "../http/identify.ts";
 import { pathId } from "../http/path-id.ts";
 
 export interface LayerInput {
@@ -90,6 +91,21 @@ function readCapabilities(
     if (problem !== null) throw new UserError("invalid_request", `capabilities.${index}: ${problem}`);
     return config === undefined || config === null ? { ref } : { ref, config };
   });
+}
+
+/** What can do great harm is an admin's to hand out. @throws UserError forbidden */
+export function requireCapabilityRights(
+  catalog: Pick<CapabilityCatalog, "find">,
+  caller: Pick<Caller, "isAdmin">,
+  capabilities: readonly CapabilityConfigInput[] | null | undefined,
+): void {
+  if (caller.isAdmin) return;
+  for (const item of capabilities ?? []) {
+    const ref = typeof item === "string" ? item : item.ref;
+    if (catalog.find(ref)?.risk_level === "high") {
+      throw new UserError("forbidden", `the capability ${ref} is of high risk: only an admin hands it out`);
+    }
+  }
 }
 
 /** Server tools cannot be brought along; they are dropped, as the contract says. */

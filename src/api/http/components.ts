@@ -19,7 +19,13 @@ import {
 } from "../../contract/common.ts";
 import { EventSchema, eventDefinitions } from "../../contract/event.ts";
 import { FileInfo, FileStat, GrepResult, SessionFile, Workspace } from "../../contract/file.ts";
-import { HarnessWithCounts } from "../../contract/harness.ts";
+import {
+  CreateHarnessRequest,
+  HarnessExample,
+  HarnessWithCounts,
+  HarnessWithUrls,
+  UpdateHarnessRequest,
+} from "../../contract/harness.ts";
 import { ImageInfo, ImageUploadResponse } from "../../contract/image.ts";
 import { Memory, MemoryFile, MemoryFileInfo } from "../../contract/memory.ts";
 import {
@@ -50,6 +56,7 @@ export const COMPONENTS: Readonly<Record<string, object>> = {
   CapabilityConfig,
   CapabilityInfo: CapabilityInfoWithUrls,
   CreateAgentRequest,
+  CreateHarnessRequest,
   CreateMessageRequest,
   CreateMessageResponse,
   CreateModelRequest,
@@ -59,9 +66,11 @@ export const COMPONENTS: Readonly<Record<string, object>> = {
   FileInfo,
   FileStat,
   GrepResult,
-  Harness: HarnessWithCounts,
   ImageInfo,
   ImageUploadResponse,
+  Harness: HarnessWithUrls,
+  HarnessExample,
+  HarnessWithCounts,
   InitialFile,
   McpServers,
   ListedMessage,
@@ -84,6 +93,7 @@ export const COMPONENTS: Readonly<Record<string, object>> = {
   TokenUsage,
   ToolDefinition,
   UpdateAgentRequest,
+  UpdateHarnessRequest,
   UpdateModelRequest,
   UpdateProviderRequest,
   UpdateSessionRequest,

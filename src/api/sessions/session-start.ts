@@ -1,5 +1,6 @@
 import { RetryableError, UserError } from "../../base/errors.ts";
 import { newId } from "../../base/id.ts";
+import { mergeFiles } from "../../capabilities/layers.ts";
 import { type InitialFile, SLUG } from "../../contract/common.ts";
 import { limits } from "../../contract/limits.ts";
 import type { CreateSessionRequest } from "../../contract/session.ts";
@@ -123,6 +124,19 @@ async function findSessionHarness(
     SLUG.test(wanted) ? wanted : pathId("harness", wanted),
   );
   if (!harness) throw new UserError("not_found", `Harness not found: ${wanted}`);
+  if (harness.status === "archived") {
+    throw new UserError(
+      "conflict",
+      `the harness ${harness.name} is archived; take it back to start sessions with it`,
+      {
+        fields: {
+          allowed_actions: [
+            { ...action("unarchive", "PATCH", `/harnesses/${harness.id}`), hint: '{"status": "active"}' },
+          ],
+        },
+      },
+    );
+  }
   return harness.id;
 }
 
@@ -133,11 +147,11 @@ async function starterFiles(
   { harnessId, agent, own }: { harnessId: string; agent: AgentRow | null; own: InitialFile[] },
 ): Promise<InitialFile[]> {
   const chain = (await harnessChains(db, organizationId, [harnessId])).get(harnessId) ?? [];
-  const files = new Map<string, InitialFile>();
-  for (const layer of [...chain.toReversed(), agent, { initial_files: own }]) {
-    for (const file of layer?.initial_files ?? []) files.set(file.path, file);
-  }
-  return [...files.values()];
+  return mergeFiles([
+    ...chain.toReversed().map((layer) => layer.initial_files),
+    agent?.initial_files ?? [],
+    own,
+  ]);
 }
 
 /** @throws UserError invalid_request */

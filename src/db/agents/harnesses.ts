@@ -1,10 +1,10 @@
 import type { CapabilityConfig, InitialFile, McpServers, NetworkAccessList } from "../../contract/common.ts";
+import { limits } from "../../contract/limits.ts";
 import type { Db } from "../pool.ts";
 import { searchPatterns } from "../search.ts";
 
-export interface HarnessRow {
-  id: string;
-  organization_id: string | null;
+/** What a caller decides about a harness. */
+export interface HarnessFields {
   name: string;
   display_name: string | null;
   description: string | null;
@@ -16,8 +16,17 @@ export interface HarnessRow {
   mcp_servers: McpServers;
   network_access: NetworkAccessList | null;
   parallel_tool_calls: boolean | null;
+  embedder_metadata: Record<string, string>;
   tags: string[];
+}
+
+export interface HarnessRow extends HarnessFields {
+  id: string;
+  /** null: built in. */
+  organization_id: string | null;
   status: "active" | "archived" | "deleted";
+  archived_at: Date | null;
+  deleted_at: Date | null;
   created_at: Date;
   updated_at: Date;
 }
@@ -30,7 +39,7 @@ export interface HarnessCountsRow extends HarnessRow {
 /** The harness of who names none. */
 const DEFAULT_HARNESS = "generic";
 
-const COLUMNS = [
+export const HARNESS_COLUMNS = [
   "id",
   "organization_id",
   "name",
@@ -44,8 +53,11 @@ const COLUMNS = [
   "mcp_servers",
   "network_access",
   "parallel_tool_calls",
+  "embedder_metadata",
   "tags",
   "status",
+  "archived_at",
+  "deleted_at",
   "created_at",
   "updated_at",
 ] as const;
@@ -56,7 +68,7 @@ export async function listHarnesses(
   input: { organizationId: string; search: string | null; includeArchived: boolean },
 ): Promise<HarnessCountsRow[]> {
   return await sql<HarnessCountsRow[]>`
-    select ${sql(COLUMNS)}, used.*
+    select ${sql(HARNESS_COLUMNS)}, used.*
       from harnesses, lateral (${usageOf({ sql }, input.organizationId)}) used
      where (organization_id is null or organization_id = ${input.organizationId})
        and status = any(${input.includeArchived ? ["active", "archived"] : ["active"]}::text[])
@@ -64,7 +76,10 @@ export async function listHarnesses(
      order by name, id`;
 }
 
-/** By id, by name, or `default`: what the organization chose, else the usual one. An organization's own harness hides a built-in one of the same name. */
+/**
+ * By id, by name, or `default`: what the organization chose, else the usual one. An organization's own harness hides
+ * a built-in one of the same name, unless it is archived.
+ */
 export async function readHarness(
   { sql }: Db,
   organizationId: string,
@@ -72,7 +87,7 @@ export async function readHarness(
 ): Promise<HarnessCountsRow | null> {
   const chosen = sql`(select default_harness_id from organizations where id = ${organizationId})`;
   const rows = await sql<HarnessCountsRow[]>`
-    select ${sql(COLUMNS)}, used.*
+    select ${sql(HARNESS_COLUMNS)}, used.*
       from harnesses, lateral (${usageOf({ sql }, organizationId)}) used
      where (organization_id is null or organization_id = ${organizationId}) and status <> 'deleted'
        and ${
@@ -82,10 +97,17 @@ export async function readHarness(
              ? sql`(name = ${DEFAULT_HARNESS} or id = ${chosen})`
              : sql`name = ${idOrName}`
        }
-     order by id = ${chosen} and ${idOrName === "default"} desc nulls last, organization_id nulls last
+     order by id = ${chosen} and ${idOrName === "default"} desc nulls last, status = 'active' desc,
+              organization_id nulls last
      limit 1`;
   return rows[0] ?? null;
 }
+
+/** What previews and new sessions need of each harness of a chain. */
+export type HarnessChainLayer = Pick<
+  HarnessRow,
+  "system_prompt" | "capabilities" | "initial_files" | "mcp_servers"
+>;
 
 /**
  * The chains of parents of several harnesses, in one statement: for each harness, itself first.
@@ -94,25 +116,23 @@ export async function harnessChains(
   { sql }: Db,
   organizationId: string,
   ids: readonly string[],
-): Promise<Map<string, Pick<HarnessRow, "capabilities" | "initial_files">[]>> {
-  const rows = await sql<{ root: string; capabilities: CapabilityConfig[]; initial_files: InitialFile[] }[]>`
+): Promise<Map<string, HarnessChainLayer[]>> {
+  const rows = await sql<(HarnessChainLayer & { root: string })[]>`
     with recursive chain as (
-      select id as root, id, parent_harness_id, capabilities, initial_files, 1 as depth
+      select id as root, id, parent_harness_id, system_prompt, capabilities, initial_files, mcp_servers, 1 as depth
         from harnesses
        where id = any(${[...ids]}::text[]) and (organization_id is null or organization_id = ${organizationId})
       union all
-      select chain.root, h.id, h.parent_harness_id, h.capabilities, h.initial_files, chain.depth + 1
+      select chain.root, h.id, h.parent_harness_id, h.system_prompt, h.capabilities, h.initial_files, h.mcp_servers,
+             chain.depth + 1
         from harnesses h join chain on h.id = chain.parent_harness_id
-       where chain.depth < ${HARNESS_DEPTH_MAX}
+       where chain.depth < ${limits.harnessDepthMax}
     )
-    select root, capabilities, initial_files from chain order by root, depth`;
-  const chains = new Map<string, Pick<HarnessRow, "capabilities" | "initial_files">[]>();
+    select root, system_prompt, capabilities, initial_files, mcp_servers from chain order by root, depth`;
+  const chains = new Map<string, HarnessChainLayer[]>();
   for (const { root, ...layer } of rows) chains.set(root, [...(chains.get(root) ?? []), layer]);
   return chains;
 }
-
-/** A longer chain of parents is a loop. */
-export const HARNESS_DEPTH_MAX = 16;
 
 const usageOf = ({ sql }: Pick<Db, "sql">, organizationId: string) => sql`
   select (select count(*) from agents a

@@ -1,10 +1,37 @@
 /** Harnesses and capabilities on the wire. */
 import type { Step } from "../../support/contract.ts";
 
-export const ours: Record<string, string> = {};
+export const ours: Record<string, string> = {
+  "POST /v1/harnesses/{}/delete": "named in the contract's text as what ends a resource for good",
+};
 
 export async function steps(step: Step): Promise<void> {
-  await step("GET", "/v1/harnesses", [], 200);
+  const harness = await step("POST", "/v1/harnesses", [], 201, {
+    name: "contract-harness",
+    display_name: "Contract",
+    description: "As the contract has it",
+    system_prompt: "Be exact.",
+    parent_harness_id: "generic",
+    capabilities: ["current_time", { ref: "web_fetch", config: {} }],
+    initial_files: [{ path: "/a.txt", content: "a", is_readonly: true }],
+    mcpServers: { docs: { type: "http", url: "https://mcp.example.com" } },
+    network_access: { allowed: ["*.example.com"] },
+    embedder_metadata: { tenant: "t1" },
+    tags: ["x"],
+  });
+  await step("GET", "/v1/harnesses", [], 200, undefined, "?search=contract&include_archived=true");
+  await step("GET", "/v1/harnesses/check-name", [], 200, undefined, "?name=free-name");
+  await step("GET", "/v1/harness-examples", [], 200);
+  await step("POST", "/v1/harnesses/import", [], 201, undefined, "?from-example=data-analyst");
+  await step("POST", "/v1/harnesses/preview", [], 200, {
+    parent_harness_id: harness.id,
+    system_prompt: "And brief.",
+    capabilities: ["session_file_system"],
+  });
+  await step("PATCH", "/v1/harnesses/{}", [harness.id], 200, { description: null, tags: ["y"] });
+  await step("POST", "/v1/harnesses/{}/copy", [harness.id], 201);
+  await step("DELETE", "/v1/harnesses/{}", [harness.id], 204);
+  await step("POST", "/v1/harnesses/{}/delete", [harness.id], 204);
   await step("GET", "/v1/harnesses/config", [], 200);
   await step("GET", "/v1/harnesses/{}", ["default"], 200);
   await step("GET", "/v1/harnesses/{}/stats", ["generic"], 200);
