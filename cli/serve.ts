@@ -23,6 +23,7 @@ import { requireCurrentSchema } from "../src/db/migrate.ts";
 import type { Db } from "../src/db/pool.ts";
 import { defaultModel, seedProviders } from "../src/db/seed.ts";
 import { asRetryable } from "../src/db/sqlstate.ts";
+import { reportContext } from "../src/engine/context-report.ts";
 import { accessOf, ensureAdmin } from "./access.ts";
 import type { CommandContext } from "./action.ts";
 import { startWorkers } from "./engine.ts";
@@ -92,6 +93,8 @@ async function serve(
     cors: createCors(config.corsOrigins),
     rateLimit: perMinute === 0 ? null : createRateLimit({ perMinute, clock: systemClock }),
     capabilities,
+    reportContext: (session) =>
+      reportContext({ db, resolveCapabilities: (refs) => capabilities.resolve(refs) }, session),
     seal: (plaintext, place) => sealer.seal(plaintext, place),
     hints,
     feed,

@@ -33,6 +33,7 @@ export async function openApiText(): Promise<string> {
     cors: createCors([]),
     rateLimit: null,
     capabilities: createCapabilities(),
+    reportContext: async () => null,
     seal: () => "",
     hints,
     feed: createFeed({ db, hints, log: silentLog, clock: systemClock }),

@@ -15,10 +15,12 @@ import { silentLog } from "../../src/base/log.ts";
 import { createCapabilities } from "../../src/capabilities/registry.ts";
 import { createHints } from "../../src/db/hints.ts";
 import { type DatabaseAddress, openDb } from "../../src/db/pool.ts";
+import { reportContext } from "../../src/engine/context-report.ts";
 
 const db = openDb(JSON.parse(process.argv[2] ?? "") as DatabaseAddress);
 const hints = createHints({ db, log: silentLog });
 const feed = createFeed({ db, hints, log: silentLog, clock: systemClock });
+const capabilities = createCapabilities();
 const app = buildApp({
   db,
   log: silentLog,
@@ -28,7 +30,9 @@ const app = buildApp({
   addresses: createClientAddresses([]),
   cors: createCors([]),
   rateLimit: null,
-  capabilities: createCapabilities(),
+  capabilities,
+  reportContext: (session) =>
+    reportContext({ db, resolveCapabilities: (refs) => capabilities.resolve(refs) }, session),
   seal: (plaintext) => plaintext,
   hints,
   feed,

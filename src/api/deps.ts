@@ -1,6 +1,7 @@
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import type { Capabilities } from "../capabilities/registry.ts";
+import type { ContextReport } from "../contract/session-view.ts";
 import type { Hints } from "../db/hints.ts";
 import type { Db } from "../db/pool.ts";
 import type { Access } from "./access/access.ts";
@@ -32,6 +33,8 @@ export interface ApiDeps {
   feed: Feed;
   streams: StreamLimits;
   figures: Pick<FiguresHistory, "timeSeries">;
+  /** What the next model call of a session would carry; null when there is no such session. The engine counts it. */
+  reportContext(session: { organizationId: string; sessionId: string }): Promise<ContextReport | null>;
   /** Fires when the server goes down: open streams say so and close. */
   shutdown: AbortSignal;
   version: string;

@@ -27,6 +27,8 @@ export interface ResolvedTool {
 export interface ResolvedCapabilities {
   /** The prompt texts in order, parted by an empty line; empty when there are none. */
   prompt: string;
+  /** The texts that the prompt is made of, and whose they are. */
+  prompts: { capabilityId: string; capabilityName: string; text: string }[];
   tools: ResolvedTool[];
   /** Which calls wait for a person; null: none. */
   approval: ApprovalPolicy | null;
@@ -131,13 +133,15 @@ function resolve(
   };
   for (const { ref } of refs) add(ref);
 
-  const prompts: string[] = [];
+  const prompts: ResolvedCapabilities["prompts"] = [];
   const tools = new Map<string, ResolvedTool>();
   let approval: ApprovalPolicy | null = null;
   for (const capability of ordered.values()) {
     const config = fittingConfig(capability, configs.get(capability.id));
     const prompt = capability.prompt(config);
-    if (prompt) prompts.push(prompt.trim());
+    if (prompt) {
+      prompts.push({ capabilityId: capability.id, capabilityName: capability.name, text: prompt.trim() });
+    }
     approval = capability.approval(config) ?? approval;
     for (const tool of capability.tools(config)) {
       // Two tools of one name: the first stands, as the model can call only one of them.
@@ -145,7 +149,13 @@ function resolve(
       tools.set(tool.name, { tool, capabilityId: capability.id, capabilityName: capability.name });
     }
   }
-  return { prompt: prompts.join("\n\n"), tools: [...tools.values()], approval, unknown: [...unknown] };
+  return {
+    prompt: prompts.map(({ text }) => text).join("\n\n"),
+    prompts,
+    tools: [...tools.values()],
+    approval,
+    unknown: [...unknown],
+  };
 }
 
 function fittingConfig(capability: Capability, config: unknown): unknown {

@@ -247,7 +247,7 @@ function newMessages({ history }: RunScope): Message[] {
 }
 
 /** What the model may call: tools of the server and of the client. */
-export function toolSpecs({ tools, clientTools }: RunScope): ToolSpec[] {
+export function toolSpecs({ tools, clientTools }: Pick<RunScope, "tools" | "clientTools">): ToolSpec[] {
   return [
     ...[...tools.values()].map(({ tool }) => ({
       name: tool.name,

@@ -6,8 +6,16 @@
 import type { Event } from "../contract/event.ts";
 import { isHistoryEvent, type NewestPage, readHistory, readHistoryPage, readInputs } from "../db/history.ts";
 import { ownLog, type SessionLog, toLineage } from "../db/lineage.ts";
+import type { Db } from "../db/pool.ts";
 import { toolSpecs } from "./answer.ts";
-import { eventsMissing, fitHistory, historyTokensMax, isEnough } from "./history-window.ts";
+import {
+  eventsMissing,
+  fitHistory,
+  historyTokensMax,
+  isEnough,
+  type Shown,
+  type Window,
+} from "./history-window.ts";
 import type { RunScope } from "./scope.ts";
 
 const OLDER_PAGE = { rowsMin: 100, storedBytesMax: 1024 * 1024 };
@@ -21,11 +29,24 @@ export async function loadHistory(scope: RunScope, newest: NewestPage): Promise<
     tools: toolSpecs(scope).map((tool) => JSON.stringify(tool)),
   });
   const window = { tokensMax: scope.historyTokensMax, inputSequence: run.input_sequence };
+  keep(scope, await readWindow(deps.db, log, newest, window));
+  scope.historyUpTo = newest.upTo;
+  const input = scope.history.findLast((event) => event.type === "input.message");
+  scope.lastInputSequence = input?.sequence ?? run.input_sequence;
+}
+
+/** The part of a conversation that fits, beginning with the newest page of it. */
+export async function readWindow(
+  db: Db,
+  log: SessionLog,
+  newest: NewestPage,
+  window: Pick<Window, "tokensMax" | "inputSequence">,
+): Promise<Shown> {
   let events = newest.events;
   let isWhole = newest.isFirst && log.lineage.length === 0;
   while (!isWhole && !isEnough(events, window)) {
     const before = events[0]?.sequence ?? null;
-    const older = await readHistoryPage(deps.db, log, {
+    const older = await readHistoryPage(db, log, {
       before,
       rowsMax: Math.max(OLDER_PAGE.rowsMin, eventsMissing(events, window.tokensMax)),
       storedBytesMax: OLDER_PAGE.storedBytesMax,
@@ -35,20 +56,17 @@ export async function loadHistory(scope: RunScope, newest: NewestPage): Promise<
   }
   let isClean = isWhole;
   const oldest = events[0]?.sequence ?? 0;
-  if (!isWhole && oldest > run.input_sequence) {
+  if (!isWhole && oldest > window.inputSequence) {
     // The turn under way is longer than what fits: its beginning is what the user said in it.
     const calls = events.slice(events.findIndex((event) => event.type === "reason.started"));
-    const inputs = await readInputs(deps.db, log, {
-      after: run.input_sequence - 1,
+    const inputs = await readInputs(db, log, {
+      after: window.inputSequence - 1,
       before: calls[0]?.sequence ?? oldest,
     });
     events = [...inputs, ...calls];
     isClean = true;
   }
-  keep(scope, fitHistory(events, { ...window, isWhole, isClean }));
-  scope.historyUpTo = newest.upTo;
-  const input = scope.history.findLast((event) => event.type === "input.message");
-  scope.lastInputSequence = input?.sequence ?? run.input_sequence;
+  return fitHistory(events, { ...window, isWhole, isClean });
 }
 
 /**
@@ -86,7 +104,7 @@ function ownEvents({ ownLogs, historyUpTo }: RunScope, upTo: number): Event[] | 
   return end >= upTo ? events : null;
 }
 
-function keep(scope: RunScope, shown: ReturnType<typeof fitHistory>): void {
+function keep(scope: RunScope, shown: Shown): void {
   const isNews = shown.isCut && !scope.isHistoryCut;
   scope.history = shown.events;
   scope.isHistoryCut = shown.isCut;

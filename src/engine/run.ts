@@ -18,6 +18,7 @@ import { passBudgets } from "./budget.ts";
 import { loadHistory } from "./conversation.ts";
 import { budgetEnding, completedEnding, failedEnding, sealedEnding } from "./ending.ts";
 import type { Lease } from "./lease.ts";
+import { offerOf } from "./offer.ts";
 import { park } from "./park.ts";
 import { planTurn } from "./plan.ts";
 import { reason } from "./reason.ts";
@@ -192,7 +193,6 @@ function openScope(
     });
   }
   deps.providers.learn(run.organization_id, config.model);
-  const clientTools = new Map(plan.clientTools.map((tool) => [tool.name, tool]));
   const toolCount = steps.filter((step) => step.kind === "tool" && step.status !== "pending").length;
   return {
     deps,
@@ -202,14 +202,8 @@ function openScope(
     plan,
     model: config.model,
     driver: deps.driverFor(config.model, run.organization_id),
-    tools: new Map(
-      capabilities.tools
-        .filter((offered) => !clientTools.has(offered.tool.name))
-        .map((offered) => [offered.tool.name, offered]),
-    ),
-    clientTools,
+    ...offerOf(plan, capabilities),
     approval: capabilities.approval,
-    systemPrompt: [plan.systemPrompt, capabilities.prompt].filter((text) => text !== "").join("\n\n"),
     history: [],
     isHistoryCut: false,
     historyTokensMax: 0,

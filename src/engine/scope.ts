@@ -48,6 +48,8 @@ export interface EngineDeps {
   /** Prompt, tools and approval policy of a list of capabilities; `unknown` names those that this program does not have. */
   resolveCapabilities(refs: readonly CapabilityConfig[]): {
     prompt: string;
+    /** The texts that the prompt is made of. */
+    prompts: readonly { capabilityId: string; capabilityName: string; text: string }[];
     tools: readonly OfferedTool[];
     /** Which calls wait for a person; null: none. */
     approval: ApprovalPolicy | null;

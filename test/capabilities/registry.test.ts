@@ -82,7 +82,13 @@ test("the later configuration stands", () => {
 });
 
 test("no references, no prompt, no tools", () => {
-  expect(capabilities.resolve([])).toEqual({ prompt: "", tools: [], approval: null, unknown: [] });
+  expect(capabilities.resolve([])).toEqual({
+    prompt: "",
+    prompts: [],
+    tools: [],
+    approval: null,
+    unknown: [],
+  });
 });
 
 test("a stored configuration that no longer fits gives way to the defaults", () => {

@@ -16,6 +16,7 @@ import { createCapabilities } from "../../src/capabilities/registry.ts";
 import { createHints, type Hint, type Hints } from "../../src/db/hints.ts";
 import type { Db } from "../../src/db/pool.ts";
 import { seedProviders } from "../../src/db/seed.ts";
+import { reportContext } from "../../src/engine/context-report.ts";
 import { testDatabase } from "./postgres.ts";
 
 export interface Answer {
@@ -83,6 +84,7 @@ export async function testApp(
         ...keys,
       })
     : openAccess(keys);
+  const capabilities = createCapabilities();
   const app = buildApp({
     db,
     log,
@@ -97,7 +99,9 @@ export async function testApp(
     addresses,
     cors: createCors(options.corsOrigins ?? []),
     rateLimit: options.rateLimit ?? null,
-    capabilities: createCapabilities(),
+    capabilities,
+    reportContext: (session) =>
+      reportContext({ db, resolveCapabilities: (refs) => capabilities.resolve(refs) }, session),
     seal: (plaintext, place) => sealer.seal(plaintext, place),
     hints,
     feed,

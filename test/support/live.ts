@@ -15,6 +15,7 @@ import { createCapabilities } from "../../src/capabilities/registry.ts";
 import type { Event } from "../../src/contract/event.ts";
 import { createHints, type Hints } from "../../src/db/hints.ts";
 import { type Db, openDb } from "../../src/db/pool.ts";
+import { reportContext } from "../../src/engine/context-report.ts";
 import { OBSERVER, type TestDatabase } from "./postgres.ts";
 
 export interface LiveServer {
@@ -45,6 +46,7 @@ export async function startServer(
   const feed = createFeed({ db, hints, log: silentLog, clock });
   const streams = createStreamLimits();
   const shutdown = new AbortController();
+  const capabilities = createCapabilities();
   const app = buildApp({
     db,
     log: silentLog,
@@ -54,7 +56,9 @@ export async function startServer(
     addresses: createClientAddresses([]),
     cors: createCors([]),
     rateLimit: null,
-    capabilities: createCapabilities(),
+    capabilities,
+    reportContext: (session) =>
+      reportContext({ db, resolveCapabilities: (refs) => capabilities.resolve(refs) }, session),
     seal: (plaintext) => plaintext,
     hints,
     feed,

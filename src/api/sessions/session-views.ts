@@ -1,16 +1,43 @@
 /** What can be seen of a session beside itself and its messages. */
 import { UserError } from "../../base/errors.ts";
 import { Type } from "../../contract/schema.ts";
-import { EventsSummaryResult, SessionResourceEntry } from "../../contract/session-view.ts";
+import {
+  EventsSummaryResult,
+  SessionContextReport,
+  SessionResourceEntry,
+} from "../../contract/session-view.ts";
 import { sessionHead, summarizeEvents } from "../../db/events.ts";
 import { treeOfSession } from "../../db/session-resources.ts";
+import { findSession } from "../../db/session-rows.ts";
 import type { ApiDeps } from "../deps.ts";
 import { pathId } from "../http/path-id.ts";
-import { iso, isoOrNull, present, reply } from "../http/respond.ts";
+import { iso, isoOrNull, present, reply, usageOf } from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
 
-export function sessionViewRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
+export function sessionViewRoutes({ db, reportContext }: Pick<ApiDeps, "db" | "reportContext">): Route[] {
   return [
+    defineRoute({
+      method: "GET",
+      path: "/sessions/{session_id}/context-report",
+      operationId: "get_session_context_report",
+      tag: "sessions",
+      summary: "What the next model call would carry, in tokens",
+      description:
+        "By section and source: the prompts of harness, agent, session and capabilities, the definitions of the tools, " +
+        "and the part of the conversation that the model is shown. Tokens are estimated, three bytes each.",
+      sessionRight: "read",
+      responses: { 200: SessionContextReport },
+      problems: ["invalid_id", "not_found"],
+      async run({ params, caller: { organizationId } }) {
+        const sessionId = pathId("session", params.session_id);
+        const [report, session] = await Promise.all([
+          reportContext({ organizationId, sessionId }),
+          findSession(db, organizationId, sessionId),
+        ]);
+        if (!report || !session) throw noSession();
+        return reply(200, { session_id: sessionId, ...report, cumulative_usage: usageOf(session) });
+      },
+    }),
     defineRoute({
       method: "GET",
       path: "/sessions/{session_id}/events/summary",
