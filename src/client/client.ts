@@ -11,6 +11,7 @@
  * It never reads the environment, never writes to a terminal and never keeps state beside what it returns.
  */
 import type { Agent } from "../contract/agent.ts";
+import type { Approval, DecideApprovalRequest } from "../contract/approval.ts";
 import type { CapabilityInfo } from "../contract/capability.ts";
 import type { Event, EventType } from "../contract/event.ts";
 import type { Health } from "../contract/health.ts";
@@ -87,6 +88,10 @@ export interface Client extends EventSource {
   /** Takes a failed or sealed run up from its last checkpoint. @returns the new run */
   retryRun(turnId: string): Promise<Run>;
   listWorkers(): Promise<WorkersListResponse>;
+
+  /** Calls that wait for a person, newest first. */
+  listApprovals(query: { session_id?: string; status?: string; limit?: number }): Promise<Page<Approval>>;
+  decideApproval(id: string, decision: DecideApprovalRequest): Promise<Approval>;
 
   listModels(): Promise<Page<ModelWithProvider>>;
   getModel(id: string): Promise<ModelWithProvider>;
@@ -188,6 +193,8 @@ export function createClient(options: ClientOptions): Client {
     cancelRun: (turnId) => post(`/runs/${enc(turnId)}/cancel`, {}),
     retryRun: (turnId) => post(`/runs/${enc(turnId)}/retry`, {}),
     listWorkers: () => get("/durable/workers"),
+    listApprovals: (query) => get("/approvals", { ...query }),
+    decideApproval: (id, decision) => post(`/approvals/${enc(id)}`, decision),
     listModels: () => get("/models"),
     getModel: (id) => get(`/models/${enc(id)}`),
     listProviders: () => get("/providers"),

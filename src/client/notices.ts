@@ -1,6 +1,6 @@
 /** What the transcript says between the messages. */
 import type { EventOf } from "../contract/event.ts";
-import type { Entry } from "./transcript.ts";
+import type { Entry } from "./entries.ts";
 
 export const INTERRUPTED = "interrupted";
 

@@ -14,66 +14,10 @@ import type { Event, EventOf } from "../contract/event.ts";
 import { isEventType } from "../contract/event.ts";
 import { textOf } from "../contract/message.ts";
 import { addUsage, NO_USAGE, type TokenUsage } from "../contract/usage.ts";
+import type { AssistantEntry, Entry, ToolEntry } from "./entries.ts";
 import { budgetNotice, INTERRUPTED, isInterruption } from "./notices.ts";
 import { outputOf, type ToolCall, toolCallsOf } from "./tool-parts.ts";
 
-interface EntryBase {
-  /** Id of the event that opened the entry; unique in the transcript and stable. */
-  key: string;
-  turnId: string | null;
-  /** True when no later event can change the entry. */
-  isSettled: boolean;
-}
-
-export interface UserEntry extends EntryBase {
-  kind: "user";
-  text: string;
-  imageCount: number;
-}
-
-export interface AssistantEntry extends EntryBase {
-  kind: "assistant";
-  text: string;
-  thinking: string;
-  /** False once the whole message stands, or its turn ended without it. */
-  isStreaming: boolean;
-  /** 1-based place of the model call in its turn; null when the stream did not say. */
-  iteration: number | null;
-}
-
-export interface ToolEntry extends EntryBase {
-  kind: "tool";
-  callId: string;
-  name: string;
-  arguments: unknown;
-  /**
-   * `pending`: asked for by the model, not begun. `waiting`: somebody outside must answer or allow it. `interrupted`:
-   * its turn ended before it did.
-   */
-  status: "pending" | "running" | "waiting" | "success" | "error" | "timeout" | "cancelled" | "interrupted";
-  /** What the running tool said last; empty when nothing. */
-  progress: string;
-  output: string;
-  error: string | null;
-  durationMs: number | null;
-  /** RFC 3339; null while pending. */
-  startedAt: string | null;
-}
-
-export interface ErrorEntry extends EntryBase {
-  kind: "error";
-  text: string;
-  code: string | null;
-  /** What the turn itself gave as the reason, when it says more than `text`. */
-  detail: string | null;
-}
-
-export interface NoticeEntry extends EntryBase {
-  kind: "notice";
-  text: string;
-}
-
-export type Entry = UserEntry | AssistantEntry | ToolEntry | ErrorEntry | NoticeEntry;
 export type TurnOutcome = "completed" | "failed" | "sealed" | "cancelled";
 
 export interface Transcript {
@@ -203,6 +147,7 @@ function apply(draft: Draft, event: Event): void {
         progress: event.data.message,
         // A call that waited and now has something to say was allowed, and runs.
         status: status === "waiting" ? "running" : status,
+        waitsFor: null,
       }));
     case "tool.completed":
       return completeTool(draft, event);
@@ -254,7 +199,7 @@ function endTurn(draft: Draft, turnId: string, outcome: TurnOutcome, usage: Toke
   draft.lastOutcome = outcome;
   draft.entries = draft.entries.flatMap((entry) => {
     if (entry.isSettled || entry.turnId !== turnId) return [entry];
-    if (entry.kind === "tool") return [{ ...entry, status: "interrupted", isSettled: true }];
+    if (entry.kind === "tool") return [{ ...entry, status: "interrupted", waitsFor: null, isSettled: true }];
     if (entry.kind !== "assistant") return [{ ...entry, isSettled: true }];
     return isBlank(entry) ? [] : [{ ...entry, isStreaming: false, isSettled: true }];
   });
@@ -384,6 +329,7 @@ function newTool(key: string, turnId: string | null, call: ToolCall): ToolEntry 
     name: call.name,
     arguments: call.arguments,
     status: "pending",
+    waitsFor: null,
     progress: "",
     output: "",
     error: null,
@@ -414,15 +360,21 @@ function beginTool(draft: Draft, event: EventOf<"tool.started">): void {
   const call = event.data.tool_call;
   const turnId = turnOf(event);
   if (openToolIndex(draft, turnId, call.id) < 0) draft.entries.push(newTool(event.id, turnId, call));
-  changeTool(draft, turnId, call.id, () => ({ status: "running", startedAt: event.ts, progress: "" }));
+  changeTool(draft, turnId, call.id, () => ({
+    status: "running",
+    waitsFor: null,
+    startedAt: event.ts,
+    progress: "",
+  }));
 }
 
 /** An approval is asked for by a call of its own, `tool_approval_<call id>`: what waits is the call that it is about. */
 function awaitTools(draft: Draft, event: EventOf<"tool.call_requested">): void {
   for (const call of event.data.tool_calls) {
     const callId = call.id.replace(/^tool_approval_/, "");
-    const progress = callId === call.id ? "waits for the client" : "waits for approval";
-    changeTool(draft, turnOf(event), callId, () => ({ status: "waiting", progress }));
+    const waitsFor = callId === call.id ? ("client" as const) : ("approval" as const);
+    const progress = waitsFor === "client" ? "waits for the client" : "waits for approval";
+    changeTool(draft, turnOf(event), callId, () => ({ status: "waiting", waitsFor, progress }));
   }
 }
 
@@ -437,6 +389,7 @@ function completeTool(draft: Draft, event: EventOf<"tool.completed">): void {
     output: outputOf(result ?? []),
     error: error ?? null,
     durationMs: duration_ms ?? null,
+    waitsFor: null,
     isSettled: true,
   }));
 }

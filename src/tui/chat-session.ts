@@ -5,15 +5,12 @@
  * Printed lines cannot be taken back, so an entry is printed when it is settled and not before.
  */
 import type { Client } from "../client/client.ts";
+import type { Entry, ToolEntry } from "../client/entries.ts";
 import { ClientError } from "../client/errors.ts";
+import { plainText } from "../client/plain-text.ts";
 import { streamEvents } from "../client/stream.ts";
-import {
-  type Entry,
-  emptyTranscript,
-  foldTranscript,
-  settledCount,
-  type Transcript,
-} from "../client/transcript.ts";
+import { emptyTranscript, foldTranscript, settledCount, type Transcript } from "../client/transcript.ts";
+import type { ApprovalDecision } from "../contract/approval.ts";
 import type { Event } from "../contract/event.ts";
 import type { Session } from "../contract/session.ts";
 
@@ -66,6 +63,10 @@ export class ChatSession {
   #snapshot: ChatSnapshot;
   #settled = 0;
   #noteCount = 0;
+  /** Chosen in the chat; null: the session's own. */
+  #model: { id: string; name: string } | null = null;
+  /** Keys of the calls that were decided here, and whose outcome the stream has not told yet. */
+  readonly #deciding = new Set<string>();
   #pending: Event[] = [];
   #flushTimer: ReturnType<typeof setTimeout> | null = null;
   /** Id of the last event of the past that is being loaded; null when live. */
@@ -108,6 +109,12 @@ export class ChatSession {
     this.#restart(null, this.#options.agent);
   }
 
+  /** The model of the messages to come, also of a session that has none yet. */
+  chooseModel(model: { id: string; name: string }): void {
+    this.#model = model;
+    this.#set({ transcript: { ...this.#snapshot.transcript, model: model.name } });
+  }
+
   /** Sends a message. @returns false when it could not be sent; the reason has been printed */
   async send(text: string): Promise<boolean> {
     const { client } = this.#options;
@@ -120,7 +127,10 @@ export class ChatSession {
         this.#set({ sessionId, connection: { state: "loading" } });
         this.#follow(sessionId, undefined);
       }
-      await client.createMessage(sessionId, { message: { role: "user", content: [{ type: "text", text }] } });
+      await client.createMessage(sessionId, {
+        message: { role: "user", content: [{ type: "text", text }] },
+        ...(this.#model === null ? {} : { controls: { model_id: this.#model.id } }),
+      });
       return true;
     } catch (error) {
       this.#set({ sending: null });
@@ -139,6 +149,38 @@ export class ChatSession {
     } catch (error) {
       this.#set({ isInterrupting: false });
       this.note(`could not interrupt the turn: ${sentenceOf(error)}`, { isError: true });
+    }
+  }
+
+  /** The first call that waits for somebody's approval, or null. */
+  waitingApproval(): ToolEntry | null {
+    const waiting = this.#snapshot.open.find(
+      (entry) => entry.kind === "tool" && entry.waitsFor === "approval",
+    );
+    return waiting?.kind === "tool" && !this.#deciding.has(waiting.key) ? waiting : null;
+  }
+
+  /** Says what becomes of a call that waits; the stream tells what came of it. */
+  async decide(call: ToolEntry, decision: ApprovalDecision, comment?: string): Promise<void> {
+    const { sessionId } = this.#snapshot;
+    if (sessionId === null || this.#deciding.has(call.key)) return;
+    this.#deciding.add(call.key);
+    this.#set({});
+    try {
+      const pending = { session_id: sessionId, status: "pending", limit: 100 };
+      const { data } = await this.#options.client.listApprovals(pending);
+      const approval = data.find((each) => each.tool_call_id === call.callId);
+      if (!approval) throw new Error("it does not wait any more");
+      await this.#options.client.decideApproval(approval.id, {
+        decision,
+        ...(comment === undefined ? {} : { comment }),
+      });
+      this.note(
+        `${DECISIONS[decision]} ${plainText(call.name)}${comment === undefined ? "" : `: ${comment}`}`,
+      );
+    } catch (error) {
+      this.#deciding.delete(call.key);
+      this.note(`${plainText(call.name)} was not decided: ${sentenceOf(error)}`, { isError: true });
     }
   }
 
@@ -248,6 +290,13 @@ export class ChatSession {
     for (const listener of this.#listeners) listener();
   }
 }
+
+const DECISIONS: Record<ApprovalDecision, string> = {
+  allow: "allowed",
+  allow_always: "allowed from now on:",
+  reject: "refused",
+  reject_always: "refused from now on:",
+};
 
 /** What went wrong, for one line on the screen. */
 export function sentenceOf(error: unknown): string {

@@ -9,12 +9,14 @@
 import { Box, render, Static, Text, useAnimation, useApp, useWindowSize } from "ink";
 import { memo, useEffect, useState, useSyncExternalStore } from "react";
 import type { Client } from "../client/client.ts";
+import type { ToolEntry } from "../client/entries.ts";
 import { plainText } from "../client/plain-text.ts";
+import type { ApprovalDecision } from "../contract/approval.ts";
 import type { Session } from "../contract/session.ts";
 import { ChatSession, type ChatSnapshot, type Printed } from "./chat-session.ts";
 import { isSlashCommand, runSlashCommand } from "./commands.ts";
 import { Composer } from "./composer.tsx";
-import { duration, type EntryStyle, entryLines, tailOf } from "./entry-lines.ts";
+import { callArguments, duration, type EntryStyle, entryLines, tailOf } from "./entry-lines.ts";
 import { cut, wrap } from "./markdown.ts";
 import { statusLine } from "./status-line.ts";
 import { marks, type Paint, paintWith } from "./theme.ts";
@@ -40,8 +42,8 @@ export interface ChatEnd {
 
 const FRAMES_PER_SECOND_MAX = 15;
 const COMPOSER_ROWS_MAX = 8;
-/** Rows that are not the open entries: blank lines, activity, status, and one that must stay free. */
-const CHROME_ROWS = 6;
+/** Rows that are not the open entries: blank lines, activity, a question, status, and one that must stay free. */
+const CHROME_ROWS = 9;
 const PLACEHOLDER = "Ask anything, /help for help";
 
 /** Runs the chat until the person leaves. The session goes on without it. @throws ClientError */
@@ -103,6 +105,14 @@ export function ChatApp({ chat, client, paint, signal }: ChatAppProps) {
     return "keep";
   };
 
+  const waiting = chat.waitingApproval();
+  const onShortcut = (letter: string) => {
+    const decision = SHORTCUTS[letter];
+    if (!waiting || decision === undefined) return false;
+    void chat.decide(waiting, decision);
+    return true;
+  };
+
   if (isLeaving) return <History items={snapshot.printed} style={style} />;
   const composerRows = Math.max(1, Math.min(COMPOSER_ROWS_MAX, Math.floor(rows / 3)));
   return (
@@ -112,6 +122,7 @@ export function ChatApp({ chat, client, paint, signal }: ChatAppProps) {
       {isActive && (
         <Activity key={snapshot.transcript.turnId} snapshot={snapshot} paint={paint} columns={columns} />
       )}
+      {waiting && <ApprovalQuestion call={waiting} paint={paint} columns={columns} />}
       <Box marginTop={1}>
         <Composer
           columns={columns}
@@ -123,6 +134,7 @@ export function ChatApp({ chat, client, paint, signal }: ChatAppProps) {
           onEscape={interruptOrClear}
           onLeave={leave}
           onToggleExpanded={() => void submit("/expand")}
+          onShortcut={onShortcut}
         />
       </Box>
       <Text>{`  ${statusLine(snapshot, Math.max(1, columns - 3), paint)}`}</Text>
@@ -175,6 +187,28 @@ function OpenEntries({ snapshot, style, rows }: { snapshot: ChatSnapshot; style:
 function lastKind(printed: readonly Printed[]): string | null {
   const last = printed.at(-1);
   return last?.kind === "entry" ? last.entry.kind : null;
+}
+
+/** What a letter in an empty line decides about the call that waits. */
+const SHORTCUTS: Readonly<Record<string, ApprovalDecision>> = {
+  a: "allow",
+  A: "allow_always",
+  d: "reject",
+  D: "reject_always",
+};
+
+/** One call at a time: the others follow when it is decided. */
+function ApprovalQuestion({ call, paint, columns }: { call: ToolEntry; paint: Paint; columns: number }) {
+  const width = Math.max(8, columns - 3);
+  const name = plainText(call.name);
+  const input = callArguments(call.arguments, Math.max(0, width - name.length - 11));
+  const keys = cut("a allow · A always · d deny · D always deny · /deny <reason>", width);
+  return (
+    <Box marginTop={1} flexDirection="column">
+      <Text>{`${paint.yellow("?")} ${paint.bold(`Run ${name}`)}${paint.dim(`(${input})`)}`}</Text>
+      <Text>{`  ${paint.dim(keys)}`}</Text>
+    </Box>
+  );
 }
 
 /** The only part of the screen that moves by itself. */

@@ -55,6 +55,91 @@ export const slashCommands: readonly SlashCommand[] = [
     },
   },
   {
+    name: "fork",
+    argument: "[sequence]",
+    summary: "go on in a copy of the conversation, from an event or from here",
+    async run({ chat, client }, argument) {
+      const { sessionId } = chat.snapshot();
+      if (sessionId === null) return chat.note("there is nothing to fork yet", { isError: true });
+      if (argument !== "" && !/^[1-9][0-9]*$/.test(argument)) {
+        return chat.note("/fork takes the sequence of an event, like /fork 23", { isError: true });
+      }
+      const fork = await client.forkSession(
+        sessionId,
+        argument === "" ? {} : { at_sequence: Number(argument) },
+      );
+      chat.note(`forked: ${fork.id}; the first session stays: ${sessionId}`);
+      await chat.open(fork);
+    },
+  },
+  {
+    name: "model",
+    argument: "[model]",
+    summary: "list the models, or use another one for the next messages",
+    async run({ chat, client }, argument) {
+      const models = (await client.listModels()).data.filter((model) => model.enabled);
+      if (argument === "") return chat.note(models.map((model) => model.model_id).join("\n"));
+      const found = models.find((model) => [model.id, model.model_id].includes(argument));
+      if (!found) return chat.note(`there is no model ${argument}; /model lists them`, { isError: true });
+      chat.chooseModel({ id: found.id, name: found.model_id });
+      chat.note(`the next messages go to ${found.model_id}`);
+    },
+  },
+  {
+    name: "files",
+    argument: "[path]",
+    summary: "list the files of the session, or print one",
+    async run({ chat, client }, argument) {
+      const { sessionId } = chat.snapshot();
+      if (sessionId === null) return chat.note("there are no files yet", { isError: true });
+      const path = argument.split("/").filter(Boolean).map(encodeURIComponent).join("/");
+      const found = await client.request<{
+        data?: { path: string; size_bytes: number }[];
+        content?: string | null;
+      }>("GET", `/sessions/${sessionId}/fs${path === "" ? "" : `/${path}`}`, {
+        query: { recursive: path === "" ? "true" : undefined },
+      });
+      if (found.data) {
+        const lines = found.data.map((file) => `${String(file.size_bytes).padStart(8)}  ${file.path}`);
+        return chat.note(lines.length === 0 ? "there are no files yet" : lines.join("\n"));
+      }
+      chat.note(found.content ?? "(no text)");
+    },
+  },
+  {
+    name: "budget",
+    argument: "[dollars]",
+    summary: "show what the session may spend, or set it",
+    async run({ chat, client }, argument) {
+      const { sessionId } = chat.snapshot();
+      if (sessionId === null) return chat.note("send a message first", { isError: true });
+      const limit = Number(argument);
+      if (argument !== "") {
+        if (!(limit > 0)) return chat.note("/budget takes dollars, like /budget 2.50", { isError: true });
+        await client.request("POST", "/budgets", {
+          body: { subject_type: "session", subject_id: sessionId, currency: "usd", limit },
+        });
+      }
+      const budgets = await client.request<
+        { currency: string; balance: number; limit: number; status: string }[]
+      >("GET", `/sessions/${sessionId}/budgets`);
+      const lines = budgets.map(
+        ({ currency, balance, limit: most, status }) => `${balance} of ${most} ${currency} left, ${status}`,
+      );
+      chat.note(lines.length === 0 ? "no budget: nothing is capped" : lines.join("\n"));
+    },
+  },
+  {
+    name: "deny",
+    argument: "[reason]",
+    summary: "refuse the call that waits, and tell the model why",
+    async run({ chat }, argument) {
+      const call = chat.waitingApproval();
+      if (!call) return chat.note("no call waits for you", { isError: true });
+      await chat.decide(call, "reject", argument === "" ? undefined : argument);
+    },
+  },
+  {
     name: "expand",
     summary: "switch between full and folded thinking and output (Ctrl+O)",
     run({ chat, toggleExpanded }) {
@@ -97,6 +182,7 @@ function helpText(): string {
     "",
     "Enter sends · Alt+Enter or Ctrl+J: new line · Up and Down: what you typed before",
     "Esc interrupts the turn · a message sent while it runs joins it",
+    "A call that waits for you: a allow, A always, d deny, D always deny (in an empty line)",
   ].join("\n");
 }
 

@@ -38,6 +38,8 @@ export interface ComposerProps {
   onEscape(): "clear" | "keep";
   onLeave(): void;
   onToggleExpanded(): void;
+  /** A letter typed into an empty line. @returns whether it meant something and is not text */
+  onShortcut(letter: string): boolean;
 }
 
 type Key = Parameters<Parameters<typeof useInput>[0]>[1];
@@ -105,6 +107,7 @@ export function Composer(props: ComposerProps) {
       const below = down(current);
       return below ? change(below) : recall(1);
     }
+    if (current.text === "" && input.length === 1 && props.onShortcut(input)) return;
     const moved = applyKey(current, input, key);
     if (moved) return change(moved);
     if (input === "" || key.ctrl || key.meta) return;

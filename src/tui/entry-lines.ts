@@ -1,6 +1,7 @@
 /** PURE: one entry of the transcript as terminal lines. What is printed for good and what is drawn live use it alike. */
+
+import type { AssistantEntry, Entry, ToolEntry } from "../client/entries.ts";
 import { plainText } from "../client/plain-text.ts";
-import type { AssistantEntry, Entry, ToolEntry } from "../client/transcript.ts";
 import { cut, renderMarkdown, wrap, wrapExact } from "./markdown.ts";
 import { marks, type Paint, TEXT_COLUMNS_MAX } from "./theme.ts";
 

@@ -1,7 +1,8 @@
 /** A worker that is lost in the middle of an answer, and what becomes of what it had streamed. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { accumulatePage, createAccumulator } from "../../src/api/events/accumulate.ts";
-import { type AssistantEntry, emptyTranscript, foldTranscript } from "../../src/client/transcript.ts";
+import type { AssistantEntry } from "../../src/client/entries.ts";
+import { emptyTranscript, foldTranscript } from "../../src/client/transcript.ts";
 import { DELTA_TYPES, type Event, type EventOf, type EventType } from "../../src/contract/event.ts";
 import { ownLog } from "../../src/db/lineage.ts";
 import { seedModel, startEngine, type TestEngine } from "../support/engine.ts";

@@ -33,7 +33,7 @@ export interface LiveServer {
 
 /** @param options.clock  moves streams and feed; the system's by default */
 export async function startServer(
-  database: TestDatabase,
+  database: Pick<TestDatabase, "address">,
   options: { clock?: Clock } = {},
 ): Promise<LiveServer> {
   const clock = options.clock ?? systemClock;

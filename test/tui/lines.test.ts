@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import type { Entry, ToolEntry } from "../../src/client/transcript.ts";
+import type { Entry, ToolEntry } from "../../src/client/entries.ts";
 import { emptyTranscript } from "../../src/client/transcript.ts";
 import type { ChatSnapshot } from "../../src/tui/chat-session.ts";
 import { composerLines } from "../../src/tui/composer.tsx";
@@ -84,6 +84,7 @@ describe("an entry of the transcript", () => {
     name: "read_file",
     arguments: { path: "/a.md" },
     status: "success",
+    waitsFor: null,
     progress: "",
     output: "hello",
     error: null,
