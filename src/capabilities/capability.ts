@@ -13,6 +13,15 @@ export interface ApprovalPolicy {
   reasonFor(tool: Tool): string | null;
 }
 
+/** A tree of files that a capability puts into the session's. */
+export interface MountSpec {
+  /** `mem_…` */
+  treeId: string;
+  /** Normalized; not the root. */
+  path: string;
+  isWritable: boolean;
+}
+
 export interface Capability {
   /** The name that agents refer to: `web_fetch`. */
   id: string;
@@ -32,6 +41,8 @@ export interface Capability {
   tools(config: unknown): readonly Tool[];
   /** Which calls, of all tools of the turn, wait for a person; null has no say. */
   approval(config: unknown): ApprovalPolicy | null;
+  /** What is mounted into the files of the session; none lies within another. */
+  mounts(config: unknown): readonly MountSpec[];
 }
 
 /** Ties `prompt` and `tools` to the configuration's type. A capability without `config` gets undefined. */
@@ -48,6 +59,7 @@ export function defineCapability<S extends z.ZodType = z.ZodUndefined>(definitio
   prompt?(config: z.output<S>): string | null;
   tools(config: z.output<S>): readonly Tool[];
   approval?(config: z.output<S>): ApprovalPolicy | null;
+  mounts?(config: z.output<S>): readonly MountSpec[];
 }): Capability {
   const parse = (config: unknown): z.output<S> =>
     (definition.config ? definition.config.parse(config ?? {}) : undefined) as z.output<S>;
@@ -64,5 +76,6 @@ export function defineCapability<S extends z.ZodType = z.ZodUndefined>(definitio
     prompt: (config) => definition.prompt?.(parse(config)) ?? null,
     tools: (config) => definition.tools(parse(config)),
     approval: (config) => definition.approval?.(parse(config)) ?? null,
+    mounts: (config) => definition.mounts?.(parse(config)) ?? [],
   };
 }

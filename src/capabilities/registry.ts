@@ -2,8 +2,9 @@
  * The list of capabilities, and what an agent's references to them amount to: one prompt and a list of tools.
  */
 import { z } from "zod";
-import type { ApprovalPolicy, Capability } from "./capability.ts";
+import type { ApprovalPolicy, Capability, MountSpec } from "./capability.ts";
 import { currentTime } from "./current-time.ts";
+import { memory } from "./memory.ts";
 import { sessionFiles } from "./session-files.ts";
 import { sessionSchedule } from "./session-schedule.ts";
 import { sessionStorage } from "./session-storage.ts";
@@ -32,6 +33,8 @@ export interface ResolvedCapabilities {
   tools: ResolvedTool[];
   /** Which calls wait for a person; null: none. */
   approval: ApprovalPolicy | null;
+  /** Memories in the session's files. */
+  mounts: MountSpec[];
   /** References that name nothing here. A stored agent may outlive a capability; its other ones still work. */
   unknown: string[];
 }
@@ -85,6 +88,7 @@ export function createCapabilities(options: CapabilityOptions = {}): Capabilitie
     timer,
     sessionSchedule,
     sessionFiles,
+    memory,
     sessionStorage,
     webFetchCapability(options.webFetch ?? {}),
     toolApproval,
@@ -135,6 +139,7 @@ function resolve(
 
   const prompts: ResolvedCapabilities["prompts"] = [];
   const tools = new Map<string, ResolvedTool>();
+  const mounts: MountSpec[] = [];
   let approval: ApprovalPolicy | null = null;
   for (const capability of ordered.values()) {
     const config = fittingConfig(capability, configs.get(capability.id));
@@ -143,6 +148,7 @@ function resolve(
       prompts.push({ capabilityId: capability.id, capabilityName: capability.name, text: prompt.trim() });
     }
     approval = capability.approval(config) ?? approval;
+    mounts.push(...capability.mounts(config));
     for (const tool of capability.tools(config)) {
       // Two tools of one name: the first stands, as the model can call only one of them.
       if (tools.has(tool.name)) continue;
@@ -154,6 +160,7 @@ function resolve(
     prompts,
     tools: [...tools.values()],
     approval,
+    mounts,
     unknown: [...unknown],
   };
 }

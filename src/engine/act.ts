@@ -6,7 +6,9 @@
 import { LeaseLostError } from "../base/errors.ts";
 import { newId } from "../base/id.ts";
 import { type Invoked, invokeTool } from "../capabilities/invoke.ts";
+import { mountFiles } from "../capabilities/mounted-files.ts";
 import type { NewEvent } from "../contract/event.ts";
+import type { FileStore } from "../contract/file-store.ts";
 import { limits } from "../contract/limits.ts";
 import type { StoredStep } from "../db/runs.ts";
 import { alwaysDecisions, type GivenApproval } from "../db/waits.ts";
@@ -254,7 +256,7 @@ function runTool(
   execId: string,
   fileEvents: NewEvent[],
 ): Promise<Invoked> {
-  const { deps, run, lease, config, plan } = scope;
+  const { deps, run, lease, plan } = scope;
   const context = contextOf(run, execId);
   return invokeTool(
     offered.tool,
@@ -267,7 +269,7 @@ function runTool(
       toolCallId: call.id,
       idempotencyKey: `${scope.callOrigins.get(call.id) ?? run.id}:${call.id}`,
       schedules: deps.schedulesOf({ organizationId: run.organization_id, sessionId: run.session_id }),
-      files: deps.filesOf({ organizationId: run.organization_id, treeId: config.session.workspace_id }),
+      files: sessionFiles(scope),
       storage: deps.storageOf({ organizationId: run.organization_id, sessionId: run.session_id }),
       network: plan.network,
       progress(message) {
@@ -293,6 +295,19 @@ function runTool(
       },
     },
     { timeoutMs: limits.toolTimeoutMs, outputBytesMax: limits.toolResultBytesMax },
+  );
+}
+
+/** The session's workspace, with the memories that are mounted into it. */
+function sessionFiles({ deps, run, config, mounts }: RunScope): FileStore {
+  const { organization_id: organizationId } = run;
+  return mountFiles(
+    deps.filesOf({ organizationId, treeId: config.session.workspace_id }),
+    mounts.map(({ treeId, path, isWritable }) => ({
+      path,
+      isWritable,
+      files: deps.filesOf({ organizationId, treeId }),
+    })),
   );
 }
 

@@ -204,6 +204,7 @@ function openScope(
     driver: deps.driverFor(config.model, run.organization_id),
     ...offerOf(plan, capabilities),
     approval: capabilities.approval,
+    mounts: capabilities.mounts,
     history: [],
     isHistoryCut: false,
     historyTokensMax: 0,

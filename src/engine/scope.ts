@@ -11,7 +11,7 @@
  */
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
-import type { ApprovalPolicy } from "../capabilities/capability.ts";
+import type { ApprovalPolicy, MountSpec } from "../capabilities/capability.ts";
 import type { Tool } from "../capabilities/tool.ts";
 import type { CapabilityConfig, ToolDefinition } from "../contract/common.ts";
 import type { Event, EventContext, NewEvent } from "../contract/event.ts";
@@ -53,6 +53,8 @@ export interface EngineDeps {
     tools: readonly OfferedTool[];
     /** Which calls wait for a person; null: none. */
     approval: ApprovalPolicy | null;
+    /** Memories in the session's files. */
+    mounts: readonly MountSpec[];
     unknown: readonly string[];
   };
   filesOf(tree: { organizationId: string; treeId: string }): FileStore;
@@ -77,6 +79,7 @@ export interface RunScope {
   tools: ReadonlyMap<string, OfferedTool>;
   clientTools: ReadonlyMap<string, ToolDefinition>;
   approval: ApprovalPolicy | null;
+  mounts: readonly MountSpec[];
   systemPrompt: string;
   /** The history events of the session as far as they have been read, and as far back as the model's window goes. */
   history: Event[];

@@ -176,4 +176,32 @@ describe("memories", () => {
     expect((await app.get(`/memories/${id}`)).status).toBe(404);
     expect((await app.get(`/memories/${id}/fs/a`)).status).toBe(404);
   });
+
+  test("an agent or a session mounts those that are there, as they allow", async () => {
+    const memory = await create();
+    const synced = await create({ source: { type: "github", repository: "a/b" } });
+    const archived = await create();
+    await app.call("DELETE", `/memories/${archived.id}`);
+    const mount = (id: string, mode?: string) => ({
+      capabilities: [{ ref: "memory", config: { mounts: [{ memory: id, path: "/notes", mode }] } }],
+    });
+    const cases: [object, number][] = [
+      [mount(memory.id, "readwrite"), 201],
+      [mount(synced.id), 201],
+      [mount(synced.id, "readwrite"), 400],
+      [mount(archived.id), 400],
+      [mount(newId("mem")), 400],
+      [mount("mem_1"), 400],
+      [{ capabilities: ["memory"] }, 201],
+    ];
+    for (const [body, status] of cases) {
+      const agent = await app.post("/agents", {
+        name: newId("a").replace("_", "-"),
+        system_prompt: "",
+        ...body,
+      });
+      expect([body, agent.status]).toEqual([body, status]);
+      expect([body, (await app.post("/sessions", body)).status]).toEqual([body, status]);
+    }
+  });
 });

@@ -18,6 +18,7 @@ test("the list: ids, tools, and JSON Schemas that a model's vendor accepts", () 
     "timer",
     "session_schedule",
     "session_file_system",
+    "memory",
     "session_storage",
     "web_fetch",
     "tool_approval",
@@ -87,6 +88,7 @@ test("no references, no prompt, no tools", () => {
     prompts: [],
     tools: [],
     approval: null,
+    mounts: [],
     unknown: [],
   });
 });
@@ -97,6 +99,7 @@ test("a stored configuration that no longer fits gives way to the defaults", () 
   ]);
 });
 
+const MEMORY = `mem_${"0".repeat(32)}`;
 const validations: [string, unknown, string | null][] = [
   ["current_time", undefined, null],
   ["current_time", null, null],
@@ -106,6 +109,22 @@ const validations: [string, unknown, string | null][] = [
   ["current_time", { timezone: 5 }, "expected string"],
   ["current_time", "UTC", "config of the capability current_time"],
   ["session_file_system", {}, null],
+  ["memory", { mounts: [{ memory: MEMORY, path: "/workspace/notes" }] }, null],
+  ["memory", { mounts: [{ memory: "mem_1", path: "/notes" }] }, "not the id of a memory"],
+  ["memory", { mounts: [{ memory: MEMORY, path: "/workspace/" }] }, "at the root"],
+  ["memory", { mounts: [{ memory: MEMORY, path: "/../notes" }] }, "`..`"],
+  ["memory", { mounts: [{ memory: MEMORY, path: "/_/notes" }] }, "reserved"],
+  ["memory", { mounts: [{ memory: MEMORY, path: "/a", mode: "append" }] }, "readonly"],
+  [
+    "memory",
+    {
+      mounts: [
+        { memory: MEMORY, path: "/a/b" },
+        { memory: MEMORY, path: "a" },
+      ],
+    },
+    "within each other",
+  ],
   ["session_file_system", { a: 1 }, "takes no config"],
   ["web_fetch", undefined, null],
   ["nothing", undefined, 'there is no capability "nothing"; available: current_time'],

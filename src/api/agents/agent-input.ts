@@ -16,6 +16,7 @@ import {
   requireModel,
   requireName,
 } from "./layer.ts";
+import { requireMemories } from "./memory-mounts.ts";
 
 /** An id, or a name. @throws UserError invalid_id */
 export function agentRef(text: string): string {
@@ -54,6 +55,7 @@ export async function readChanges(
   const changes: Partial<AgentFields> & { status?: AgentRow["status"] } = readLayer(body, capabilities);
   const { organizationId } = caller;
   requireCapabilityRights(capabilities, caller, changes.capabilities);
+  await requireMemories(db, organizationId, changes.capabilities ?? []);
   if (body.name != null) changes.name = requireName(body.name);
   if (body.system_prompt != null) {
     requireBytes("system_prompt", body.system_prompt, limits.systemPromptBytesMax);

@@ -51,7 +51,7 @@ async function readState(
   const relevant = [...new Set(paths.flatMap((path) => [...ancestorsOf(path), path]))];
   const [row] = await retryable(
     sql<StateRow[]>`
-      select t.organization_id, t.status, t.files_version, t.size_bytes, t.entry_count,
+      select t.organization_id, t.status, t.source is not null as has_source, t.files_version, t.size_bytes, t.entry_count,
              (select jsonb_agg(jsonb_build_object('path', f.path, 'is_directory', f.is_directory,
                        'is_readonly', f.is_readonly, 'size_bytes', f.size_bytes, 'hash', f.hash))
                 from files f where f.tree_id = t.id and f.path = any(${relevant})) as entries,
@@ -68,6 +68,9 @@ async function readState(
   }
   if (row.status === "archived") {
     throw new UserError("archived", `the ${isWorkspace ? "workspace" : "memory"} is archived and read-only`);
+  }
+  if (row.has_source) {
+    throw new UserError("file_readonly", "the files of this memory come from its source and are read-only");
   }
   return {
     state: {
@@ -223,6 +226,7 @@ export interface ChangeRow {
 interface StateRow {
   organization_id: string;
   status: "starting" | "active" | "archived" | "deleted";
+  has_source: boolean;
   files_version: number;
   size_bytes: number;
   entry_count: number;

@@ -75,7 +75,7 @@ function openStore(db: Db, scope: TreeScope, queues: KeyedMutex): FileStore {
         sql<EntryRow[]>`
           select ${sql(ENTRY_COLUMNS)}
             from files
-           where tree_id = ${scope.treeId} and organization_id = ${scope.organizationId}
+           where tree_id = ${scope.treeId} and organization_id = ${scope.organizationId} and ${isThere(sql)}
              and (path = ${directory} or (path >= ${below(directory)} and path < ${after(directory)}))
              and (${recursive} or path = ${directory}
                   or position('/' in substring(path from ${below(directory).length + 1}::int)) = 0)
@@ -95,7 +95,7 @@ function openStore(db: Db, scope: TreeScope, queues: KeyedMutex): FileStore {
         sql<EntryRow[]>`
           select ${sql(ENTRY_COLUMNS)}
             from files
-           where tree_id = ${scope.treeId} and organization_id = ${scope.organizationId}
+           where tree_id = ${scope.treeId} and organization_id = ${scope.organizationId} and ${isThere(sql)}
              and path = ${wanted}`,
       );
       return rows[0] ? toEntry(rows[0]) : null;
@@ -196,7 +196,7 @@ async function readFiles({ sql }: Db, scope: TreeScope, paths: readonly string[]
     sql<FileRow[]>`
       select path, content, hash, size_bytes, is_readonly
         from files
-       where tree_id = ${scope.treeId} and organization_id = ${scope.organizationId}
+       where tree_id = ${scope.treeId} and organization_id = ${scope.organizationId} and ${isThere(sql)}
          and path = any(${[...paths]}) and not is_directory`,
   );
   return rows.map((row) => ({
@@ -207,6 +207,10 @@ async function readFiles({ sql }: Db, scope: TreeScope, paths: readonly string[]
     isReadonly: row.is_readonly,
   }));
 }
+
+/** SQL: false for the files of a tree that was deleted, which are still stored for a while. */
+const isThere = (sql: Db["sql"]) =>
+  sql`not exists (select from file_trees t where t.id = files.tree_id and t.status = 'deleted')`;
 
 /** The root has no row: it is as old as its tree, or as now when nothing was ever written. */
 async function rootEntry({ sql }: Db, scope: TreeScope): Promise<FileEntry> {

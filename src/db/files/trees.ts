@@ -78,11 +78,21 @@ export async function findTree(
   kind: TreeKind,
   id: string,
 ): Promise<TreeRow | null> {
-  const rows = await sql<TreeRow[]>`
-    select ${sql(COLUMNS)} from file_trees
-     where id = ${id} and organization_id = ${organizationId} and kind = ${kind}
-       and status in ('active', 'archived')`;
+  const rows = await findTrees({ sql }, organizationId, kind, [id]);
   return rows[0] ?? null;
+}
+
+/** Those of the ids that are there; the order is not the one asked for. */
+export async function findTrees(
+  { sql }: Pick<Db, "sql">,
+  organizationId: string,
+  kind: TreeKind,
+  ids: readonly string[],
+): Promise<TreeRow[]> {
+  return sql<TreeRow[]>`
+    select ${sql(COLUMNS)} from file_trees
+     where id = any (${[...ids]}::text[]) and organization_id = ${organizationId} and kind = ${kind}
+       and status in ('active', 'archived')`;
 }
 
 export async function treeIdOfName(
