@@ -32,9 +32,14 @@ export async function readBody(
 
 /** @param path  `-`: stdin */
 export async function readText(path: string): Promise<string> {
-  if (path === "-") return Bun.stdin.text();
+  return new TextDecoder().decode(await readBytes(path));
+}
+
+/** @throws UserError file_unreadable */
+export async function readBytes(path: string): Promise<Uint8Array> {
+  if (path === "-") return Bun.stdin.bytes();
   try {
-    return await Bun.file(path).text();
+    return await Bun.file(path).bytes();
   } catch {
     throw new UserError("file_unreadable", `${path} cannot be read`);
   }

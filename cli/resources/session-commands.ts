@@ -1,10 +1,13 @@
 /** Commands about what belongs to one session: events, messages, forks. */
 import { type Command, Option } from "commander";
 import type { Delivery } from "../../src/contract/message.ts";
+import type { CommandContext } from "../action.ts";
 import type { CommandTools } from "./commands.ts";
 import type { EventFlags } from "./events.ts";
 import type { ForkFlags } from "./forks.ts";
 import { FORMATS } from "./formats.ts";
+
+type FileVerbs = typeof import("./files.ts");
 
 /** Written out: what defines them would be loaded by every call of the program, also by --version. */
 const DELIVERIES = ["steer", "queue", "interrupt", "reject"] satisfies Delivery[];
@@ -74,6 +77,43 @@ export function addSessionCommands(
         await sendMessage(context, { session, words, ...(delivery ? { delivery } : {}) }, rest);
         return undefined;
       }),
+    );
+
+  const files = program
+    .command("files")
+    .summary("the files of a session; list, get, put, delete")
+    .description("The files of a session, or of a workspace (wsp_…).")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  everruns files list <session> -r\n  everruns files get <session> /report.md > report.md\n" +
+        "  everruns files put <session> /data.csv -f data.csv",
+    );
+  const onFiles = (run: (files: FileVerbs, context: CommandContext) => Promise<void>) =>
+    start(async (context) => void (await run(await import("./files.ts"), context)));
+  verb(files, "list", "list them")
+    .argument("[path]", "a directory", "/")
+    .option("-r, --recursive", "what is below, too")
+    .action((owner: string, path: string, flags) =>
+      onFiles((it, context) => it.listFiles(context, owner, path, flags)),
+    );
+  verb(files, "get", "print one, byte by byte")
+    .argument("<path>", "of the file")
+    .option("-f, --file <path>", "write it there instead")
+    .action((owner: string, path: string, flags) =>
+      onFiles((it, context) => it.getFile(context, owner, path, flags)),
+    );
+  verb(files, "put", "write one, from stdin or a file")
+    .argument("<path>", "of the file")
+    .option("-f, --file <path>", "take it from there")
+    .action((owner: string, path: string, flags) =>
+      onFiles((it, context) => it.putFile(context, owner, path, flags)),
+    );
+  verb(files, "delete", "delete one")
+    .argument("<path>", "of the file or directory")
+    .option("-r, --recursive", "a directory with everything in it")
+    .option("-y, --yes", "do not ask")
+    .action((owner: string, path: string, flags) =>
+      onFiles((it, context) => it.deleteFile(context, owner, path, flags)),
     );
 
   const forkVerb = (name: string, summary: string) =>

@@ -102,6 +102,8 @@ export interface Client extends EventSource {
   request<T>(method: string, path: string, options?: RequestOptions): Promise<T>;
   /** A call whose answer is text: an export. */
   requestText(method: string, path: string, options?: RequestOptions): Promise<string>;
+  /** A call whose answer is a file. */
+  requestBytes(method: string, path: string, options?: RequestOptions): Promise<Uint8Array>;
 }
 
 export interface RequestOptions {
@@ -202,6 +204,8 @@ export function createClient(options: ClientOptions): Client {
     request: async <T>(method: string, path: string, options?: RequestOptions) =>
       (await readJson(await ask(method, `/api/v1${path}`, options), baseUrl)) as T,
     requestText: async (method, path, options) => (await ask(method, `/api/v1${path}`, options)).text(),
+    requestBytes: async (method, path, options) =>
+      new Uint8Array(await (await ask(method, `/api/v1${path}`, options)).arrayBuffer()),
     async openEventStream(sessionId, query, signal) {
       const path = `/api/v1/sessions/${enc(sessionId)}/sse${queryText(eventQuery(query))}`;
       const response = await send(`${baseUrl}${path}`, {
