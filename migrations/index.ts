@@ -21,6 +21,7 @@ import images from "./0019_images.sql" with { type: "text" };
 import sessionStorage from "./0020_session_storage.sql" with { type: "text" };
 import schedules from "./0021_schedules.sql" with { type: "text" };
 import harnessLife from "./0022_harness_life.sql" with { type: "text" };
+import chatSessions from "./0023_chat_sessions.sql" with { type: "text" };
 
 export interface Migration {
   version: number;
@@ -51,4 +52,5 @@ export const migrations: readonly Migration[] = [
   { version: 20, name: "0020_session_storage", sql: sessionStorage },
   { version: 21, name: "0021_schedules", sql: schedules },
   { version: 22, name: "0022_harness_life", sql: harnessLife },
+  { version: 23, name: "0023_chat_sessions", sql: chatSessions },
 ];

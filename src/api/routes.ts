@@ -28,6 +28,7 @@ import { runRoutes } from "./runs/runs.ts";
 import { durableScheduleRoutes } from "./schedules/durable-schedules.ts";
 import { sessionScheduleRoutes } from "./schedules/session-schedules.ts";
 import { approvalRoutes } from "./sessions/approvals.ts";
+import { chatRoutes } from "./sessions/chat.ts";
 import { exportRoutes } from "./sessions/export.ts";
 import { forkRoutes } from "./sessions/fork.ts";
 import { messagesRoutes } from "./sessions/messages.ts";
@@ -66,6 +67,7 @@ export function apiRoutes(deps: ApiDeps): Route[] {
     ...sessionScheduleRoutes(deps),
     ...runRoutes(deps),
     ...approvalRoutes(deps),
+    ...chatRoutes(deps),
     ...exportRoutes(deps),
     ...forkRoutes(deps),
     ...messagesRoutes(deps),

@@ -87,7 +87,8 @@ export type Delivery = (typeof DELIVERIES)[number];
 export const CreateMessageRequest = Type.Object({
   message: Type.Object({
     role: Type.Optional(MessageRole),
-    content: Type.Array(InputContentPart, { minItems: 1 }),
+    /** A bare text stands for one text part. */
+    content: Type.Union([Type.Array(InputContentPart, { minItems: 1 }), Type.String({ minLength: 1 })]),
   }),
   controls: Maybe(Controls),
   metadata: Maybe(JsonObject),

@@ -87,6 +87,8 @@ export const CreateSessionRequest = Type.Object({
 });
 export type CreateSessionRequest = Static<typeof CreateSessionRequest>;
 
+export const GetOrCreateChatSessionRequest = Type.Object({ locale: Maybe(Locale) });
+
 /** Absent: stays. Null: removed. */
 export const UpdateSessionRequest = Type.Object({
   title: Maybe(Title),

@@ -11,6 +11,7 @@ import type { StepWrite } from "../db/writer.ts";
 import type { Collected } from "../llm/collect.ts";
 import type { ToolSpec } from "../llm/driver.ts";
 import { usedCallIds } from "./history.ts";
+import { friendlyText } from "./retry.ts";
 import { contextOf, type OfferedTool, type RunScope } from "./scope.ts";
 
 /** The checkpoint of a reason step, as stored. */
@@ -40,8 +41,11 @@ export function failureEvents(
   call: ModelCall,
   error: NonNullable<Collected["error"]>,
 ): NewEvent[] {
-  const { model } = scope;
+  const { model, run } = scope;
   const durationMs = Math.round(call.durationMs);
+  // Whoever is told no causes must not read them off another event.
+  const isGeneric = run.controls?.error_disclosure === "generic";
+  const shownError = isGeneric ? friendlyText("processing_error", "", "generic") : error.message;
   return [
     {
       type: "llm.generation",
@@ -55,8 +59,8 @@ export function failureEvents(
           ...shownFrom(scope),
           duration_ms: durationMs,
           success: false,
-          error: error.message,
-          ...retryOf(call.answer),
+          error: shownError,
+          ...(isGeneric ? {} : retryOf(call.answer)),
         },
       },
     },
@@ -67,7 +71,7 @@ export function failureEvents(
         success: false,
         has_tool_calls: false,
         tool_call_count: 0,
-        error: error.message,
+        error: shownError,
         duration_ms: durationMs,
       },
     },

@@ -12,7 +12,7 @@ import { toolSpecs } from "./answer.ts";
 import { readWindow } from "./conversation.ts";
 import { modelMessages } from "./history.ts";
 import { eventTokens, historyTokensMax, OMITTED_NOTE, tokensOf } from "./history-window.ts";
-import { type Offer, offerOf } from "./offer.ts";
+import { localePrompt, type Offer, offerOf } from "./offer.ts";
 import { planTurn } from "./plan.ts";
 import type { EngineDeps } from "./scope.ts";
 
@@ -27,7 +27,7 @@ export async function reportContext(
   if (config === null) return null;
   const plan = planTurn(config);
   const capabilities = resolveCapabilities(plan.capabilities);
-  const offer = offerOf(plan, capabilities);
+  const offer = offerOf(plan, capabilities, config.session.locale);
   const model = config.model?.model.model_id ?? config.requestedModelId ?? "none";
   const newest = await readNewestPage(db, session.sessionId);
   const log = { id: session.sessionId, lineage: toLineage(config.session) };
@@ -96,6 +96,9 @@ function promptParts(
       label: capabilityName,
       tokens: tokensOf(text),
     })),
+    ...(session.locale === null
+      ? []
+      : [{ source_id: "locale", label: "Locale", tokens: tokensOf(localePrompt(session.locale)) }]),
   ];
 }
 

@@ -13,13 +13,20 @@ export interface Offer {
   clientTools: ReadonlyMap<string, ToolDefinition>;
 }
 
+/** @param locale  of the turn, else of the session */
+export const localePrompt = (locale: string): string =>
+  `The user's locale is ${locale}. Answer in its language, unless you are asked for another.`;
+
 export function offerOf(
   plan: TurnPlan,
   capabilities: Pick<ReturnType<EngineDeps["resolveCapabilities"]>, "prompt" | "tools">,
+  locale: string | null,
 ): Offer {
   const clientTools = new Map(plan.clientTools.map((tool) => [tool.name, tool]));
   return {
-    systemPrompt: [plan.systemPrompt, capabilities.prompt].filter((text) => text !== "").join("\n\n"),
+    systemPrompt: [plan.systemPrompt, capabilities.prompt, locale === null ? "" : localePrompt(locale)]
+      .filter((text) => text !== "")
+      .join("\n\n"),
     tools: new Map(
       capabilities.tools
         .filter((offered) => !clientTools.has(offered.tool.name))

@@ -202,7 +202,7 @@ function openScope(
     plan,
     model: config.model,
     driver: deps.driverFor(config.model, run.organization_id),
-    ...offerOf(plan, capabilities),
+    ...offerOf(plan, capabilities, run.controls?.locale ?? config.session.locale),
     approval: capabilities.approval,
     mounts: capabilities.mounts,
     history: [],

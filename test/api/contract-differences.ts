@@ -33,7 +33,6 @@ export const NOT_BUILT: readonly string[] = [
   "GET /v1/mcp-servers/{server_id}",
   "PATCH /v1/mcp-servers/{server_id}",
   "POST /v1/providers/{id}/sync-models",
-  "POST /v1/sessions/chat",
   "GET /v1/sessions/{session_id}/databases",
   "POST /v1/sessions/{session_id}/databases",
   "DELETE /v1/sessions/{session_id}/databases/{name}",

@@ -132,6 +132,11 @@ describe("messages", () => {
     });
   });
 
+  test("a bare text is a message of one text part", async () => {
+    const { status, body } = await send(await open(), { message: { content: "hello" } });
+    expect([status, body.content]).toEqual([201, [{ type: "text", text: "hello" }]]);
+  });
+
   test("images are taken by url and inline", async () => {
     const parts = [
       { type: "image", url: "https://example.com/a.png" },
@@ -263,6 +268,19 @@ describe("messages", () => {
         "invalid_request",
         "controls.model_id",
       ],
+      [
+        "an unknown disclosure",
+        { ...text("x"), controls: { errorDisclosure: "all" } },
+        "invalid_request",
+        "controls.error_disclosure",
+      ],
+      [
+        "a locale that is none",
+        { ...text("x"), controls: { locale: "not a locale" } },
+        "invalid_request",
+        "controls.locale",
+      ],
+      ["an empty bare text", { message: { content: "" } }, "invalid_request", "message.content"],
     ];
     for (const [name, body, code, place] of bad) {
       test(name, async () => {

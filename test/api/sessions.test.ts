@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { newId } from "../../src/base/id.ts";
 import { createFileStore } from "../../src/db/files/files.ts";
 import { ORGANIZATION, type TestApp, testApp } from "../support/app.ts";
+import { parkDirectly } from "../support/waiting.ts";
 
 let app: TestApp;
 beforeAll(async () => {
@@ -165,6 +166,17 @@ describe("changing and listing", () => {
     expect(await rels()).toEqual([false, ["pin"]]);
   });
 
+  test("a session whose turn waits for a budget is idle, says so, and offers to resume", async () => {
+    const { id } = (await app.post("/sessions")).body;
+    const turn = await parkDirectly(app.db, id, [{ kind: "budget", toolCallId: "budget_1" }], null);
+    expect(turn).toMatch(/^turn_/);
+    const { body } = await app.get(`/sessions/${id}`);
+    expect([body.status, body.paused]).toEqual(["idle", true]);
+    const rels = body.allowed_actions.map(({ rel }: { rel: string }) => rel);
+    expect(rels).toContain("resume");
+    expect(rels).not.toContain("fork");
+  });
+
   test("cancel is offered only while a turn is under way", async () => {
     const { id } = await start();
     const offers = async () =>
@@ -176,6 +188,30 @@ describe("changing and listing", () => {
     expect(await offers()).toBe(true);
     await app.post(`/sessions/${id}/cancel`);
     expect(await offers()).toBe(false);
+  });
+});
+
+describe("the chat with the platform", () => {
+  const chat = async (body?: object) => app.post("/sessions/chat", body);
+
+  test("is made once, with its harness, and stays the same", async () => {
+    const answers = await Promise.all([1, 2, 3].map(() => chat()));
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
+    const ids = new Set(answers.map(({ body }) => body.id));
+    expect(ids.size).toBe(1);
+    const harness = (await app.get(`/harnesses/${answers[0]?.body.harness_id}`)).body;
+    expect(harness.name).toBe("platform-chat");
+    const listed = (await app.get("/sessions?search=Chat")).body.data;
+    expect(listed.map(({ id }: { id: string }) => id)).toEqual([...ids]);
+  });
+
+  test("keeps a locale, and begins anew after it was deleted", async () => {
+    const { id } = (await chat({ locale: "uk-UA" })).body;
+    expect((await chat()).body).toMatchObject({ id, locale: "uk-UA" });
+    await app.call("DELETE", `/sessions/${id}`);
+    const next = (await chat({ locale: "de" })).body;
+    expect([next.id === id, next.locale]).toEqual([false, "de"]);
+    expect((await chat({ locale: "none at all" })).status).toBe(400);
   });
 });
 

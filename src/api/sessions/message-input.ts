@@ -3,17 +3,20 @@ import { UserError } from "../../base/errors.ts";
 import { wellFormed } from "../../base/json.ts";
 import { IMAGE_TYPES } from "../../contract/image.ts";
 import { limits } from "../../contract/limits.ts";
-import type {
-  ContentPart,
-  Controls,
-  CreateMessageRequest,
-  Delivery,
-  ExternalActor,
+import {
+  type ContentPart,
+  type Controls,
+  type CreateMessageRequest,
+  type Delivery,
+  ERROR_DISCLOSURES,
+  type ExternalActor,
+  type InputContentPart,
 } from "../../contract/message.ts";
 import { findImages } from "../../db/files/images.ts";
 import type { Db } from "../../db/pool.ts";
 import { requireJsonBytes } from "../agents/layer.ts";
 import { pathId } from "../http/path-id.ts";
+import { isLocale } from "./session-start.ts";
 
 export interface MessageInput {
   content: ContentPart[];
@@ -58,7 +61,7 @@ export function messageInput(body: CreateMessageRequest, idempotencyKey: string 
     );
   }
   return {
-    content: checkedContent(body.message.content as ContentPart[], "message.content"),
+    content: checkedContent(partsOf(body.message.content), "message.content"),
     controls: cleanControls(body.controls ?? null),
     externalActor: (body.external_actor ?? null) as ExternalActor | null,
     metadata: (body.metadata ?? null) as Record<string, unknown> | null,
@@ -67,6 +70,11 @@ export function messageInput(body: CreateMessageRequest, idempotencyKey: string 
     delivery: body.delivery ?? null,
     priority: body.priority ?? 0,
   };
+}
+
+/** A bare text is a message of one text part. */
+function partsOf(content: string | readonly InputContentPart[]): readonly ContentPart[] {
+  return typeof content === "string" ? [{ type: "text", text: content }] : content;
 }
 
 /** @throws UserError invalid_request, invalid_id, limit_exceeded: the message names the part */
@@ -139,9 +147,26 @@ function inlineImage(base64: string, mediaType: string | null, at: string): Cont
   return { type: "image", base64, media_type: mediaType };
 }
 
-/** Without nulls, so that the stored message has the shape that strict clients take. */
+/**
+ * Without nulls, so that the stored message has the shape that strict clients take.
+ *
+ * @throws UserError invalid_request
+ */
 function cleanControls(controls: Controls | null): Controls | null {
   if (controls === null) return null;
+  const { error_disclosure: disclosure, locale } = controls;
+  if (disclosure != null && !(ERROR_DISCLOSURES as readonly string[]).includes(disclosure)) {
+    throw new UserError(
+      "invalid_request",
+      `controls.error_disclosure: one of ${ERROR_DISCLOSURES.join(", ")} is expected`,
+    );
+  }
+  if (locale != null && !isLocale(locale)) {
+    throw new UserError(
+      "invalid_request",
+      `controls.locale: ${JSON.stringify(locale.slice(0, 50))} is no language tag such as uk-UA`,
+    );
+  }
   const entries = Object.entries(controls).filter(([, value]) => value !== null && value !== undefined);
   return entries.length === 0 ? null : (Object.fromEntries(entries) as Controls);
 }

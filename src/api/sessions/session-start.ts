@@ -158,14 +158,19 @@ async function starterFiles(
 
 /** @throws UserError invalid_request */
 export function readLocale(locale: string | null): string | null {
-  if (locale === null) return null;
+  if (locale === null || isLocale(locale)) return locale;
+  throw new UserError(
+    "invalid_request",
+    `locale: ${JSON.stringify(locale)} is no language tag such as uk-UA`,
+  );
+}
+
+/** A language tag of BCP 47. */
+export function isLocale(text: string): boolean {
   try {
-    Intl.getCanonicalLocales(locale);
-    return locale;
+    Intl.getCanonicalLocales(text);
+    return true;
   } catch {
-    throw new UserError(
-      "invalid_request",
-      `locale: ${JSON.stringify(locale)} is no language tag such as uk-UA`,
-    );
+    return false;
   }
 }

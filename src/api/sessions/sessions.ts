@@ -272,6 +272,7 @@ function actionsOf({ id, status, is_pinned }: SessionRow): AllowedAction[] {
     action("events", "GET", `${path}/events`),
     ...(isBusy ? [] : [action("fork", "POST", `${path}/fork`)]),
     ...(isBusy ? [action("cancel", "POST", `${path}/cancel`)] : []),
+    ...(status === "paused" ? [action("resume", "POST", `${path}/resume`)] : []),
   ];
 }
 

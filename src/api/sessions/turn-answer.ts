@@ -54,7 +54,12 @@ export async function answerAtEnd(
   }
   const run = await readTurn(deps, turn);
   if (watched.outcome !== "over") return reply(202, run);
-  const { answer } = watched;
+  const { answer, failure } = watched;
+  // The turn's own event says as much of the error as the message asked for.
+  if (failure !== null) {
+    run.error = failure.data.error;
+    if (failure.data.error_code !== undefined) run.error_code = failure.data.error_code;
+  }
   const message: ListedMessage | null =
     answer !== null && answer.data.message.id === run.final_message_id
       ? { ...answer.data.message, session_id: turn.sessionId, sequence: answer.sequence }
@@ -63,7 +68,11 @@ export async function answerAtEnd(
 }
 
 type Watched =
-  | { outcome: "over"; answer: EventOf<"output.message.completed"> | null }
+  | {
+      outcome: "over";
+      answer: EventOf<"output.message.completed"> | null;
+      failure: EventOf<"turn.failed"> | null;
+    }
   | { outcome: "withdrawn" | "waiting" | "late" };
 
 async function watchTurn(
@@ -80,6 +89,7 @@ async function watchTurn(
   signal.addEventListener("abort", wake, { once: true, signal: done.signal });
   void deps.clock.sleep(timeoutMs, done.signal).then(wake);
   let answer: EventOf<"output.message.completed"> | null = null;
+  let failure: EventOf<"turn.failed"> | null = null;
   let mayWait = !turn.isNew;
   try {
     while (!signal.aborted && !deps.shutdown.aborted) {
@@ -96,10 +106,11 @@ async function watchTurn(
       const { own, isOver } = cut(events);
       for (const event of own) {
         if (event.type === "output.message.completed") answer = event;
+        if (event.type === "turn.failed") failure = event;
         if (event.type === "input.withdrawn") return { outcome: "withdrawn" };
         mayWait ||= MAY_WAIT.has(event.type);
       }
-      if (isOver) return { outcome: "over", answer };
+      if (isOver) return { outcome: "over", answer, failure };
     }
     return { outcome: "late" };
   } finally {

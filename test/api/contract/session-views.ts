@@ -21,6 +21,7 @@ export async function steps(step: Step, app: TestApp): Promise<void> {
   await step("GET", "/v1/sessions/{}/participants", [id], 200);
   await step("GET", "/v1/sessions/{}/resources", [id], 200);
   await step("GET", "/v1/sessions/{}/events/summary", [id], 200);
+  await step("POST", "/v1/sessions/chat", [], 200, { locale: "uk-UA" });
   await step("GET", "/v1/sessions/{}/context-report", [id], 200);
   await app.post(`/sessions/${id}/messages`, { message: { content: [{ type: "text", text: "Hi" }] } });
   await step("GET", "/v1/sessions/{}/export", [id], 200);
