@@ -53,6 +53,12 @@ export async function keysCommand(
     if (action === "list") return print(context, flags, await allTokens(db, flags.user));
     if (action === "revoke") return await revoke(db, flags.id ?? "", context);
     const user = await findUser(db, flags.user ?? config.authAdminEmail ?? undefined);
+    if (config.authMode === "admin" && user.email !== config.authAdminEmail) {
+      throw new UserError(
+        "conflict",
+        `with AUTH_MODE=admin only ${config.authAdminEmail} may call: the token would open nothing`,
+      );
+    }
     const made = await insertAccessToken(db, {
       userId: user.id,
       name: flags.name,

@@ -131,6 +131,8 @@ export const limits = {
   previewChars: 200,
 
   sseHeartbeatMs: 15_000,
+  /** How often an open stream makes sure that its reader may still read. */
+  sseCheckMs: 60_000,
   sseCycleMs: 300_000,
   sseStreamsPerProcess: 10_000,
   sseStreamsPerOrganization: 1_000,

@@ -145,6 +145,19 @@ describe("last use", () => {
   });
 });
 
+test("who calls costs one statement", async () => {
+  const { token } = await makeToken(app.db, (await makeUser(app.db)).id);
+  const { options } = app.db.sql;
+  const statements: string[] = [];
+  await as(token, "GET", "/auth/config");
+  await as(token, "GET", "/agents/config");
+  options.debug = (_connection, text) => void statements.push(text);
+  expect((await as(token, "GET", "/agents/config")).status).toBe(200);
+  options.debug = false;
+  expect(statements).toHaveLength(1);
+  expect(statements[0]).toContain("from access_tokens");
+});
+
 describe("/v1/auth/personal-access-tokens", () => {
   const PATH = "/auth/personal-access-tokens";
 

@@ -171,6 +171,15 @@ test("budgets of users and of the organization are an admin's, those of sessions
   expect((await as(member.token, "POST", "/budgets", budget("session", session))).status).toBe(201);
   expect((await as(member.token, "POST", "/budgets", budget("org", org))).status).toBe(403);
   const { id } = (await as(owner.token, "POST", "/budgets", budget("org", org))).body;
+  // Of a member who has done nothing yet, by the id of the user or of the principal.
+  for (const user of [member.id, member.id.replace("user_", "principal_")]) {
+    expect((await as(member.token, "POST", "/budgets", budget("user", user))).status).toBe(403);
+    const made = await as(owner.token, "POST", "/budgets", budget("user", user));
+    expect([made.status, made.body.subject_id]).toEqual([201, member.id.replace("user_", "principal_")]);
+  }
+  expect((await as(owner.token, "POST", "/budgets", budget("user", newId("user")))).status).toBe(404);
+  const theirs = await as(owner.token, "GET", `/budgets?subject_type=user&subject_id=${member.id}`);
+  expect(theirs.body).toHaveLength(2);
   expect((await as(member.token, "POST", `/budgets/${id}/top-up`, { amount: 1 })).status).toBe(403);
   expect((await as(member.token, "PATCH", `/budgets/${id}`, { limit: 9 })).status).toBe(403);
   expect((await as(member.token, "DELETE", `/budgets/${id}`)).status).toBe(403);

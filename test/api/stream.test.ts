@@ -1,11 +1,15 @@
 /** The stream of a session, on a real socket with a real worker: wire contract, sections 5.4 and 9. */
+
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { openAccess } from "../../src/api/access/access.ts";
+import { identifyByCredential } from "../../src/api/access/authenticate.ts";
 import { manualClock } from "../../src/base/clock.ts";
 import { newId } from "../../src/base/id.ts";
 import { emptyTranscript, foldTranscript } from "../../src/client/transcript.ts";
 import type { Event } from "../../src/contract/event.ts";
 import { limits } from "../../src/contract/limits.ts";
 import { sweep } from "../../src/db/sweep.ts";
+import { bearer, makeToken, makeUser } from "../support/callers.ts";
 import { seedModel, startEngine, type TestEngine } from "../support/engine.ts";
 import { append, cutConnections, type LiveServer, openStream, startServer, until } from "../support/live.ts";
 import { createManualDriver } from "../support/manual-driver.ts";
@@ -321,6 +325,40 @@ describe("the event stream", () => {
       expect(own.statements() - before).toBe(2);
       own.shutDown();
       await secondsUntil(open.next());
+      await own.stop();
+    });
+
+    test("a stream whose credential ended is sent away within about a minute; others go on", async () => {
+      const clock = manualClock();
+      const access = openAccess({ jwtKey: new Uint8Array(32), clock });
+      const own = await startServer(database, { clock, identify: (db) => identifyByCredential(db, access) });
+      const { id } = await makeUser(database.db);
+      const [kept, revoked] = [await makeToken(database.db, id), await makeToken(database.db, id)];
+      const url = `${own.url}/v1/sessions/${await newSession(database.db)}/sse`;
+      const open = (token: string) => openStream(url, { headers: bearer(token) });
+      const [one, other] = [await open(kept.token), await open(revoked.token)];
+      expect([(await one.next())?.event, (await other.next())?.event]).toEqual(["connected", "connected"]);
+      expect((await open("evr_pat_x")).status).toBe(401);
+
+      await database.db.sql`update access_tokens set revoked_at = now() where id = ${revoked.id}`;
+      const [going, farewell] = [one.next(), other.next()];
+      let isOver = false;
+      void farewell.finally(() => {
+        isOver = true;
+      });
+      let seconds = 0;
+      for (; !isOver; seconds += 1) {
+        await clock.advance(1_000);
+        await Bun.sleep(2);
+      }
+      expect(seconds).toBeGreaterThanOrEqual(limits.sseCheckMs / 1_000);
+      expect(seconds).toBeLessThan((limits.sseCycleMs * 0.8) / 1_000);
+      expect(await farewell).toMatchObject({ event: "disconnecting" });
+      expect(await other.next()).toBeNull();
+      expect((await open(revoked.token)).status).toBe(401);
+      expect(own.streams.open()).toBe(1);
+      one.close();
+      await going.catch(() => {});
       await own.stop();
     });
 

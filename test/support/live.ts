@@ -6,7 +6,7 @@ import { createFeed, type Feed } from "../../src/api/events/feed.ts";
 import { createStreamLimits, type StreamLimits } from "../../src/api/events/stream-limits.ts";
 import { createClientAddresses } from "../../src/api/http/client-address.ts";
 import { createCors } from "../../src/api/http/cors.ts";
-import { identifyAnonymous } from "../../src/api/http/identify.ts";
+import { type Identify, identifyAnonymous } from "../../src/api/http/identify.ts";
 import { createFiguresHistory } from "../../src/api/operations/figures-history.ts";
 import { type Clock, systemClock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
@@ -31,10 +31,13 @@ export interface LiveServer {
   stop(): Promise<void>;
 }
 
-/** @param options.clock  moves streams and feed; the system's by default */
+/**
+ * @param options.clock     moves streams and feed; the system's by default
+ * @param options.identify  who is calling; everybody is the anonymous admin by default
+ */
 export async function startServer(
   database: Pick<TestDatabase, "address">,
-  options: { clock?: Clock } = {},
+  options: { clock?: Clock; identify?: (db: Db) => Identify } = {},
 ): Promise<LiveServer> {
   const clock = options.clock ?? systemClock;
   const db = openDb(database.address);
@@ -51,7 +54,7 @@ export async function startServer(
     db,
     log: silentLog,
     clock,
-    identify: identifyAnonymous({ allowedHosts: [] }),
+    identify: options.identify?.(db) ?? identifyAnonymous({ allowedHosts: [] }),
     access: openAccess({ jwtKey: new Uint8Array(32), clock: clock }),
     addresses: createClientAddresses([]),
     cors: createCors([]),

@@ -13,6 +13,7 @@ import {
 } from "../../contract/budget.ts";
 import { limits } from "../../contract/limits.ts";
 import { OneOf, type Static, Type } from "../../contract/schema.ts";
+import { principalOf } from "../../db/access/users.ts";
 import { wakeForBudgets } from "../../db/budgets/budget-waits.ts";
 import {
   type BudgetRow,
@@ -88,11 +89,12 @@ export function budgetRoutes({ db, hints }: Deps): Route[] {
         requireJsonBytes("metadata", body.metadata, limits.metadataBytesMax);
         const subjectType: BudgetSubject = body.subject_type === "org" ? "organization" : body.subject_type;
         requireManager(caller, subjectType);
-        await checkSubject(db, caller, subjectType, body.subject_id);
+        const subjectId = subjectType === "user" ? principalOf(body.subject_id) : body.subject_id;
+        await checkSubject(db, caller, subjectType, subjectId);
         const row = await insertBudget(db, {
           organizationId,
           subjectType,
-          subjectId: body.subject_id,
+          subjectId,
           currency: body.currency,
           limit: body.limit,
           softLimit,
@@ -118,7 +120,10 @@ export function budgetRoutes({ db, hints }: Deps): Route[] {
         const rows = await listBudgets(db, {
           organizationId,
           subjectType: subjectType ?? null,
-          subjectId: query.subject_id ?? null,
+          subjectId:
+            query.subject_id !== undefined && subjectType === "user"
+              ? principalOf(query.subject_id)
+              : (query.subject_id ?? null),
         });
         return reply(200, rows.map(toWire));
       },

@@ -58,6 +58,18 @@ export function eventsRoutes(deps: EventsDeps) {
     authorize({ method: "GET", sessionRight: "read" }, caller, params);
     return caller;
   };
+  /** Whether the credential of a stream still opens it; a database that does not answer ends no stream. */
+  const again = (request: Request, params: { session_id: string }, organizationId: string) => {
+    // The request itself belongs to the server, which is done with it.
+    const kept = new Request(request.url, { headers: request.headers });
+    return async () => {
+      try {
+        return (await readerOf(kept, params)).organizationId === organizationId;
+      } catch (error) {
+        return !(error instanceof UserError);
+      }
+    };
+  };
   return new Elysia()
     .get(
       "/sessions/:session_id/events",
@@ -95,7 +107,8 @@ export function eventsRoutes(deps: EventsDeps) {
     .get(
       "/sessions/:session_id/sse",
       async ({ params, request }) => {
-        const { organizationId } = await readerOf(request, params);
+        const caller = await readerOf(request, params);
+        const { organizationId } = caller;
         const sessionId = pathId("session", params.session_id);
         const query = new URL(request.url).searchParams;
         const filter = typeSelection(query);
@@ -112,6 +125,7 @@ export function eventsRoutes(deps: EventsDeps) {
             shutdown: deps.shutdown,
             clock: deps.clock,
             onClose: release,
+            ...(caller.credential.kind === "none" ? {} : { mayGoOn: again(request, params, organizationId) }),
           },
         );
       },

@@ -33,6 +33,8 @@ export interface StreamOptions {
   /** Shows one turn and ends with it; it is not cycled, for nobody could take it up again. */
   cut?: TurnCut;
   random?: () => number;
+  /** Asked once a minute; false ends the stream. Never rejects. Absent: the reader may read as long as it likes. */
+  mayGoOn?: () => Promise<boolean>;
   onClose(): void;
 }
 
@@ -59,6 +61,7 @@ export function streamEvents(
   const { clock } = options;
   const cycleMs = limits.sseCycleMs * (0.8 + 0.4 * (options.random ?? Math.random)());
   const cycleAt = options.cut ? Number.POSITIVE_INFINITY : clock.monotonicMs() + cycleMs;
+  let checkAt = options.mayGoOn ? clock.monotonicMs() + limits.sseCheckMs : Number.POSITIVE_INFINITY;
   let isCaughtUpUntold = options.tellsCaughtUp ?? false;
   let controller: ReadableStreamDefaultController<Uint8Array> | null = null;
   let heartbeatAt = 0;
@@ -91,6 +94,10 @@ export function streamEvents(
     close();
     controller?.close();
   };
+  const check = async () => {
+    const mayGoOn = await options.mayGoOn?.();
+    if (mayGoOn === false && !isEnding && !isEnded) await end();
+  };
   const sendShown = (shown: readonly Event[], isOver: boolean, nowMs: number): boolean => {
     const chunk = options.encode(shown, options.filter);
     if (chunk) send(chunk, nowMs);
@@ -107,6 +114,10 @@ export function streamEvents(
       while (isWanted && !isEnding && !isEnded) {
         const now = clock.monotonicMs();
         if (now >= cycleAt) return void end().catch(fail);
+        if (now >= checkAt) {
+          checkAt = now + limits.sseCheckMs;
+          void check().catch(fail);
+        }
         if (now >= heartbeatAt) return send(HEARTBEAT, now);
         const events = subscription.take(Math.min(cycleAt, heartbeatAt));
         if (events === null) return void end().catch(fail);

@@ -38,8 +38,14 @@ export function openApiDocument(routes: readonly MountedRoute[], version: string
       license: { name: "MIT", identifier: "MIT" },
     },
     servers: [{ url: "/" }],
+    // Of every operation that does not say otherwise.
+    security: [{ bearerAuth: [] }, { cookieAuth: [] }],
     paths: Object.fromEntries(sorted),
     components: {
+      securitySchemes: {
+        bearerAuth: { type: "http", scheme: "bearer" },
+        cookieAuth: { type: "apiKey", in: "cookie", name: "access_token" },
+      },
       schemas: Object.fromEntries(
         Object.entries(COMPONENTS).map(([name, schema]) => [name, toPlain(schema, names, true)]),
       ),

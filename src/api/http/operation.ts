@@ -61,6 +61,7 @@ export function operationOf(source: OperationSource): never {
             content: contentOf(source.body),
           },
         }),
+    ...(source.access === "public" ? { security: [] } : {}),
     responses: responsesOf(source),
   } as never;
 }

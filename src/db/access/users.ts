@@ -41,6 +41,11 @@ export function principalOf(userId: string): string {
   return userId.replace(/^user_/, "principal_");
 }
 
+/** The user behind a principal. */
+export function userOf(principalId: string): string {
+  return principalId.replace(/^principal_/, "user_");
+}
+
 /** One spelling for each address. */
 export function emailOf(text: string): string {
   return text.trim().toLowerCase();

@@ -2,6 +2,7 @@
 import { newId } from "../../base/id.ts";
 import { toJsonText } from "../../base/json.ts";
 import type { BudgetPeriod, BudgetStatus, BudgetSubject } from "../../contract/budget.ts";
+import { userOf } from "../access/users.ts";
 import { assignments } from "../assign.ts";
 import type { Db, Sql } from "../pool.ts";
 
@@ -259,6 +260,10 @@ export async function subjectExists(
       ? await sql`select from sessions where id = ${id} and organization_id = ${organizationId} and deleted_at is null`
       : type === "agent"
         ? await sql`select from agents where id = ${id} and organization_id = ${organizationId} and status <> 'deleted'`
-        : await sql`select from sessions where owner_principal_id = ${id} and organization_id = ${organizationId} limit 1`;
+        : await sql`
+            (select from sessions where owner_principal_id = ${id} and organization_id = ${organizationId} limit 1)
+            union all
+            (select from memberships
+              where user_id = ${userOf(id)} and organization_id = ${organizationId})`;
   return rows.length > 0;
 }
