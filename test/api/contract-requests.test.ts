@@ -27,6 +27,11 @@ const REFUSED: readonly (readonly [route: RegExp, why: RegExp, reason: string])[
     /./,
     "a task of the engine is a turn, which names its session and its message",
   ],
+  [
+    /GET .*\/sessions\/.*\/export$/,
+    /format|segmented|cursor/,
+    "there are two formats, and one of them comes in segments",
+  ],
   [/GET .*\/events$/, /around/, "an event of another session is no place in this one"],
   [/POST .*\/messages$/, /content is empty/, "a message without content says nothing"],
   [

@@ -7,10 +7,14 @@ import addFormats from "ajv-formats";
 import { newId } from "../../../src/base/id.ts";
 import type { Answer, TestApp } from "../app.ts";
 import { type Document, type Operation, operationsOf, type Schema, typesOf } from "./document.ts";
+import type { Random } from "./random.ts";
 import { LEFT_OUT, sampleOf } from "./samples.ts";
 
-export interface World {
-  app: TestApp;
+/** How the API is called: in this process, or over a network. */
+export type Caller = Pick<TestApp, "call" | "get">;
+
+export interface World<A = TestApp> {
+  app: A;
   document: Document;
   /** Those below `/v1`; streams, which do not end, left out. */
   operations: Operation[];
@@ -28,6 +32,8 @@ export interface World {
   bodyOf(operation: Operation, isFull: boolean): unknown;
   /** The path with an id in each parameter's place: one that is there, when there is one of its kind. */
   pathOf(operation: Operation, values?: Readonly<Record<string, string>>): string;
+  /** Any id that was seen of the kind that a parameter or field names, or null. */
+  anyOf(name: string, path: string, random: Pick<Random, "pick">): string | null;
   call(operation: Operation, options?: CallOptions): Promise<Answer>;
 }
 
@@ -84,7 +90,7 @@ export const unknownId = (prefix: string): string =>
       ? `worker-${crypto.randomUUID()}`
       : newId(prefix);
 
-export async function createWorld(app: TestApp): Promise<World> {
+export async function createWorld<A extends Caller>(app: A): Promise<World<A>> {
   const document = (await app.get("//api-doc/openapi.json")).body as Document;
   const operations = operationsOf(document).filter(
     ({ method, path, responses }) =>
@@ -94,7 +100,7 @@ export async function createWorld(app: TestApp): Promise<World> {
   const ids: World["ids"] = new Map();
   let named = 0;
 
-  const world: World = {
+  const world: World<A> = {
     app,
     document,
     operations,
@@ -133,6 +139,10 @@ export async function createWorld(app: TestApp): Promise<World> {
         return values[name] ?? IN_PATHS[name] ?? ids.get(prefix)?.at(-1) ?? unknownId(prefix);
       });
     },
+    anyOf(name, path, random) {
+      const known = ids.get(prefixOf(name, path));
+      return known ? random.pick(known) : null;
+    },
     async call(operation, options = {}) {
       return app.call(
         operation.method,
@@ -167,7 +177,8 @@ const VALUES: Readonly<Record<string, unknown>> = {
   activity_type: "turn",
   // One dot, transparent.
   base64: "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==",
-  base_url: "https://example.com/v1",
+  // Where nobody listens: a worker may try it.
+  base_url: "http://127.0.0.1:9/v1",
   callback_url: "https://example.com/called",
   url: "https://example.com/x",
   capabilities: ["current_time"],
