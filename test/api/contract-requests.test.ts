@@ -16,7 +16,7 @@ afterAll(() => world.app.close());
 /** Refused although the contract's schema takes it: `POST /v1/x`, what was sent, and why we do not take it. */
 const REFUSED: readonly (readonly [route: RegExp, why: RegExp, reason: string])[] = [
   [/POST .*\/fs\/\{path\}$/, /the fullest body/, "a directory has no content"],
-  [/GET \/v1\/durable\/\w+$/, /status/, "there is no other status"],
+  [/GET \/v1\/durable\//, /status/, "there is no other status"],
   [
     /POST .*\/participants$/,
     /smallest|fullest|kind|agent_id is null|role/,

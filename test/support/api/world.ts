@@ -53,6 +53,7 @@ const PREFIX_OF: Readonly<Record<string, string>> = {
   other_id: "session",
   parent_harness_id: "harness",
   provider_id: "prov",
+  schedule_id: "sched",
   source_session_id: "session",
   participant_id: "part",
   token_id: "pat",
@@ -121,7 +122,13 @@ export async function createWorld<A extends Caller>(app: A): Promise<World<A>> {
       if (field === "name" || field === "slug") return `sample-${named++}`;
       if (field === "id" || field.endsWith("_name") || field === "model") return LEFT_OUT;
       if (field === "content" && typesOf(schema).includes("array")) return [{ type: "text", text: "Hi" }];
-      if (field in VALUES) return VALUES[field];
+      if (field === "target") {
+        const input = { session_id: ids.get("session")?.at(-1), message: "Hi" };
+        return { type: "workflow", name: "session.run", input };
+      }
+      const choices = [schema, ...(schema.anyOf ?? schema.oneOf ?? [])].flatMap((part) => part.enum ?? []);
+      const isKnown = (value: unknown) => choices.length === 0 || choices.includes(value);
+      if (field in VALUES && isKnown(VALUES[field])) return VALUES[field];
       if (!/_id$/.test(field)) return undefined;
       const prefix = field === "subject_id" ? "session" : prefixOf(field);
       return ids.get(prefix)?.at(-1) ?? (schema.examples ? undefined : LEFT_OUT);
