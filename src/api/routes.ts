@@ -7,6 +7,7 @@ import { signInRoutes } from "./access/sign-in.ts";
 import { accessTokenRoutes } from "./access/tokens.ts";
 import { userRoutes } from "./access/users.ts";
 import { agentFileRoutes } from "./agents/agent-files.ts";
+import { agentVersionRoutes } from "./agents/agent-versions.ts";
 import { agentRoutes } from "./agents/agents.ts";
 import { budgetRoutes } from "./budgets/budgets.ts";
 import type { ApiDeps } from "./deps.ts";
@@ -50,6 +51,7 @@ export function apiRoutes(deps: ApiDeps): Route[] {
     ...signInRoutes(deps),
     ...userRoutes(deps),
     ...agentRoutes(deps),
+    ...agentVersionRoutes(deps),
     ...budgetRoutes(deps),
     ...capabilityRoutes(deps),
     ...harnessMakingRoutes(deps),

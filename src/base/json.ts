@@ -186,3 +186,14 @@ class Scanner {
 function oneLine(text: string): string {
   return text.replace(/\s+/g, " ").toWellFormed();
 }
+
+/** A copy of a JSON value whose objects have their keys in one order, so that equal values print equally. */
+export function sortKeys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sortKeys);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([name, member]) => [name, sortKeys(member)]),
+  );
+}

@@ -29,6 +29,8 @@ export const limits = {
   budgetPeriodSecondsMax: 10 * 366 * 86_400,
   secretCharsMax: 4096,
   urlCharsMax: 2048,
+  /** What a version of an agent says of itself. */
+  versionSummaryCharsMax: 2_000,
   /** A request body, unless a route says otherwise. */
   requestBytesMax: 16 * 1024 * 1024,
   /** The text of one message. */

@@ -28,6 +28,8 @@ export const Session = Type.Object({
   workspace_id: Id("wsp"),
   harness_id: Id("harness"),
   agent_id: Type.Optional(Id("agent")),
+  /** The version of the agent that every turn runs; without it the agent as it is at each turn. */
+  agent_version_id: Type.Optional(Id("agentver")),
   owner_principal_id: Type.String(),
   owner: PrincipalSummary,
   effective_owner: PrincipalSummary,

@@ -109,7 +109,7 @@ async function acceptOnce(
   const turnId = newId("turn");
   const rows = await sql<AcceptRow[]>`
     with session as materialized (
-      select id, agent_id, active_run_id, last_sequence, default_delivery,
+      select id, agent_id, agent_version_id, active_run_id, last_sequence, default_delivery,
              active_run_id is null and queue_length = 0 as is_free
         from sessions
        where id = ${input.sessionId} and organization_id = ${input.organizationId} and deleted_at is null
@@ -118,7 +118,11 @@ async function acceptOnce(
       -- A session that is free takes every message alike: then the agent is not looked for.
       select case when session.is_free then 'steer'
                   else coalesce(${input.delivery}, session.default_delivery,
-                                (select a.default_delivery from agents a where a.id = session.agent_id), 'steer')
+                                case when session.agent_version_id is null
+                                     then (select a.default_delivery from agents a where a.id = session.agent_id)
+                                     else (select v.authored_config ->> 'default_delivery' from agent_versions v
+                                            where v.id = session.agent_version_id) end,
+                                'steer')
              end as delivery
         from session
     ), active as materialized (

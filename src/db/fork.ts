@@ -14,7 +14,7 @@ export interface ForkInput {
   /** The last event that the fork has in common with the session; null: the newest, of a session at rest. */
   atSequence: number | null;
   /** null: as the session's own. */
-  agent: { id: string; harnessId: string } | null;
+  agent: { id: string; versionId: string | null; harnessId: string } | null;
   title: string | null;
   locale: string | null;
   modelId: string | null;
@@ -106,7 +106,7 @@ export async function forkSession({ sql }: Db, input: ForkInput): Promise<Forked
                   when mark.type = 'session.idled' then false
                   else c.type = 'session.idled' end
     ), fork as (
-      insert into sessions (id, organization_id, harness_id, agent_id, workspace_id, owner_principal_id, title, locale,
+      insert into sessions (id, organization_id, harness_id, agent_id, agent_version_id, workspace_id, owner_principal_id, title, locale,
                             model_id, system_prompt, capabilities, tools, initial_files, mcp_servers, network_access,
                             hints, parallel_tool_calls, default_delivery, max_iterations, tags, status,
                             last_sequence,
@@ -114,6 +114,7 @@ export async function forkSession({ sql }: Db, input: ForkInput): Promise<Forked
                             forked_from_sequence, lineage_ids, lineage_up_to)
       select ${input.id}, organization_id, coalesce(${input.agent?.harnessId ?? null}, harness_id),
              coalesce(${input.agent?.id ?? null}, agent_id),
+             case when ${input.agent !== null} then ${input.agent?.versionId ?? null} else agent_version_id end,
              case when is_workspace_shared then workspace_id else ${workspaceId} end, ${input.ownerPrincipalId},
              coalesce(${input.title}, title), coalesce(${input.locale}, locale), coalesce(${input.modelId}, model_id),
              coalesce(${input.systemPrompt}, system_prompt), capabilities, tools, initial_files, mcp_servers,

@@ -19,6 +19,8 @@ import { transaction } from "./tx.ts";
 export interface SessionFields {
   harness_id: string;
   agent_id: string | null;
+  /** The version of the agent that every turn runs; null: the agent as it is then. */
+  agent_version_id: string | null;
   workspace_id: string;
   owner_principal_id: string;
   title: string | null;
@@ -62,6 +64,7 @@ export const SESSION_COLUMNS = [
   "organization_id",
   "harness_id",
   "agent_id",
+  "agent_version_id",
   "workspace_id",
   "owner_principal_id",
   "title",
@@ -130,10 +133,11 @@ export async function createSession(
          for key share`;
   const rows = await sql<SessionRow[]>`
     with workspace as materialized (${workspace}), session as (
-      insert into sessions (id, organization_id, harness_id, agent_id, workspace_id, owner_principal_id, title, locale,
+      insert into sessions (id, organization_id, harness_id, agent_id, agent_version_id, workspace_id, owner_principal_id, title, locale,
                             model_id, system_prompt, capabilities, tools, initial_files, mcp_servers, network_access,
                             hints, parallel_tool_calls, default_delivery, max_iterations, tags, last_sequence)
-      select ${input.id}, ${input.organizationId}, ${fields.harness_id}, ${fields.agent_id}, workspace.id,
+      select ${input.id}, ${input.organizationId}, ${fields.harness_id}, ${fields.agent_id},
+             ${fields.agent_version_id}, workspace.id,
              ${fields.owner_principal_id}, ${fields.title}, ${fields.locale}, ${fields.model_id},
              ${fields.system_prompt}, ${json(fields.capabilities)}, ${json(fields.tools)},
              ${json(fields.initial_files)}, ${json(fields.mcp_servers)}, ${json(fields.network_access)},
@@ -245,7 +249,7 @@ export async function sessionStats({ sql }: Db, organizationId: string): Promise
   return rows[0] as SessionStatsResponse;
 }
 
-/** The capabilities of several agents, by agent id. */
+/** The capabilities of several agents and of versions of agents, by id. */
 export async function capabilitiesOfAgents(
   { sql }: Db,
   organizationId: string,
@@ -253,6 +257,9 @@ export async function capabilitiesOfAgents(
 ): Promise<Map<string, CapabilityConfig[]>> {
   const rows = await sql<{ id: string; capabilities: CapabilityConfig[] }[]>`
     select id, capabilities from agents
+     where id = any(${[...ids]}::text[]) and organization_id = ${organizationId}
+    union all
+    select id, authored_config -> 'capabilities' from agent_versions
      where id = any(${[...ids]}::text[]) and organization_id = ${organizationId}`;
   return new Map(rows.map((row) => [row.id, row.capabilities]));
 }

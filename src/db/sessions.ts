@@ -119,7 +119,7 @@ async function loadTurnConfigs(
              as asked(session_id, organization_id, controls_model_id, place),
            lateral (
          with recursive session as (
-           select id, harness_id, agent_id, workspace_id, model_id, title, locale, hints, system_prompt, capabilities,
+           select id, harness_id, agent_id, agent_version_id, workspace_id, model_id, title, locale, hints, system_prompt, capabilities,
                   tools, initial_files, mcp_servers, network_access, parallel_tool_calls, max_iterations, tags,
                   lineage_ids, lineage_up_to
              from sessions
@@ -127,8 +127,12 @@ async function loadTurnConfigs(
          ), agent as (
            select a.id, a.name, a.display_name, a.harness_id, a.default_model_id, a.system_prompt, a.capabilities, a.tools,
                   a.initial_files, a.mcp_servers, a.network_access, a.parallel_tool_calls, a.max_iterations, a.status
-             from agents a join session on a.id = session.agent_id
-            where a.organization_id = asked.organization_id
+             from session
+             join agents live on live.id = session.agent_id
+             left join agent_versions v on v.id = session.agent_version_id,
+             -- As the session's version says; without one, as it is now.
+             lateral jsonb_populate_record(live, coalesce(v.authored_config - 'name', '{}')) a
+            where live.organization_id = asked.organization_id
          ), chain as (
            select h.id, h.name, h.parent_harness_id, h.default_model_id, h.system_prompt, h.capabilities, h.initial_files,
                   h.mcp_servers, h.network_access, h.parallel_tool_calls, 1 as depth

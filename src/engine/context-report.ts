@@ -2,6 +2,8 @@
  * What the next model call of a session would carry, counted as the engine counts it: the same configuration, the
  * same prompt and tools, the same part of the conversation.
  */
+
+import { localePrompt, type Offer, offerOf } from "../capabilities/offer.ts";
 import type { Event } from "../contract/event.ts";
 import { modelProfile } from "../contract/model-profile.ts";
 import type { ContextReport, ContextReportContribution } from "../contract/session-view.ts";
@@ -12,7 +14,6 @@ import { toolSpecs } from "./answer.ts";
 import { readWindow } from "./conversation.ts";
 import { modelMessages } from "./history.ts";
 import { eventTokens, historyTokensMax, OMITTED_NOTE, tokensOf } from "./history-window.ts";
-import { localePrompt, type Offer, offerOf } from "./offer.ts";
 import { planTurn } from "./plan.ts";
 import type { EngineDeps } from "./scope.ts";
 

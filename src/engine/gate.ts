@@ -3,6 +3,7 @@
  * run here, their results come from outside. Nobody is asked about a call that could not run: malformed arguments
  * are refused, for the model to correct.
  */
+import { sortKeys } from "../base/json.ts";
 import type { ApprovalPolicy } from "../capabilities/capability.ts";
 import { argumentsComplaint, readArguments } from "../capabilities/invoke.ts";
 import { APPROVAL_SECONDS_DEFAULT } from "../capabilities/tool-approval.ts";
@@ -95,15 +96,5 @@ export function needsApproval({ tools, clientTools, approval }: RunScope, name: 
 
 /** What a decision is bound to: SHA-256, in hex, of the tool's name and its arguments with sorted keys. */
 export function argumentsHash(toolName: string, value: unknown): string {
-  return new Bun.CryptoHasher("sha256").update(JSON.stringify([toolName, sorted(value)])).digest("hex");
-}
-
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([name, member]) => [name, sorted(member)]),
-  );
+  return new Bun.CryptoHasher("sha256").update(JSON.stringify([toolName, sortKeys(value)])).digest("hex");
 }

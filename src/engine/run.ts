@@ -2,7 +2,9 @@
  * Drives one leased run to its end: load what is stored, ask `turn.ts` for the next step, take it, again. A run
  * that another worker had begun goes on from its checkpoints; nothing that is stored is done twice.
  */
+
 import { describeError, LeaseLostError, RetryableError, UserError } from "../base/errors.ts";
+import { offerOf } from "../capabilities/offer.ts";
 import { limits } from "../contract/limits.ts";
 import { textOf } from "../contract/message.ts";
 import { addUsage, NO_USAGE } from "../contract/usage.ts";
@@ -18,7 +20,6 @@ import { passBudgets } from "./budget.ts";
 import { loadHistory } from "./conversation.ts";
 import { budgetEnding, completedEnding, failedEnding, sealedEnding } from "./ending.ts";
 import type { Lease } from "./lease.ts";
-import { offerOf } from "./offer.ts";
 import { park } from "./park.ts";
 import { planTurn } from "./plan.ts";
 import { reason } from "./reason.ts";

@@ -105,6 +105,8 @@ const values = (): Record<string, string> => ({
 /** Bodies that would be taken if the row were ours. */
 const BODIES: Record<string, unknown> = {
   upsert_agent: { name: "stolen", system_prompt: "x" },
+  set_default_agent_version: { version_id: null },
+  fork_agent_version: { name: "stolen" },
   create_message: { message: { content: [{ type: "text", text: "x" }] } },
   submit_tool_results: { tool_results: [{ tool_call_id: "call_1", result: 1 }] },
   submit_tool_approvals: { decisions: [{ tool_call_id: "call_1", decision: "allow" }] },

@@ -61,7 +61,10 @@ function forkRoute(deps: Deps): Route {
         id: newId("session"),
         ownerPrincipalId: principalId,
         atSequence: body.at_sequence ?? null,
-        agent: agent === null ? null : { id: agent.id, harnessId: agent.harness_id },
+        agent:
+          agent === null
+            ? null
+            : { id: agent.id, versionId: agent.default_version_id, harnessId: agent.harness_id },
         title: body.title ?? null,
         locale,
         modelId,

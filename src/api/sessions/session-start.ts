@@ -4,6 +4,7 @@ import { mergeFiles } from "../../capabilities/layers.ts";
 import { type InitialFile, SLUG } from "../../contract/common.ts";
 import { limits } from "../../contract/limits.ts";
 import type { CreateSessionRequest } from "../../contract/session.ts";
+import { agentForSession } from "../../db/agents/agent-versions.ts";
 import { type AgentRow, findAgent } from "../../db/agents/agents.ts";
 import { harnessChains, readHarness } from "../../db/agents/harnesses.ts";
 import { putInitialFiles } from "../../db/files/files.ts";
@@ -52,6 +53,7 @@ export async function startSession(
       ...layer,
       harness_id: harnessId,
       agent_id: agent?.id ?? null,
+      agent_version_id: agent?.default_version_id ?? null,
       workspace_id: workspaceId,
       owner_principal_id: principalId,
       title: body.title ?? null,
@@ -84,6 +86,7 @@ async function requireWorkspace(db: ApiDeps["db"], organizationId: string, id: s
   );
 }
 
+/** The agent as a new session uses it. @throws UserError */
 export async function findSessionAgent(
   db: ApiDeps["db"],
   organizationId: string,
@@ -108,7 +111,7 @@ export async function findSessionAgent(
       },
     );
   }
-  return agent;
+  return agentForSession(db, organizationId, agent);
 }
 
 async function findSessionHarness(

@@ -227,7 +227,7 @@ async function sessionsToWire(
   rows: readonly SessionRow[],
 ): Promise<SessionWithUrls[]> {
   if (rows.length === 0) return [];
-  const agentIds = [...new Set(rows.flatMap((row) => row.agent_id ?? []))];
+  const agentIds = [...new Set(rows.flatMap((row) => row.agent_version_id ?? row.agent_id ?? []))];
   const [chains, agents] = await Promise.all([
     harnessChains(db, organizationId, [...new Set(rows.map((row) => row.harness_id))]),
     agentIds.length === 0
@@ -235,9 +235,10 @@ async function sessionsToWire(
       : capabilitiesOfAgents(db, organizationId, agentIds),
   ]);
   return rows.map((row) => {
+    const agentId = row.agent_version_id ?? row.agent_id;
     const refs = [
       ...(chains.get(row.harness_id) ?? []).flatMap((layer) => layer.capabilities),
-      ...(row.agent_id === null ? [] : (agents.get(row.agent_id) ?? [])),
+      ...(agentId === null ? [] : (agents.get(agentId) ?? [])),
       ...row.capabilities,
     ].map(({ ref }) => ref);
     return {
@@ -284,6 +285,7 @@ function toWire(row: SessionRow, features: string[]): Session {
     workspace_id: row.workspace_id,
     harness_id: row.harness_id,
     agent_id: row.agent_id,
+    agent_version_id: row.agent_version_id,
     owner_principal_id: row.owner_principal_id,
     owner,
     effective_owner: owner,

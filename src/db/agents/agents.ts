@@ -36,6 +36,12 @@ export interface AgentRow extends AgentFields {
   id: string;
   status: "active" | "archived" | "deleted";
   forked_from_agent_id: string | null;
+  /** null: it is no fork of a version. */
+  forked_from_version_id: string | null;
+  /** The first of the line of copies and forks; null: it is no copy. */
+  root_agent_id: string | null;
+  /** null: new sessions use the agent as it is. */
+  default_version_id: string | null;
   archived_at: Date | null;
   deleted_at: Date | null;
   created_at: Date;
@@ -52,7 +58,7 @@ export interface AgentCountsRow extends AgentRow {
   cost_usd: number;
 }
 
-const COLUMNS = [
+export const AGENT_COLUMNS = [
   "id",
   "harness_id",
   "name",
@@ -71,13 +77,16 @@ const COLUMNS = [
   "tags",
   "status",
   "forked_from_agent_id",
+  "forked_from_version_id",
+  "root_agent_id",
+  "default_version_id",
   "archived_at",
   "deleted_at",
   "created_at",
   "updated_at",
 ] as const;
 
-const JSON_COLUMNS = {
+export const AGENT_JSON_COLUMNS = {
   capabilities: "json",
   tools: "json",
   initial_files: "json",
@@ -98,7 +107,7 @@ export async function listAgents(
     and concat_ws(' ', name, display_name, description) ilike all (${patterns}::text[])`;
   const [rows, counted] = await Promise.all([
     sql<AgentCountsRow[]>`
-      select ${sql(COLUMNS)}, used.*
+      select ${sql(AGENT_COLUMNS)}, used.*
         from agents, lateral (${usageOf({ sql })}) used
        where ${wanted}
        order by created_at desc, id desc
@@ -115,7 +124,7 @@ export async function findAgent(
   idOrName: string,
 ): Promise<AgentRow | null> {
   const rows = await sql<AgentRow[]>`
-    select ${sql(COLUMNS)} from agents where ${isAgent({ sql }, organizationId, idOrName)}`;
+    select ${sql(AGENT_COLUMNS)} from agents where ${isAgent({ sql }, organizationId, idOrName)}`;
   return rows[0] ?? null;
 }
 
@@ -125,7 +134,7 @@ export async function readAgent(
   idOrName: string,
 ): Promise<AgentCountsRow | null> {
   const rows = await sql<AgentCountsRow[]>`
-    select ${sql(COLUMNS)}, used.*
+    select ${sql(AGENT_COLUMNS)}, used.*
       from agents, lateral (${usageOf({ sql })}) used
      where ${isAgent({ sql }, organizationId, idOrName)}`;
   return rows[0] ?? null;
@@ -196,7 +205,7 @@ export async function applyAgent(
              status = 'active', archived_at = null,
              updated_at = case when ${isSame} then agents.updated_at else now() end
        where agents.organization_id = excluded.organization_id and agents.status <> 'deleted'
-      returning ${sql(COLUMNS)}, xmax = 0 as is_created`;
+      returning ${sql(AGENT_COLUMNS)}, xmax = 0 as is_created`;
     const row = rows[0];
     if (!row) return { outcome: "not_found" };
     const { is_created, ...agent } = row;
@@ -216,14 +225,15 @@ export async function insertCopy(
   const rows = await sql<AgentRow[]>`
     insert into agents (id, organization_id, harness_id, name, display_name, description, system_prompt,
                         default_model_id, capabilities, tools, initial_files, mcp_servers, network_access,
-                        parallel_tool_calls, default_delivery, max_iterations, tags, forked_from_agent_id)
+                        parallel_tool_calls, default_delivery, max_iterations, tags, forked_from_agent_id,
+                        root_agent_id)
     select ${newId("agent")}, organization_id, harness_id, ${input.name}, display_name, description, system_prompt,
            default_model_id, capabilities, tools, initial_files, mcp_servers, network_access,
-           parallel_tool_calls, default_delivery, max_iterations, tags, id
+           parallel_tool_calls, default_delivery, max_iterations, tags, id, coalesce(root_agent_id, id)
       from agents
      where id = ${input.source.id} and organization_id = ${input.organizationId} and status <> 'deleted'
     on conflict (organization_id, name) where status <> 'deleted' do nothing
-    returning ${sql(COLUMNS)}`;
+    returning ${sql(AGENT_COLUMNS)}`;
   return rows[0] ?? null;
 }
 
@@ -243,7 +253,7 @@ export async function updateAgent(
       ...input.changes,
       ...(status === "active" ? { archived_at: null } : {}),
     },
-    JSON_COLUMNS,
+    AGENT_JSON_COLUMNS,
   );
   const stamps =
     status === "archived"
@@ -256,7 +266,7 @@ export async function updateAgent(
       update agents
          set updated_at = now()${stamps}${set === null ? sql`` : sql`, ${set}`}
        where id = ${input.id} and organization_id = ${input.organizationId} and status <> 'deleted'
-      returning ${sql(COLUMNS)}`;
+      returning ${sql(AGENT_COLUMNS)}`;
     return rows[0] ? { outcome: "replaced", agent: rows[0] } : { outcome: "not_found" };
   } catch (error) {
     if (isNameTaken(error)) return { outcome: "name_taken" };
@@ -287,4 +297,6 @@ export async function agentIdOfName(
   return rows[0]?.id ?? null;
 }
 
-const isNameTaken = (error: unknown) => isUniqueViolation(error) && constraintOf(error) === "agents_name";
+/** The name of an agent that is not deleted. */
+export const isNameTaken = (error: unknown) =>
+  isUniqueViolation(error) && constraintOf(error) === "agents_name";

@@ -106,7 +106,13 @@ export async function readHarness(
 /** What previews and new sessions need of each harness of a chain. */
 export type HarnessChainLayer = Pick<
   HarnessRow,
-  "system_prompt" | "capabilities" | "initial_files" | "mcp_servers"
+  | "system_prompt"
+  | "default_model_id"
+  | "capabilities"
+  | "initial_files"
+  | "mcp_servers"
+  | "network_access"
+  | "parallel_tool_calls"
 >;
 
 /**
@@ -119,16 +125,19 @@ export async function harnessChains(
 ): Promise<Map<string, HarnessChainLayer[]>> {
   const rows = await sql<(HarnessChainLayer & { root: string })[]>`
     with recursive chain as (
-      select id as root, id, parent_harness_id, system_prompt, capabilities, initial_files, mcp_servers, 1 as depth
+      select id as root, id, parent_harness_id, system_prompt, default_model_id, capabilities, initial_files,
+             mcp_servers, network_access, parallel_tool_calls, 1 as depth
         from harnesses
        where id = any(${[...ids]}::text[]) and (organization_id is null or organization_id = ${organizationId})
       union all
-      select chain.root, h.id, h.parent_harness_id, h.system_prompt, h.capabilities, h.initial_files, h.mcp_servers,
-             chain.depth + 1
+      select chain.root, h.id, h.parent_harness_id, h.system_prompt, h.default_model_id, h.capabilities,
+             h.initial_files, h.mcp_servers, h.network_access, h.parallel_tool_calls, chain.depth + 1
         from harnesses h join chain on h.id = chain.parent_harness_id
        where chain.depth < ${limits.harnessDepthMax}
     )
-    select root, system_prompt, capabilities, initial_files, mcp_servers from chain order by root, depth`;
+    select root, system_prompt, default_model_id, capabilities, initial_files, mcp_servers, network_access,
+           parallel_tool_calls
+      from chain order by root, depth`;
   const chains = new Map<string, HarnessChainLayer[]>();
   for (const { root, ...layer } of rows) chains.set(root, [...(chains.get(root) ?? []), layer]);
   return chains;

@@ -1,5 +1,6 @@
 /** A session that nobody asked for over HTTP: of an agent, as the agent itself configures it. */
 import type { InitialFile } from "../../contract/common.ts";
+import { agentForSession } from "../agents/agent-versions.ts";
 import { type AgentRow, findAgent } from "../agents/agents.ts";
 import { harnessChains } from "../agents/harnesses.ts";
 import { putInitialFiles } from "../files/files.ts";
@@ -26,7 +27,8 @@ export async function openAgentSession(
   },
 ): Promise<AgentSession> {
   const { organizationId, sessionId } = input;
-  const agent = await findAgent(db, organizationId, input.agentId);
+  const found = await findAgent(db, organizationId, input.agentId);
+  const agent = found && (await agentForSession(db, organizationId, found));
   if (!agent || agent.status === "deleted") return { outcome: "refused", why: "its agent does not exist" };
   if (agent.status === "archived") return { outcome: "refused", why: `its agent ${agent.name} is archived` };
   const [known] = await db.sql`
@@ -43,6 +45,7 @@ export async function openAgentSession(
       fields: {
         harness_id: agent.harness_id,
         agent_id: agent.id,
+        agent_version_id: agent.default_version_id,
         workspace_id: workspaceId,
         owner_principal_id: input.ownerId,
         title: input.title,

@@ -60,4 +60,14 @@ export async function steps(step: Step): Promise<void> {
   await step("GET", "/v1/agents/{}/export", [agent.id], 200);
   await step("POST", "/v1/agents/import", [], 201, "---\nname: from-a-file\n---\nHi.", "", file);
   await step("POST", "/v1/agents/import", [], 200, "---\nname: from-a-file\n---\nHi.", "", file);
+
+  const first = await step("POST", "/v1/agents/{}/versions", [agent.id], 200, { change_kind: "minor" });
+  await step("PATCH", "/v1/agents/{}", [agent.id], 200, { system_prompt: "Changed." });
+  const second = await step("POST", "/v1/agents/{}/versions", [agent.id], 200, { summary: "Better." });
+  await step("POST", "/v1/agents/{}/versions/default", [agent.id], 200, { version_id: second.id });
+  await step("GET", "/v1/agents/{}/versions/{}/diff/{}", [agent.id, first.id, second.id], 200);
+  await step("POST", "/v1/agents/{}/versions/{}/rollback", [agent.id, first.id], 200, { save_version: true });
+  await step("POST", "/v1/agents/{}/versions/{}/fork", [agent.id, first.id], 200, { name: "forked-agent" });
+  await step("GET", "/v1/agents/{}/versions", [agent.id], 200);
+  await step("POST", "/v1/sessions", [], 201, { agent_id: agent.id });
 }

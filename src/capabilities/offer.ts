@@ -1,30 +1,32 @@
 /**
  * PURE: what a turn's configuration brings to each of its model calls, the conversation aside: the system prompt and
- * the tools. The engine calls models with it, and the context report counts it.
+ * the tools. The engine calls models with it, the context report counts it, previews and versions of agents show it.
  */
 import type { ToolDefinition } from "../contract/common.ts";
-import type { TurnPlan } from "./plan.ts";
-import type { EngineDeps, OfferedTool } from "./scope.ts";
+import type { ResolvedTool } from "./registry.ts";
 
 export interface Offer {
   systemPrompt: string;
   /** Server tools by name; none that a client-side tool stands in for. */
-  tools: ReadonlyMap<string, OfferedTool>;
+  tools: ReadonlyMap<string, ResolvedTool>;
   clientTools: ReadonlyMap<string, ToolDefinition>;
 }
 
-/** @param locale  of the turn, else of the session */
 export const localePrompt = (locale: string): string =>
   `The user's locale is ${locale}. Answer in its language, unless you are asked for another.`;
 
+/**
+ * @param layers  prompt and client-side tools of all layers, merged
+ * @param locale  of the turn, else of the session
+ */
 export function offerOf(
-  plan: TurnPlan,
-  capabilities: Pick<ReturnType<EngineDeps["resolveCapabilities"]>, "prompt" | "tools">,
+  layers: { systemPrompt: string; clientTools: readonly ToolDefinition[] },
+  capabilities: { prompt: string; tools: readonly ResolvedTool[] },
   locale: string | null,
 ): Offer {
-  const clientTools = new Map(plan.clientTools.map((tool) => [tool.name, tool]));
+  const clientTools = new Map(layers.clientTools.map((tool) => [tool.name, tool]));
   return {
-    systemPrompt: [plan.systemPrompt, capabilities.prompt, locale === null ? "" : localePrompt(locale)]
+    systemPrompt: [layers.systemPrompt, capabilities.prompt, locale === null ? "" : localePrompt(locale)]
       .filter((text) => text !== "")
       .join("\n\n"),
     tools: new Map(
