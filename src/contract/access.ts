@@ -65,6 +65,12 @@ export const LoginRequest = Type.Object({
 
 export const RegisterRequest = Type.Object({ email: Email, password: Password, name: PersonName });
 
+export const ChangePasswordRequest = Type.Object({
+  /** Absent for somebody who has none yet. */
+  current_password: Maybe(Type.String({ maxLength: limits.passwordCharsMax })),
+  new_password: Password,
+});
+
 /** Without a body the cookie's token is meant. */
 export const RefreshRequest = Type.Object({ refresh_token: Maybe(Type.String({ maxLength: 4_096 })) });
 

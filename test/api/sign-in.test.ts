@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createJwts } from "../../src/api/access/jwts.ts";
 import { manualClock, systemClock } from "../../src/base/clock.ts";
 import { type Answer, ORGANIZATION, type TestApp, testApp } from "../support/app.ts";
-import { bearer, makeUser } from "../support/callers.ts";
+import { bearer, makeToken, makeUser } from "../support/callers.ts";
 
 const PASSWORD = "correct horse battery";
 
@@ -159,6 +159,49 @@ describe("POST /v1/auth/logout", () => {
     expect((await post("/auth/refresh", { refresh_token: two.refresh_token })).status).toBe(401);
     expect((await post("/auth/logout", undefined, bearer(two.access_token))).status).toBe(200);
     expect((await post("/auth/logout")).status).toBe(200);
+  });
+});
+
+describe("POST /v1/auth/password", () => {
+  const change = (token: string, current_password: string | undefined, new_password: string) =>
+    post("/auth/password", { current_password, new_password }, bearer(token));
+  const signIn = (email: string, password: string) => post("/auth/login", { email, password });
+  const person = async () => {
+    const made = await makeUser(app.db, { passwordHash: await app.access.passwords.hash(PASSWORD) });
+    return { ...made, token: (await signIn(made.email, PASSWORD)).body.access_token as string };
+  };
+
+  test("ends every other sign-in and goes on with a new one; access tokens stay", async () => {
+    const { id, email, token } = await person();
+    const program = await makeToken(app.db, id);
+    const changed = await change(token, PASSWORD, "another password");
+    expect(changed.status).toBe(200);
+    expect((await me(token)).status).toBe(401);
+    expect((await me(changed.body.access_token)).status).toBe(200);
+    expect((await me(program.token)).status).toBe(200);
+    expect((await signIn(email, PASSWORD)).status).toBe(401);
+    expect((await signIn(email, "another password")).status).toBe(200);
+  });
+
+  test("needs the one that was, a sign-in, and one that is long enough", async () => {
+    const { id, token } = await person();
+    expect((await change(token, "wrong", "another password")).status).toBe(403);
+    expect((await change(token, undefined, "another password")).status).toBe(403);
+    expect((await change(token, PASSWORD, "short")).status).toBe(400);
+    expect((await change((await makeToken(app.db, id)).token, PASSWORD, "another password")).status).toBe(
+      403,
+    );
+    expect((await me(token)).status).toBe(200);
+  });
+
+  test("may be the first for who signs in at an OpenID provider", async () => {
+    const { id, email, token } = await person();
+    await app.db
+      .sql`update users set password_hash = null, auth_provider = 'corp', auth_subject = ${id} where id = ${id}`;
+    expect((await change(token, undefined, "a first password")).status).toBe(200);
+    expect((await signIn(email, "a first password")).status).toBe(200);
+    const { auth_provider } = (await me((await signIn(email, "a first password")).body.access_token)).body;
+    expect(auth_provider).toBe("corp");
   });
 });
 

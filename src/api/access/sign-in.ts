@@ -2,6 +2,7 @@
 import { UserError } from "../../base/errors.ts";
 import {
   AuthConfig,
+  ChangePasswordRequest,
   LoginRequest,
   Me,
   RefreshRequest,
@@ -12,7 +13,7 @@ import {
 import { limits } from "../../contract/limits.ts";
 import { endLogin, insertLogin, renewLogin } from "../../db/access/logins.ts";
 import { insertFounder } from "../../db/access/organizations.ts";
-import { membershipOf, readUser, userByEmail } from "../../db/access/users.ts";
+import { membershipOf, readUser, setPassword, userByEmail } from "../../db/access/users.ts";
 import type { ApiDeps } from "../deps.ts";
 import { createRateLimit, type RateLimit } from "../http/rate-limit.ts";
 import { reply } from "../http/respond.ts";
@@ -157,6 +158,40 @@ export function signInRoutes(deps: Deps): Route[] {
         const cookies = loginCookies(null, { isSecure: isSecure(request, access) });
         for (const cookie of cookies) answer.headers.append("set-cookie", cookie);
         return answer;
+      },
+    }),
+    defineRoute({
+      method: "POST",
+      path: "/auth/password",
+      operationId: "change_password",
+      tag: "auth",
+      summary: "Change the caller's password",
+      description:
+        "For who signed in, with the password that they have; who signs in at an OpenID provider and has none may set one. All " +
+        "other sign-ins end; the answer begins a new one. Access tokens stay.",
+      access: "self",
+      body: ChangePasswordRequest,
+      responses: { 200: SignedIn },
+      problems: ["conflict", "rate_limited"],
+      async run({ request, body, caller }) {
+        admit(request, logins);
+        if (caller.credential.kind !== "login") {
+          throw new UserError(
+            "forbidden",
+            "a password is changed by who signed in, not with an access token",
+          );
+        }
+        const user = await userByEmail(db, (await readUser(db, caller.userId))?.email ?? "");
+        if (!user) throw new UserError("not_found", "User not found");
+        if (user.email === access.adminEmail) {
+          throw new UserError("conflict", "this password is that of the configuration (AUTH_ADMIN_PASSWORD)");
+        }
+        const hasNone = user.password_hash === null && user.auth_subject !== null;
+        if (!hasNone && !(await access.passwords.verify(body.current_password ?? "", user.password_hash))) {
+          throw new UserError("forbidden", "current_password: this is not your password");
+        }
+        await setPassword(db, user.id, await access.passwords.hash(body.new_password));
+        return signedInAnswer(deps, request, await insertLogin(db, user.id), 200);
       },
     }),
     defineRoute({

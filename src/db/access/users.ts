@@ -20,6 +20,13 @@ export interface UserRow {
   updated_at: Date;
 }
 
+/** With how the user signs in. */
+export interface UserSecretsRow extends UserRow {
+  password_hash: string | null;
+  /** The OpenID provider's id of the user; null: cannot sign in there. */
+  auth_subject: string | null;
+}
+
 export interface MemberRow extends UserRow {
   role: Role;
 }
@@ -91,12 +98,9 @@ export async function insertMember(
   }
 }
 
-export async function userByEmail(
-  { sql }: Db,
-  email: string,
-): Promise<(UserRow & { password_hash: string | null }) | null> {
-  const rows = await sql<(UserRow & { password_hash: string | null })[]>`
-    select ${sql(COLUMNS)}, password_hash from users where email = ${emailOf(email)} and id <> ${ANONYMOUS_USER}`;
+export async function userByEmail({ sql }: Db, email: string): Promise<UserSecretsRow | null> {
+  const rows = await sql<UserSecretsRow[]>`
+    select ${sql(COLUMNS)}, password_hash, auth_subject from users where email = ${emailOf(email)} and id <> ${ANONYMOUS_USER}`;
   return rows[0] ?? null;
 }
 

@@ -22,6 +22,7 @@ export const ours: Record<string, string> = {
   "POST /v1/auth/register": AUTH,
   "POST /v1/auth/refresh": AUTH,
   "POST /v1/auth/logout": AUTH,
+  "POST /v1/auth/password": "ours: the contract has no way to change a password",
   "GET /v1/auth/me": AUTH,
   "GET /v1/auth/oauth/{}": AUTH,
   "GET /v1/auth/callback/{}": AUTH,
@@ -48,7 +49,9 @@ export async function steps(step: Step, app: TestApp): Promise<void> {
   await step("POST", "/v1/auth/register", [], 201, account);
   const signedIn = await step("POST", "/v1/auth/login", [], 200, account);
   const renewed = await step("POST", "/v1/auth/refresh", [], 200, { refresh_token: signedIn.refresh_token });
-  const ada = bearer(renewed.access_token);
+  const change = { current_password: password, new_password: "another password" };
+  const changed = await step("POST", "/v1/auth/password", [], 200, change, "", bearer(renewed.access_token));
+  const ada = bearer(changed.access_token);
   await step("GET", "/v1/auth/me", [], 200, undefined, "", ada);
 
   const organization = await step("POST", "/v1/orgs", [], 201, { name: "Second" }, "", ada);
