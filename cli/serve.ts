@@ -24,6 +24,8 @@ import type { Db } from "../src/db/pool.ts";
 import { defaultModel, seedProviders } from "../src/db/seed.ts";
 import { asRetryable } from "../src/db/sqlstate.ts";
 import { reportContext } from "../src/engine/context-report.ts";
+import { createDrivers } from "../src/engine/drivers.ts";
+import { createDriverDeps } from "../src/llm/registry.ts";
 import { accessOf, ensureAdmin } from "./access.ts";
 import type { CommandContext } from "./action.ts";
 import { startWorkers } from "./engine.ts";
@@ -80,6 +82,7 @@ async function serve(
   // Without authentication the only callers are programs of this machine.
   const perMinute = config.requestsPerMinute ?? (config.authMode === "none" ? 0 : limits.requestsPerMinute);
   const access = accessOf(config, key);
+  const driverFor = createDrivers(sealer, createDriverDeps());
   const app = buildApp({
     db,
     log,
@@ -96,6 +99,8 @@ async function serve(
     reportContext: (session) =>
       reportContext({ db, resolveCapabilities: (refs) => capabilities.resolve(refs) }, session),
     seal: (plaintext, place) => sealer.seal(plaintext, place),
+    listModels: (provider, organizationId, signal) =>
+      driverFor({ provider }, organizationId).listModels(signal),
     hints,
     feed,
     streams: createStreamLimits(),

@@ -35,6 +35,7 @@ export async function openApiText(): Promise<string> {
     capabilities: createCapabilities(),
     reportContext: async () => null,
     seal: () => "",
+    listModels: async () => null,
     hints,
     feed: createFeed({ db, hints, log: silentLog, clock: systemClock }),
     streams: createStreamLimits(),

@@ -34,6 +34,7 @@ const app = buildApp({
   reportContext: (session) =>
     reportContext({ db, resolveCapabilities: (refs) => capabilities.resolve(refs) }, session),
   seal: (plaintext) => plaintext,
+  listModels: async () => null,
   hints,
   feed,
   streams: { take: () => () => {}, open: () => 0 },

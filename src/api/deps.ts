@@ -4,6 +4,7 @@ import type { Capabilities } from "../capabilities/registry.ts";
 import type { ContextReport } from "../contract/session-view.ts";
 import type { Hints } from "../db/hints.ts";
 import type { Db } from "../db/pool.ts";
+import type { SealedProvider } from "../db/providers/sync.ts";
 import type { Access } from "./access/access.ts";
 import type { Feed } from "./events/feed.ts";
 import type { StreamLimits } from "./events/stream-limits.ts";
@@ -29,6 +30,13 @@ export interface ApiDeps {
   capabilities: CapabilityCatalog;
   /** Encrypts a secret for the place where it is stored; it opens only there (base/seal.ts, `sealPlace`). */
   seal(plaintext: string, place: string): string;
+  /**
+   * The models that a provider lists, by the vendor's names; null when it has no list.
+   *
+   * @throws UserError provider_misconfigured   it refuses the key, or is no such server
+   * @throws UserError, RetryableError          with another code of a failed turn: it could not be asked
+   */
+  listModels(provider: SealedProvider, organizationId: string, signal: AbortSignal): Promise<string[] | null>;
   hints: Hints;
   feed: Feed;
   streams: StreamLimits;

@@ -24,6 +24,7 @@ import { workerRoutes } from "./operations/workers.ts";
 import { workflowRoutes } from "./operations/workflows.ts";
 import { modelRoutes } from "./providers/models.ts";
 import { providerRoutes } from "./providers/providers.ts";
+import { providerSyncRoutes } from "./providers/sync.ts";
 import { runActionRoutes } from "./runs/run-actions.ts";
 import { runRoutes } from "./runs/runs.ts";
 import { durableScheduleRoutes } from "./schedules/durable-schedules.ts";
@@ -64,6 +65,7 @@ export function apiRoutes(deps: ApiDeps): Route[] {
     ...workflowRoutes(deps),
     ...modelRoutes(deps),
     ...providerRoutes(deps),
+    ...providerSyncRoutes(deps),
     ...runActionRoutes(deps),
     ...durableScheduleRoutes(deps),
     ...sessionScheduleRoutes(deps),

@@ -173,6 +173,8 @@ export const limits = {
   /** A provider that asks for a longer wait ends the attempt: the run is put back instead of holding its slot. */
   providerRetryAfterMaxMs: 30_000,
   providerModelsMax: 1_000,
+  /** How long a provider may take to list its models. */
+  providerListMs: 30_000,
   /** How long a turn waits for a provider whose circuit breaker is open before it fails. */
   providerOutageMaxMs: 120_000,
   providerConcurrencyMax: 10_000,

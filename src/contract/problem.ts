@@ -37,6 +37,16 @@ export const problems = {
   ),
   approval_changed: code(409, "Conflict", "The decision was made for other arguments."),
   unrelated_sessions: code(409, "Conflict", "The sessions have no event in common."),
+  provider_misconfigured: code(
+    400,
+    "Bad Request",
+    "The provider refuses the key or the address that is stored.",
+  ),
+  provider_unavailable: code(
+    502,
+    "Bad Gateway",
+    "The provider does not answer, or not as its protocol says.",
+  ),
   payload_too_large: code(413, "Payload Too Large", "The body is larger than allowed."),
   export_too_large: code(
     413,

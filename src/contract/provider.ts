@@ -108,6 +108,8 @@ export const Model = Type.Object({
   source: OneOf(MODEL_SOURCES),
   enabled: Type.Boolean(),
   is_favorite: Type.Boolean(),
+  /** Only when it is so: the provider did not list the model any more at the last sync. */
+  is_stale: Type.Optional(Type.Boolean()),
   created_at: Timestamp,
   updated_at: Timestamp,
 });
@@ -116,7 +118,7 @@ export type Model = Static<typeof Model>;
 export const ModelWithUrls = WithUrls(Model);
 export type ModelWithUrls = Static<typeof ModelWithUrls>;
 
-/** `healthy`: enabled, its provider active, and with a key where its driver needs one. */
+/** `healthy`: enabled, not stale, its provider active, and with a key where its driver needs one. */
 export const ModelWithProvider = Type.Intersect([
   Model,
   Type.Object({
@@ -156,3 +158,15 @@ export const UpdateModelRequest = Type.Object({
   is_favorite: Maybe(Type.Boolean()),
 });
 export type UpdateModelRequest = Static<typeof UpdateModelRequest>;
+
+/** What a sync did: models that are new, that came back or got a better name, and that the provider lists no more. */
+export const SyncModelsResponse = Type.Union([
+  Type.Object({
+    status: OneOf(["success"]),
+    created: Type.Integer(),
+    updated: Type.Integer(),
+    stale: Type.Integer(),
+  }),
+  Type.Object({ status: OneOf(["not_supported"]) }),
+]);
+export type SyncModelsResponse = Static<typeof SyncModelsResponse>;

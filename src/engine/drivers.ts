@@ -1,7 +1,7 @@
 import { UserError } from "../base/errors.ts";
 import type { Sealer } from "../base/seal.ts";
 import { providerKeyPlace } from "../db/providers/providers.ts";
-import type { ResolvedModel } from "../db/sessions.ts";
+import type { SealedProvider } from "../db/providers/sync.ts";
 import type { Driver } from "../llm/driver.ts";
 import { createDriver, type DriverDeps } from "../llm/registry.ts";
 
@@ -17,7 +17,7 @@ const DRIVERS_MAX = 256;
 export function createDrivers(
   sealer: Pick<Sealer, "open">,
   deps: DriverDeps,
-): (model: ResolvedModel, organizationId: string) => Driver {
+): (model: { provider: SealedProvider }, organizationId: string) => Driver {
   const drivers = new Map<string, Driver>();
   return ({ provider }, organizationId) => {
     const name = JSON.stringify([
@@ -45,7 +45,7 @@ export function createDrivers(
 
 function openKey(
   sealer: Pick<Sealer, "open">,
-  provider: ResolvedModel["provider"],
+  provider: SealedProvider,
   organizationId: string,
 ): string | null {
   if (provider.api_key_sealed === null) return null;

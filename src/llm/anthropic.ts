@@ -11,7 +11,7 @@ import type { Driver, DriverError, ModelRequest } from "./driver.ts";
 import { classify, readFailure, toThrown } from "./errors.ts";
 import { withoutRepeatedSpace } from "./prefix.ts";
 import { type CallDeps, streamCall, type VendorCall } from "./retry.ts";
-import { NO_TIMEOUT_MS, type VendorOptions } from "./vendor.ts";
+import { NO_TIMEOUT_MS, requireList, type VendorOptions } from "./vendor.ts";
 import type { FetchLike } from "./watch.ts";
 import { effortFor, inputSchema } from "./wire.ts";
 
@@ -234,10 +234,11 @@ function classifyAnthropic(thrown: unknown, options: VendorOptions, now: Date): 
 async function listModels(options: VendorOptions, deps: CallDeps, signal: AbortSignal): Promise<string[]> {
   try {
     const names: string[] = [];
-    const page = createAnthropicClient(options, deps.fetch).models.list(
+    const page = await createAnthropicClient(options, deps.fetch).models.list(
       { limit: limits.providerModelsMax },
       { signal },
     );
+    requireList(page);
     for await (const model of page) {
       names.push(model.id);
       if (names.length >= limits.providerModelsMax) break;

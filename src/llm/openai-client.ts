@@ -4,7 +4,7 @@ import { limits } from "../contract/limits.ts";
 import type { DriverError } from "./driver.ts";
 import { classify, readFailure, toThrown } from "./errors.ts";
 import type { CallDeps } from "./retry.ts";
-import { NO_TIMEOUT_MS, type VendorOptions } from "./vendor.ts";
+import { NO_TIMEOUT_MS, requireList, type VendorOptions } from "./vendor.ts";
 import type { FetchLike } from "./watch.ts";
 
 const OPENAI_URL = "https://api.openai.com/v1";
@@ -43,7 +43,9 @@ export async function listOpenAIModels(
 ): Promise<string[]> {
   try {
     const names: string[] = [];
-    for await (const model of createOpenAIClient(options, deps.fetch).models.list({ signal })) {
+    const page = await createOpenAIClient(options, deps.fetch).models.list({ signal });
+    requireList(page);
+    for await (const model of page) {
       if (!NOT_CHAT.test(model.id)) names.push(model.id);
       if (names.length >= limits.providerModelsMax) break;
     }

@@ -26,7 +26,6 @@ export const NOT_BUILT: readonly string[] = [
   "DELETE /v1/mcp-servers/{server_id}",
   "GET /v1/mcp-servers/{server_id}",
   "PATCH /v1/mcp-servers/{server_id}",
-  "POST /v1/providers/{id}/sync-models",
   "GET /v1/sessions/{session_id}/databases",
   "POST /v1/sessions/{session_id}/databases",
   "DELETE /v1/sessions/{session_id}/databases/{name}",
@@ -138,6 +137,7 @@ export const DIFFERENCES: Readonly<Record<string, string>> = {
   "answer HarnessExample.*: beyond the contract": "the keys that the TypeScript SDK reads",
   "request *HarnessRequest.parallel_tool_calls: beyond the contract":
     "the contract shows it on harnesses and does not say how it gets there",
+  "answer *Model*.is_stale: beyond the contract": OURS_ADDED,
   "answer *Harness.data[].agent_count: beyond the contract":
     "the contract counts agents where one harness is read; a list says it, too",
   "answer WithUrls_ResourceWithCounts_Harness.agent_count: beyond the contract":

@@ -17,6 +17,9 @@ import { createHints, type Hint, type Hints } from "../../src/db/hints.ts";
 import type { Db } from "../../src/db/pool.ts";
 import { seedProviders } from "../../src/db/seed.ts";
 import { reportContext } from "../../src/engine/context-report.ts";
+import { createDrivers } from "../../src/engine/drivers.ts";
+import { createDriverDeps } from "../../src/llm/registry.ts";
+import type { FetchLike } from "../../src/llm/watch.ts";
 import { testDatabase } from "./postgres.ts";
 
 export interface Answer {
@@ -47,6 +50,13 @@ export interface TestApp {
 
 export const ORGANIZATION = "org_00000000000000000000000000000001";
 export const OTHER_ORGANIZATION = "org_00000000000000000000000000000002";
+
+/** Providers of tests are on this machine; whoever names another gets what a machine without a network gives. */
+const fetchOnThisMachine: FetchLike = async (input, init) => {
+  const { hostname } = new URL(input instanceof Request ? input.url : String(input));
+  if (hostname !== "localhost" && hostname !== "127.0.0.1") throw new TypeError("no network in tests");
+  return fetch(input, init);
+};
 
 export async function testApp(
   options: {
@@ -85,6 +95,7 @@ export async function testApp(
       })
     : openAccess(keys);
   const capabilities = createCapabilities();
+  const driverFor = createDrivers(sealer, createDriverDeps({ fetch: fetchOnThisMachine }));
   const app = buildApp({
     db,
     log,
@@ -103,6 +114,8 @@ export async function testApp(
     reportContext: (session) =>
       reportContext({ db, resolveCapabilities: (refs) => capabilities.resolve(refs) }, session),
     seal: (plaintext, place) => sealer.seal(plaintext, place),
+    listModels: (provider, organizationId, signal) =>
+      driverFor({ provider }, organizationId).listModels(signal),
     hints,
     feed,
     streams: createStreamLimits(),

@@ -63,6 +63,7 @@ export async function startServer(
     reportContext: (session) =>
       reportContext({ db, resolveCapabilities: (refs) => capabilities.resolve(refs) }, session),
     seal: (plaintext) => plaintext,
+    listModels: async () => null,
     hints,
     feed,
     streams,

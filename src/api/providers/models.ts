@@ -45,6 +45,10 @@ export function modelRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
       operationId: "list_all_models",
       tag: "models",
       summary: "List the models of all providers",
+      description:
+        "With vendor, limits, prices and reasoning efforts where the model is known by its name; " +
+        "`profile.last_updated` is the day on which the vendor's pages were read for it. `include_stale` shows models, " +
+        "too, that their provider listed no more at the last sync.",
       query: Type.Object({
         source: Type.Optional(OneOf(MODEL_SOURCES)),
         include_stale: Type.Optional(Type.Boolean()),
@@ -116,6 +120,9 @@ export function modelRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
       operationId: "delete_model",
       tag: "models",
       summary: "Remove a model",
+      description:
+        "Turns that name it fail with `model_unavailable` from then on; an organization whose default it was has none. A " +
+        "model that the provider lists comes back with the next sync: to be rid of it, switch it off (`enabled: false`).",
       responses: { 204: null },
       problems: ["invalid_id", "not_found"],
       async run({ params, caller }) {
@@ -129,6 +136,7 @@ export function modelRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
       operationId: "list_provider_models",
       tag: "models",
       summary: "List the models of a provider",
+      description: "All of them, also those that the provider listed no more at the last sync (`is_stale`).",
       responses: { 200: List(ModelWithUrls) },
       problems: ["invalid_id", "not_found"],
       async run({ params, caller: { organizationId } }) {
@@ -188,7 +196,7 @@ function modelWithProvider(row: ModelProviderRow): ModelWithProviderAndUrls {
     ...modelWithUrls(row),
     provider_name: row.provider_name,
     provider_type: row.provider_type,
-    healthy: row.enabled && row.provider_status === "active" && hasKey,
+    healthy: row.enabled && !row.is_stale && row.provider_status === "active" && hasKey,
     ...(vendor === null ? {} : { model_vendor: vendor }),
     ...(profile === null ? {} : { profile }),
   };
@@ -204,6 +212,7 @@ function toWire(row: ModelRow): Model {
     source: row.source,
     enabled: row.enabled,
     is_favorite: row.is_favorite,
+    ...(row.is_stale ? { is_stale: true } : {}),
     created_at: iso(row.created_at),
     updated_at: iso(row.updated_at),
   };

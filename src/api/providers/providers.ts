@@ -136,7 +136,9 @@ export function providerRoutes({ db, seal }: Pick<ApiDeps, "db" | "seal">): Rout
       operationId: "delete_provider",
       tag: "providers",
       summary: "Remove a provider and its models",
-      description: "Turns that name one of these models fail with `model_unavailable` from then on.",
+      description:
+        "Turns that name one of these models fail with `model_unavailable` from then on; an organization whose default " +
+        "was among them has none.",
       responses: { 204: null },
       problems: ["invalid_id", "not_found"],
       async run({ params, caller }) {

@@ -30,6 +30,8 @@ export interface ModelRow {
   source: "manual" | "discovered" | "predefined";
   enabled: boolean;
   is_favorite: boolean;
+  /** The provider did not list it any more at the last sync. */
+  is_stale: boolean;
   created_at: Date;
   updated_at: Date;
 }
@@ -59,6 +61,7 @@ const MODEL_COLUMNS = [
   "source",
   "enabled",
   "is_favorite",
+  "is_stale",
   "created_at",
   "updated_at",
 ] as const;
@@ -128,9 +131,18 @@ export async function updateProvider(
   return rows[0] ?? null;
 }
 
-/** Takes the provider and its models away. Turns that name one of them fail with `model_unavailable`. */
+/**
+ * Takes the provider and its models away. Turns that name one of them fail with `model_unavailable`; an organization
+ * whose default it was has none.
+ */
 export async function deleteProvider({ sql }: Db, organizationId: string, id: string): Promise<boolean> {
   const rows = await sql`
+    with undone as (
+      update organizations o
+         set default_model_id = null, updated_at = now()
+        from models m
+       where o.id = ${organizationId} and m.id = o.default_model_id and m.provider_id = ${id}
+    )
     delete from providers where id = ${id} and organization_id = ${organizationId} returning id`;
   return rows.length > 0;
 }
@@ -167,8 +179,8 @@ export async function findModel(
 }
 
 const modelWithProvider = ({ sql }: Pick<Db, "sql">) => sql`
-  m.id, m.provider_id, m.model_id, m.display_name, m.capabilities, m.source, m.enabled, m.is_favorite, m.created_at,
-  m.updated_at, p.name as provider_name, p.provider_type, p.status as provider_status,
+  m.id, m.provider_id, m.model_id, m.display_name, m.capabilities, m.source, m.enabled, m.is_favorite, m.is_stale,
+  m.created_at, m.updated_at, p.name as provider_name, p.provider_type, p.status as provider_status,
   p.api_key_sealed is not null as provider_key_set`;
 
 export async function listModelsOfProvider(
@@ -242,8 +254,13 @@ export async function updateModel(
   }
 }
 
+/** An organization whose default the model was has none from then on. */
 export async function deleteModel({ sql }: Db, organizationId: string, id: string): Promise<boolean> {
-  const rows =
-    await sql`delete from models where id = ${id} and organization_id = ${organizationId} returning id`;
+  const rows = await sql`
+    with undone as (
+      update organizations set default_model_id = null, updated_at = now()
+       where id = ${organizationId} and default_model_id = ${id}
+    )
+    delete from models where id = ${id} and organization_id = ${organizationId} returning id`;
   return rows.length > 0;
 }

@@ -31,6 +31,8 @@ export async function steps(step: Step): Promise<void> {
     "?source=manual&include_stale=true&favorites_only=false",
   );
   await step("GET", "/v1/models/config", [], 200);
+  const simulated = (await step("GET", "/v1/providers", [], 200)).data[0];
+  await step("POST", "/v1/providers/{}/sync-models", [simulated.id], 200);
   await step("GET", "/v1/models/{}", [added.id], 200);
   await step("PATCH", "/v1/models/{}", [added.id], 200, { is_favorite: true });
   await step("DELETE", "/v1/models/{}", [added.id], 204);
