@@ -14,6 +14,7 @@ import { systemClock } from "../src/base/clock.ts";
 import { describeError, UserError } from "../src/base/errors.ts";
 import type { Sealer } from "../src/base/seal.ts";
 import type { Capability } from "../src/capabilities/capability.ts";
+import { createConnectionCheck } from "../src/capabilities/connection-check.ts";
 import { createCapabilities } from "../src/capabilities/registry.ts";
 import type { Config } from "../src/config/config.ts";
 import { limits } from "../src/contract/limits.ts";
@@ -78,6 +79,7 @@ async function serve(
     webFetch: { allowPrivateHosts: config.allowPrivateHosts },
     more,
   });
+  const askService = createConnectionCheck({ allowPrivateHosts: config.allowPrivateHosts });
   const addresses = createClientAddresses(config.trustedProxies);
   // Without authentication the only callers are programs of this machine.
   const perMinute = config.requestsPerMinute ?? (config.authMode === "none" ? 0 : limits.requestsPerMinute);
@@ -101,6 +103,7 @@ async function serve(
     seal: (plaintext, place) => sealer.seal(plaintext, place),
     listModels: (provider, organizationId, signal) =>
       driverFor({ provider }, organizationId).listModels(signal),
+    checkConnection: (provider, { sealed, place }) => askService(provider, sealer.open(sealed, place)),
     hints,
     feed,
     streams: createStreamLimits(),

@@ -23,6 +23,7 @@ import schedules from "./0021_schedules.sql" with { type: "text" };
 import harnessLife from "./0022_harness_life.sql" with { type: "text" };
 import chatSessions from "./0023_chat_sessions.sql" with { type: "text" };
 import agentVersions from "./0024_agent_versions.sql" with { type: "text" };
+import integrations from "./0025_integrations.sql" with { type: "text" };
 
 export interface Migration {
   version: number;
@@ -55,4 +56,5 @@ export const migrations: readonly Migration[] = [
   { version: 22, name: "0022_harness_life", sql: harnessLife },
   { version: 23, name: "0023_chat_sessions", sql: chatSessions },
   { version: 24, name: "0024_agent_versions", sql: agentVersions },
+  { version: 25, name: "0025_integrations", sql: integrations },
 ];

@@ -36,6 +36,7 @@ export async function openApiText(): Promise<string> {
     reportContext: async () => null,
     seal: () => "",
     listModels: async () => null,
+    checkConnection: async () => ({ valid: false, error: "nobody was asked", username: null, scopes: null }),
     hints,
     feed: createFeed({ db, hints, log: silentLog, clock: systemClock }),
     streams: createStreamLimits(),

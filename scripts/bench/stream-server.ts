@@ -35,6 +35,7 @@ const app = buildApp({
     reportContext({ db, resolveCapabilities: (refs) => capabilities.resolve(refs) }, session),
   seal: (plaintext) => plaintext,
   listModels: async () => null,
+  checkConnection: async () => ({ valid: false, error: "nobody was asked", username: null, scopes: null }),
   hints,
   feed,
   streams: { take: () => () => {}, open: () => 0 },

@@ -1,5 +1,6 @@
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
+import type { ConnectionCheck } from "../capabilities/connection-check.ts";
 import type { Capabilities } from "../capabilities/registry.ts";
 import type { ContextReport } from "../contract/session-view.ts";
 import type { Hints } from "../db/hints.ts";
@@ -37,6 +38,8 @@ export interface ApiDeps {
    * @throws UserError, RetryableError          with another code of a failed turn: it could not be asked
    */
   listModels(provider: SealedProvider, organizationId: string, signal: AbortSignal): Promise<string[] | null>;
+  /** Asks a service whether the key that is sealed there is valid; the API itself opens nothing. */
+  checkConnection(provider: string, key: { sealed: string; place: string }): Promise<ConnectionCheck>;
   hints: Hints;
   feed: Feed;
   streams: StreamLimits;
@@ -51,4 +54,7 @@ export interface ApiDeps {
 }
 
 /** The capabilities that this program has, as far as the API needs them: it runs none of their tools. */
-export type CapabilityCatalog = Pick<Capabilities, "list" | "find" | "validate" | "resolve">;
+export type CapabilityCatalog = Pick<
+  Capabilities,
+  "list" | "find" | "validate" | "resolve" | "refuseServerUrl"
+>;

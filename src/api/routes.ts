@@ -16,6 +16,9 @@ import { capabilityRoutes } from "./harnesses/capabilities.ts";
 import { harnessMakingRoutes } from "./harnesses/harness-making.ts";
 import { harnessRoutes } from "./harnesses/harnesses.ts";
 import type { Route } from "./http/route.ts";
+import { connectionRoutes } from "./integrations/connections.ts";
+import { mcpServerRoutes } from "./integrations/mcp-servers.ts";
+import { skillRoutes } from "./integrations/skills.ts";
 import { breakerRoutes } from "./operations/breakers.ts";
 import { durableHealthRoutes } from "./operations/durable-health.ts";
 import { durableStreamRoutes } from "./operations/durable-streams.ts";
@@ -79,6 +82,9 @@ export function apiRoutes(deps: ApiDeps): Route[] {
     ...queueRoutes(deps),
     ...sessionRoutes(deps),
     ...sessionViewRoutes(deps),
+    ...connectionRoutes(deps),
+    ...mcpServerRoutes(deps),
+    ...skillRoutes(deps),
     ...storageRoutes(deps),
     ...toolResultRoutes(deps),
     ...fileRoutes(deps),

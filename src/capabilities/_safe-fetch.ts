@@ -26,6 +26,8 @@ export interface SafeFetchPolicy {
   /** Of the decompressed body; what comes after is not read. */
   bytesMax: number;
   redirectsMax: number;
+  /** Beside or instead of our own. They go along at a redirect, too: who sends a secret allows none. */
+  headers?: Readonly<Record<string, string>>;
   /** More authorities, PEM; for servers with a private one. */
   extraCa?: string;
 }
@@ -158,6 +160,7 @@ function connect(
       "user-agent": "everruns (web_fetch)",
       accept: "text/html,text/markdown,text/plain,application/json,application/xml;q=0.9,*/*;q=0.1",
       "accept-encoding": "gzip, deflate, br",
+      ...policy.headers,
     },
     redirect: "manual",
     keepalive: false,

@@ -5,6 +5,7 @@ import { z } from "zod";
 import type { ApprovalPolicy, Capability, MountSpec } from "./capability.ts";
 import { currentTime } from "./current-time.ts";
 import { memory } from "./memory.ts";
+import { outboundPolicy, refuseServerUrl } from "./outbound.ts";
 import { sessionFiles } from "./session-files.ts";
 import { sessionSchedule } from "./session-schedule.ts";
 import { sessionStorage } from "./session-storage.ts";
@@ -62,6 +63,8 @@ export interface Capabilities {
   list(): readonly CapabilityEntry[];
   /** null when there is none of that id. */
   find(id: string): CapabilityEntry | null;
+  /** Why no server can be at this address, for people; null when one may be. What is stored is judged by it. */
+  refuseServerUrl(url: string): string | null;
   /** null when `ref` exists and takes this configuration; otherwise what is wrong, for people. */
   validate(ref: string, config: unknown): string | null;
   /**
@@ -94,6 +97,7 @@ export function createCapabilities(options: CapabilityOptions = {}): Capabilitie
     toolApproval,
     ...(options.more ?? []),
   ];
+  const { allowPrivateHosts } = outboundPolicy(options.webFetch ?? {});
   const byId = new Map(all.map((capability) => [capability.id, capability]));
   const resolved = new Map<string, ResolvedCapabilities>();
   return {
@@ -102,6 +106,7 @@ export function createCapabilities(options: CapabilityOptions = {}): Capabilitie
       const capability = byId.get(id);
       return capability ? toEntry(capability) : null;
     },
+    refuseServerUrl: (url) => refuseServerUrl(url, allowPrivateHosts),
     validate: (ref, config) => validate(byId, ref, config),
     resolve(refs) {
       const key = JSON.stringify(refs.map(({ ref, config }) => [ref, config]));

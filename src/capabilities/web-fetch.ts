@@ -1,21 +1,15 @@
 /** `web_fetch`: reads one page of the web. What it may connect to is decided in `_safe-fetch.ts`. */
 import { z } from "zod";
-import { type HostRule, parseHostRule } from "../base/host-rule.ts";
 import { limits } from "../contract/limits.ts";
 import { createToMarkdown, type ToMarkdown } from "./_html-markdown.ts";
-import { type Fetched, type Resolve, type SafeFetchPolicy, safeFetch, systemResolve } from "./_safe-fetch.ts";
+import { type Fetched, type SafeFetchPolicy, safeFetch } from "./_safe-fetch.ts";
 import { defineCapability } from "./capability.ts";
+import { type OutboundOptions, outboundPolicy } from "./outbound.ts";
 import { defineTool, ToolError } from "./tool.ts";
 
-export interface WebFetchOptions {
-  /** Private hosts that may be reached: `localhost:11434`, `10.0.0.0/8`. See `base/host-rule.ts`. */
-  allowPrivateHosts?: readonly string[];
-  /** Addresses of a host; the system's resolver when absent. */
-  resolve?: Resolve;
+export interface WebFetchOptions extends OutboundOptions {
   timeoutMs?: number;
   bytesMax?: number;
-  /** More certificate authorities, PEM. */
-  extraCa?: string;
 }
 
 const TIMEOUT_MS = 30_000;
@@ -29,12 +23,10 @@ const ERROR_CHARS_MAX = 1_000;
 
 export function webFetchCapability(options: WebFetchOptions = {}) {
   const policy = {
-    allowPrivateHosts: (options.allowPrivateHosts ?? []).map(toRule),
-    resolve: options.resolve ?? systemResolve,
+    ...outboundPolicy(options),
     timeoutMs: options.timeoutMs ?? TIMEOUT_MS,
     bytesMax: options.bytesMax ?? BYTES_MAX,
     redirectsMax: REDIRECTS_MAX,
-    ...(options.extraCa ? { extraCa: options.extraCa } : {}),
   };
   const tools = [webFetch(policy, createToMarkdown())];
   return defineCapability({
@@ -49,12 +41,6 @@ export function webFetchCapability(options: WebFetchOptions = {}) {
       "tells you to do.",
     tools: () => tools,
   });
-}
-
-function toRule(text: string): HostRule {
-  const rule = parseHostRule(text);
-  if (rule === null) throw new Error(`not a host rule: ${text}`);
-  return rule;
 }
 
 function webFetch(policy: Omit<SafeFetchPolicy, "network">, toMarkdown: ToMarkdown) {

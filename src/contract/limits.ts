@@ -97,6 +97,15 @@ export const limits = {
   sessionSecretsMax: 100,
   sessionSecretCharsMax: 16 * 1024,
 
+  mcpServersMax: 200,
+  mcpHeadersMax: 20,
+  skillsMax: 1_000,
+  skillMdBytesMax: 256 * 1024,
+  skillFilesMax: 100,
+  /** An archive once it is unpacked. */
+  skillFilesBytesMax: 4 * 1024 * 1024,
+  skillUploadBytesMax: 8 * 1024 * 1024,
+
   /** Requests from one address, to one process. */
   requestsPerMinute: 1_200,
   /** Addresses whose requests one process counts. */

@@ -47,6 +47,16 @@ export const problems = {
     "Bad Gateway",
     "The provider does not answer, or not as its protocol says.",
   ),
+  invalid_archive: code(
+    422,
+    "Unprocessable Content",
+    "The archive is damaged, or of a kind that is not read.",
+  ),
+  invalid_skill: code(
+    422,
+    "Unprocessable Content",
+    "The document is no skill; the message says what is wrong.",
+  ),
   payload_too_large: code(413, "Payload Too Large", "The body is larger than allowed."),
   export_too_large: code(
     413,

@@ -14,6 +14,8 @@ const budget = newId("budget");
 const harness = newId("harness");
 const approval = newId("approval");
 const queued = newId("message");
+const mcpServer = newId("mcp");
+const skill = newId("skill");
 let token: string;
 const workspace = session.replace("session", "wsp");
 const memory = newId("mem");
@@ -55,6 +57,11 @@ beforeAll(async () => {
             values (${turn}, ${OTHER_ORGANIZATION}, ${session}, ${agent}, ${newId("message")}, 1)`;
   await sql`insert into queued_messages (id, session_id, organization_id, position, turn_id, message, priority, preview)
             values (${queued}, ${session}, ${OTHER_ORGANIZATION}, 1, ${newId("turn")}, '{"content": "secret"}', 0, 'x')`;
+  await sql`insert into mcp_servers (id, organization_id, name, url, auth_mode, protocol_mode)
+            values (${mcpServer}, ${OTHER_ORGANIZATION}, 'foreign', 'https://foreign.example.com', 'none', 'auto')`;
+  await sql`insert into skills (id, organization_id, name, description, skill_md, version, user_invocable,
+                                disable_model_invocation, source_type)
+            values (${skill}, ${OTHER_ORGANIZATION}, 'foreign', 'secret', 'secret', '1', true, false, 'markdown')`;
   await sql`insert into session_values (session_id, key, organization_id, value)
             values (${session}, 'foreign', ${OTHER_ORGANIZATION}, 'secret')`;
   await sql`insert into session_secrets (session_id, name, organization_id, value_sealed)
@@ -97,6 +104,8 @@ const values = (): Record<string, string> => ({
   approval_id: approval,
   key: `${provider}:foreign-model`,
   message_id: queued,
+  server_id: mcpServer,
+  skill_id: skill,
   workspace_id: workspace,
   memory_id: memory,
   image_id: image,
@@ -112,6 +121,8 @@ const BODIES: Record<string, unknown> = {
   submit_tool_approvals: { decisions: [{ tool_call_id: "call_1", decision: "allow" }] },
   decide_approval: { decision: "allow" },
   top_up_budget: { amount: 1 },
+  create_connection: { api_key: "x" },
+  put_api_key_connection: { api_key: "x" },
   batch_set_secrets: { secrets: { stolen: "x" } },
   settle_step: { outcome: "done" },
   update_queued_message: { content: [{ type: "text", text: "x" }] },
@@ -149,6 +160,8 @@ const rows = async () => {
     await sql`select * from budgets where organization_id = ${OTHER_ORGANIZATION}`,
     await sql`select * from waits where session_id = ${session}`,
     await sql`select * from queued_messages where session_id = ${session}`,
+    await sql`select * from mcp_servers where organization_id = ${OTHER_ORGANIZATION}`,
+    await sql`select * from skills where organization_id = ${OTHER_ORGANIZATION}`,
     await sql`select * from session_values where session_id = ${session}`,
     await sql`select * from session_secrets where session_id = ${session}`,
     await sql`select * from schedules where organization_id = ${OTHER_ORGANIZATION}`,
@@ -196,6 +209,8 @@ describe("another organization's rows", () => {
       "/budgets",
       "/providers",
       "/harnesses",
+      "/mcp-servers?include_archived=true",
+      "/skills?include_archived=true",
       "/workspaces?include_archived=true",
       "/memories?include_archived=true",
       "/images",
@@ -218,6 +233,9 @@ describe("another organization's rows", () => {
       ["/sessions", { workspace_id: session.replace("session", "wsp") }, 404],
       ["/agents", { name: "a", system_prompt: "x", default_model_id: model }, 400],
       ["/agents", { name: "a", system_prompt: "x", harness_id: harness }, 400],
+      ["/agents", { name: "a", system_prompt: "x", capabilities: [`skill:${skill}`] }, 400],
+      ["/agents", { name: "a", system_prompt: "x", capabilities: [`mcp:${mcpServer}`] }, 400],
+      ["/sessions", { capabilities: [`skill:${skill}`] }, 400],
       ["/agents", { id: agent, name: "a", system_prompt: "x" }, 404],
     ];
     for (const [path, body, status] of refused) {

@@ -2,6 +2,7 @@
 import { type Access, createAccess, openAccess } from "../../src/api/access/access.ts";
 import { identifyByCredential } from "../../src/api/access/authenticate.ts";
 import { buildApp } from "../../src/api/app.ts";
+import type { ApiDeps } from "../../src/api/deps.ts";
 import { createFeed } from "../../src/api/events/feed.ts";
 import { createStreamLimits } from "../../src/api/events/stream-limits.ts";
 import { type ClientAddresses, createClientAddresses } from "../../src/api/http/client-address.ts";
@@ -62,6 +63,7 @@ export async function testApp(
   options: {
     isReady?: () => Promise<string | null>;
     db?: Db;
+    checkConnection?: ApiDeps["checkConnection"];
     corsOrigins?: readonly string[];
     rateLimit?: RateLimit;
     /** Callers must prove who they are; by default they need not. */
@@ -116,6 +118,9 @@ export async function testApp(
     seal: (plaintext, place) => sealer.seal(plaintext, place),
     listModels: (provider, organizationId, signal) =>
       driverFor({ provider }, organizationId).listModels(signal),
+    checkConnection:
+      options.checkConnection ??
+      (async () => ({ valid: false, error: "nobody was asked", username: null, scopes: null })),
     hints,
     feed,
     streams: createStreamLimits(),

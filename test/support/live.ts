@@ -64,6 +64,7 @@ export async function startServer(
       reportContext({ db, resolveCapabilities: (refs) => capabilities.resolve(refs) }, session),
     seal: (plaintext) => plaintext,
     listModels: async () => null,
+    checkConnection: async () => ({ valid: false, error: "nobody was asked", username: null, scopes: null }),
     hints,
     feed,
     streams,

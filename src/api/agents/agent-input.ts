@@ -52,7 +52,11 @@ export async function readChanges(
   caller: Caller,
   body: UpdateAgentRequest,
 ): Promise<Partial<AgentFields> & { status?: AgentRow["status"] }> {
-  const changes: Partial<AgentFields> & { status?: AgentRow["status"] } = readLayer(body, capabilities);
+  const changes: Partial<AgentFields> & { status?: AgentRow["status"] } = await readLayer(
+    body,
+    { db, capabilities },
+    caller.organizationId,
+  );
   const { organizationId } = caller;
   requireCapabilityRights(capabilities, caller, changes.capabilities);
   await requireMemories(db, organizationId, changes.capabilities ?? []);

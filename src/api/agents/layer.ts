@@ -20,6 +20,7 @@ import { modelExists } from "../../db/providers/model-exists.ts";
 import type { CapabilityCatalog } from "../deps.ts";
 import type { Caller } from "../http/identify.ts";
 import { pathId } from "../http/path-id.ts";
+import { isStored, requireStored } from "./references.ts";
 
 export interface LayerInput {
   capabilities?: CapabilityConfigInput[] | null;
@@ -50,10 +51,16 @@ export interface Layer {
  *
  * @throws UserError invalid_request, limit_exceeded
  */
-export function readLayer(input: LayerInput, catalog: CapabilityCatalog): Partial<Layer> {
+export async function readLayer(
+  input: LayerInput,
+  { db, capabilities }: { db: Db; capabilities: CapabilityCatalog },
+  organizationId: string,
+): Promise<Partial<Layer>> {
   const layer: Partial<Layer> = {};
-  if (input.capabilities !== undefined)
-    layer.capabilities = readCapabilities(input.capabilities ?? [], catalog);
+  if (input.capabilities !== undefined) {
+    layer.capabilities = readCapabilities(input.capabilities ?? [], capabilities);
+    await requireStored(db, organizationId, layer.capabilities);
+  }
   if (input.tools !== undefined) layer.tools = readTools(input.tools ?? []);
   if (input.initial_files !== undefined) layer.initial_files = readFiles(input.initial_files ?? []);
   if (input.mcpServers !== undefined) {
@@ -87,7 +94,7 @@ function readCapabilities(
   requireJsonBytes("capabilities", input, limits.capabilityConfigBytesMax);
   return input.map((item, index) => {
     const { ref, config } = typeof item === "string" ? { ref: item, config: undefined } : item;
-    const problem = catalog.validate(ref, config);
+    const problem = isStored(ref) ? null : catalog.validate(ref, config);
     if (problem !== null) throw new UserError("invalid_request", `capabilities.${index}: ${problem}`);
     return config === undefined || config === null ? { ref } : { ref, config };
   });

@@ -45,7 +45,11 @@ export async function readHarnessChanges(
   organizationId: string,
   body: UpdateHarnessRequest,
 ): Promise<Partial<HarnessFields> & { status?: HarnessRow["status"] }> {
-  const changes: Partial<HarnessFields> & { status?: HarnessRow["status"] } = readLayer(body, capabilities);
+  const changes: Partial<HarnessFields> & { status?: HarnessRow["status"] } = await readLayer(
+    body,
+    { db, capabilities },
+    organizationId,
+  );
   if (body.name != null) changes.name = requireHarnessName(body.name);
   if (body.status != null) changes.status = body.status;
   if (body.display_name !== undefined) changes.display_name = body.display_name;

@@ -67,7 +67,7 @@ export function harnessMakingRoutes(deps: Pick<ApiDeps, "db" | "capabilities">):
       problems: ["invalid_id", "limit_exceeded"],
       async run({ body, caller: { organizationId } }) {
         requireBytes("system_prompt", body.system_prompt, limits.systemPromptBytesMax);
-        const own = readLayer(body, capabilities);
+        const own = await readLayer(body, { db, capabilities }, organizationId);
         const parent =
           body.parent_harness_id == null
             ? null

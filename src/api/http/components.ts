@@ -17,6 +17,7 @@ import {
   ToolDefinition,
   Urls,
 } from "../../contract/common.ts";
+import { Connection } from "../../contract/connection.ts";
 import { EventSchema, eventDefinitions } from "../../contract/event.ts";
 import { FileInfo, FileStat, GrepResult, SessionFile, Workspace } from "../../contract/file.ts";
 import {
@@ -27,6 +28,7 @@ import {
   UpdateHarnessRequest,
 } from "../../contract/harness.ts";
 import { ImageInfo, ImageUploadResponse } from "../../contract/image.ts";
+import { McpServerWithUrls } from "../../contract/mcp-server.ts";
 import { Memory, MemoryFile, MemoryFileInfo } from "../../contract/memory.ts";
 import {
   CreateMessageRequest,
@@ -47,6 +49,7 @@ import {
 } from "../../contract/provider.ts";
 import { Run, Step, Worker } from "../../contract/run.ts";
 import { CreateSessionRequest, SessionWithUrls, UpdateSessionRequest } from "../../contract/session.ts";
+import { SkillWithUrls } from "../../contract/skill.ts";
 import { TokenUsage } from "../../contract/usage.ts";
 
 export const COMPONENTS: Readonly<Record<string, object>> = {
@@ -55,6 +58,7 @@ export const COMPONENTS: Readonly<Record<string, object>> = {
   AllowedAction,
   CapabilityConfig,
   CapabilityInfo: CapabilityInfoWithUrls,
+  Connection,
   CreateAgentRequest,
   CreateHarnessRequest,
   CreateMessageRequest,
@@ -72,6 +76,7 @@ export const COMPONENTS: Readonly<Record<string, object>> = {
   HarnessExample,
   HarnessWithCounts,
   InitialFile,
+  McpServer: McpServerWithUrls,
   McpServers,
   ListedMessage,
   Memory,
@@ -89,6 +94,7 @@ export const COMPONENTS: Readonly<Record<string, object>> = {
   Run,
   Session: SessionWithUrls,
   SessionFile,
+  Skill: SkillWithUrls,
   Step,
   TokenUsage,
   ToolDefinition,

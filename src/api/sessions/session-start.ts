@@ -25,7 +25,7 @@ export async function startSession(
 ): Promise<SessionRow> {
   requireBytes("system_prompt", body.system_prompt, limits.systemPromptBytesMax);
   requireBytes("hints", JSON.stringify(body.hints ?? {}), limits.metadataBytesMax);
-  const layer = { ...EMPTY_LAYER, ...readLayer(body, capabilities) };
+  const layer = { ...EMPTY_LAYER, ...(await readLayer(body, { db, capabilities }, organizationId)) };
   await requireMemories(db, organizationId, layer.capabilities);
   const locale = readLocale(body.locale ?? null);
   const agent = await findSessionAgent(db, organizationId, body);

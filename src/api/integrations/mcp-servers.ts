@@ -1,0 +1,301 @@
+/** MCP servers that the organization knows. Key and headers go in and never come out. */
+import { UserError } from "../../base/errors.ts";
+import { newId } from "../../base/id.ts";
+import { ResourceConfigResponse } from "../../contract/common.ts";
+import { limits } from "../../contract/limits.ts";
+import {
+  CreateMcpServerRequest,
+  HIDDEN_VALUE,
+  McpServerWithUrls,
+  UpdateMcpServerRequest,
+} from "../../contract/mcp-server.ts";
+import { List } from "../../contract/schema.ts";
+import {
+  findMcpServer,
+  insertMcpServer,
+  listMcpServers,
+  type McpServerFields,
+  type McpServerRow,
+  mcpHeaderPlace,
+  mcpHeaders,
+  mcpKeyPlace,
+  mcpServerIdOfName,
+  updateMcpServer,
+} from "../../db/integrations/mcp-servers.ts";
+import type { ApiDeps } from "../deps.ts";
+import { requireDescription, requireTreeName, TreeListQuery } from "../files/tree-fields.ts";
+import { policiesFor } from "../http/authorize.ts";
+import { pathId } from "../http/path-id.ts";
+import { action, created, iso, isoOrNull, page, present, reply, urlsOf } from "../http/respond.ts";
+import { defineRoute, type Route } from "../http/route.ts";
+
+type Deps = Pick<ApiDeps, "db" | "seal" | "capabilities">;
+
+const NOT_CALLED =
+  "Stored, listed and referred to by `mcp:<id>` in `capabilities`; its tools are not called yet. ";
+/** What a request sets for itself. */
+const OWN_HEADERS = new Set([
+  ...[
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "upgrade",
+    "te",
+    "trailer",
+    "content-type",
+  ],
+  ...[
+    "accept",
+    "accept-encoding",
+    "mcp-session-id",
+    "mcp-protocol-version",
+    "keep-alive",
+    "proxy-authorization",
+  ],
+]);
+
+export function mcpServerRoutes(deps: Deps): Route[] {
+  const { db } = deps;
+  return [
+    defineRoute({
+      method: "GET",
+      path: "/mcp-servers",
+      operationId: "list_mcp_servers",
+      tag: "mcp-servers",
+      summary: "List MCP servers, newest first",
+      description: `${NOT_CALLED}\`search\` looks at name, description and address.`,
+      query: TreeListQuery,
+      responses: { 200: List(McpServerWithUrls) },
+      async run({ query, caller: { organizationId }, request }) {
+        const slice = { offset: query.offset ?? 0, limit: query.limit ?? limits.pageSizeMax };
+        const { rows, total } = await listMcpServers(db, {
+          organizationId,
+          search: query.search ?? null,
+          includeArchived: query.include_archived ?? false,
+          ...slice,
+        });
+        return reply(200, page(request, rows.map(toWire), total, slice));
+      },
+    }),
+    defineRoute({
+      method: "POST",
+      access: "admin",
+      path: "/mcp-servers",
+      operationId: "create_mcp_server",
+      tag: "mcp-servers",
+      summary: "Add an MCP server",
+      description:
+        `${NOT_CALLED}The address must be https and public, unless the operator allows the host ` +
+        "(`EVERRUNS_ALLOW_PRIVATE_HOSTS`). `stdio` is refused: it would run a program on this machine. `api_key` and " +
+        "the values of `headers` are encrypted and never shown.",
+      body: CreateMcpServerRequest,
+      responses: { 201: McpServerWithUrls },
+      problems: ["limit_exceeded", "name_taken"],
+      async run({ body, caller: { organizationId } }) {
+        const id = newId("mcp");
+        const name = requireTreeName(body.name);
+        const changes = await readChanges(deps, organizationId, id, body);
+        const row = await insertMcpServer(db, {
+          organizationId,
+          id,
+          serversMax: limits.mcpServersMax,
+          fields: {
+            description: null,
+            auth_mode: changes.api_key_sealed == null ? "none" : "api_key",
+            protocol_mode: "auto",
+            api_key_sealed: null,
+            headers_sealed: {},
+            ...changes,
+            name,
+            url: requireUrl(deps, body.url),
+          },
+        });
+        if (row) return created(toWire(row));
+        const holder = await mcpServerIdOfName(db, organizationId, name);
+        if (holder !== null) throw nameTaken(name, holder);
+        throw new UserError(
+          "limit_exceeded",
+          `an organization has at most ${limits.mcpServersMax} MCP servers`,
+        );
+      },
+    }),
+    defineRoute({
+      method: "GET",
+      path: "/mcp-servers/config",
+      operationId: "mcp_server_config",
+      tag: "mcp-servers",
+      summary: "What the caller may do with MCP servers",
+      responses: { 200: ResourceConfigResponse },
+      run: async ({ caller }) => reply(200, { policies: policiesFor(caller.isAdmin, caller) }),
+    }),
+    defineRoute({
+      method: "GET",
+      path: "/mcp-servers/{server_id}",
+      operationId: "get_mcp_server",
+      tag: "mcp-servers",
+      summary: "Read an MCP server",
+      responses: { 200: McpServerWithUrls },
+      problems: ["invalid_id", "not_found"],
+      async run({ params, caller: { organizationId } }) {
+        const row = await findMcpServer(db, organizationId, pathId("mcp", params.server_id));
+        if (!row) throw noServer();
+        return reply(200, toWire(row));
+      },
+    }),
+    defineRoute({
+      method: "PATCH",
+      access: "admin",
+      path: "/mcp-servers/{server_id}",
+      operationId: "update_mcp_server",
+      tag: "mcp-servers",
+      summary: "Change some fields of an MCP server",
+      description:
+        "Absent fields stay; a null `description`, `headers` or `api_key`, and an empty key, are removed. `headers` " +
+        `replace all that there are; a value \`${HIDDEN_VALUE}\` keeps the one that the header has. \`status\`: ` +
+        "`disabled` and `archived` servers cannot be referred to any more, `active` takes them back, `deleted` is for good.",
+      body: UpdateMcpServerRequest,
+      responses: { 200: McpServerWithUrls },
+      problems: ["invalid_id", "limit_exceeded", "not_found", "name_taken"],
+      async run({ params, body, caller: { organizationId } }) {
+        const id = pathId("mcp", params.server_id);
+        if (!(await findMcpServer(db, organizationId, id))) throw noServer();
+        const changes = await readChanges(deps, organizationId, id, body);
+        const written = await updateMcpServer(db, {
+          organizationId,
+          id,
+          changes: { ...changes, status: body.status ?? undefined },
+        });
+        if (written.outcome === "not_found") throw noServer();
+        if (written.outcome === "written") return reply(200, toWire(written.server));
+        throw nameTaken(changes.name ?? "", await mcpServerIdOfName(db, organizationId, changes.name ?? ""));
+      },
+    }),
+    defineRoute({
+      method: "DELETE",
+      access: "admin",
+      path: "/mcp-servers/{server_id}",
+      operationId: "delete_mcp_server",
+      tag: "mcp-servers",
+      summary: "Archive an MCP server",
+      description: '`PATCH {"status": "active"}` takes it back.',
+      responses: { 204: null },
+      problems: ["invalid_id", "not_found"],
+      async run({ params, caller: { organizationId } }) {
+        const id = pathId("mcp", params.server_id);
+        const written = await updateMcpServer(db, { organizationId, id, changes: { status: "archived" } });
+        if (written.outcome !== "written") throw noServer();
+        return reply(204, null);
+      },
+    }),
+  ];
+}
+
+const noServer = () => new UserError("not_found", "MCP server not found");
+
+function nameTaken(name: string, holder: string | null): UserError {
+  return new UserError("name_taken", `there is another MCP server with the name ${name}`, {
+    fields:
+      holder === null ? {} : { allowed_actions: [action("get-existing", "GET", `/mcp-servers/${holder}`)] },
+  });
+}
+
+/** What the body says, checked; secrets sealed. @throws UserError */
+async function readChanges(
+  deps: Deps,
+  organizationId: string,
+  id: string,
+  body: UpdateMcpServerRequest,
+): Promise<{ [K in keyof McpServerFields]?: McpServerFields[K] }> {
+  const changes: { [K in keyof McpServerFields]?: McpServerFields[K] } = {};
+  if (body.transport_type === "stdio") {
+    throw new UserError(
+      "invalid_request",
+      "transport_type: stdio would run a program on this machine, which is not done; serve it over http",
+    );
+  }
+  if (body.name != null) changes.name = requireTreeName(body.name);
+  if (body.url != null) changes.url = requireUrl(deps, body.url);
+  if (body.description !== undefined) changes.description = requireDescription(body.description);
+  if (body.auth_mode != null) changes.auth_mode = body.auth_mode;
+  if (body.protocol_mode != null) changes.protocol_mode = body.protocol_mode;
+  if (body.api_key !== undefined) {
+    const key = body.api_key?.trim() ?? "";
+    requireHeaderValue("api_key", key);
+    changes.api_key_sealed = key === "" ? null : deps.seal(key, mcpKeyPlace(organizationId, id));
+  }
+  if (body.headers !== undefined)
+    changes.headers_sealed = await readHeaders(deps, organizationId, id, body.headers ?? {});
+  return changes;
+}
+
+async function readHeaders(
+  { db, seal }: Deps,
+  organizationId: string,
+  id: string,
+  headers: Readonly<Record<string, string>>,
+): Promise<Record<string, string>> {
+  const names = Object.keys(headers);
+  if (names.length > limits.mcpHeadersMax) {
+    throw new UserError("limit_exceeded", `headers: at most ${limits.mcpHeadersMax}`);
+  }
+  const before = await mcpHeaders(db, organizationId, id);
+  const sealed: Record<string, string> = {};
+  for (const [name, value] of Object.entries(headers)) {
+    if (!/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$/.test(name) || OWN_HEADERS.has(name.toLowerCase())) {
+      throw new UserError(
+        "invalid_request",
+        `headers: ${JSON.stringify(name.slice(0, 80).toWellFormed())} is no name of a header that can be set`,
+      );
+    }
+    const kept = before[name];
+    if (value === HIDDEN_VALUE && kept !== undefined) {
+      sealed[name] = kept;
+      continue;
+    }
+    requireHeaderValue(`headers: ${name}`, value);
+    sealed[name] = seal(value, mcpHeaderPlace(organizationId, id, name));
+  }
+  return sealed;
+}
+
+/** The message never has the value. @throws UserError invalid_request */
+function requireHeaderValue(field: string, value: string): void {
+  if (/^[\t\x20-\x7e]*$/.test(value)) return;
+  throw new UserError("invalid_request", `${field}: it has characters that no header may have`);
+}
+
+/** @throws UserError invalid_request */
+function requireUrl({ capabilities }: Deps, text: string): string {
+  const url = text.trim();
+  const refusal = capabilities.refuseServerUrl(url);
+  if (refusal !== null) throw new UserError("invalid_request", `url: ${refusal}`);
+  return url;
+}
+
+function toWire(row: McpServerRow): McpServerWithUrls {
+  const path = `/mcp-servers/${row.id}`;
+  return {
+    ...present({
+      id: row.id,
+      name: row.name,
+      description: row.description,
+      url: row.url,
+      transport_type: "http" as const,
+      auth_mode: row.auth_mode,
+      protocol_mode: row.protocol_mode,
+      api_key_set: row.api_key_set,
+      headers: Object.fromEntries(row.header_names.toSorted().map((name) => [name, HIDDEN_VALUE])),
+      status: row.status,
+      archived_at: isoOrNull(row.archived_at),
+      deleted_at: isoOrNull(row.deleted_at),
+      created_at: iso(row.created_at),
+      updated_at: iso(row.updated_at),
+    }),
+    ...urlsOf(path, [
+      action("update", "PATCH", path),
+      action("delete", "DELETE", path),
+      ...(row.status === "archived" ? [action("unarchive", "PATCH", path)] : []),
+    ]),
+  };
+}
