@@ -61,11 +61,12 @@ async function startTurns(
         ${each((one) => one.metadata)}::text[],
         ${each((one) => (one.input.tags === null ? null : toJsonText(one.input.tags)))}::text[],
         ${each((one) => wellFormed(one.input.preview))}::text[], ${each((one) => one.heads[0])}::text[],
-        ${each((one) => one.heads[1])}::text[], ${each((one) => one.input.priority)}::int[], ${places}::int[]
+        ${each((one) => one.heads[1])}::text[], ${each((one) => one.input.priority)}::int[],
+        ${each((one) => one.input.agentId ?? null)}::text[], ${places}::int[]
       ) as a(session_id, organization_id, turn_id, message_id, message, controls, metadata, tags, preview,
-             message_head, activated_head, priority, place)
+             message_head, activated_head, priority, addressed_agent_id, place)
     ), session as materialized (
-      select asked.*, s.agent_id, s.last_sequence + 1 as sequence
+      select asked.*, coalesce(asked.addressed_agent_id, s.agent_id) as agent_id, s.last_sequence + 1 as sequence
         from asked
         join sessions s on s.id = asked.session_id
        where s.organization_id = asked.organization_id and s.deleted_at is null and s.active_run_id is null

@@ -75,12 +75,13 @@ async function enqueue(sql: TransactionSql, input: AcceptInput): Promise<Accepte
        where id = ${input.sessionId} and queue_length < ${limits.queuedMessagesMax}
     ), queued as (
       insert into queued_messages (id, session_id, organization_id, position, turn_id, message, controls, metadata, tags,
-                                   priority, preview)
+                                   priority, preview, agent_id)
       select ${input.message.id}, id, ${input.organizationId}, position, ${turnId},
              ${toJsonText(input.message)}::text::jsonb,
              ${input.controls === null ? null : toJsonText(input.controls)}::text::jsonb,
              ${input.metadata === null ? null : toJsonText(input.metadata)}::text::jsonb,
-             ${input.tags === null ? null : [...input.tags]}::text[], ${input.priority}, ${wellFormed(input.preview)}
+             ${input.tags === null ? null : [...input.tags]}::text[], ${input.priority}, ${wellFormed(input.preview)},
+             ${input.agentId ?? null}
         from session
     ), remembered as (
       insert into accepted_messages (session_id, client_message_id, message_id, turn_id, sequence)

@@ -29,6 +29,8 @@ export interface AcceptInput {
   delivery: Delivery | null;
   /** Of the run that it starts. */
   priority: number;
+  /** Who answers in the turn that it starts; absent or null: the session's own agent. */
+  agentId?: string | null;
   preview: string;
 }
 
@@ -137,7 +139,8 @@ async function acceptOnce(
         from accepted_messages a join session on a.session_id = session.id
        where a.client_message_id = ${input.clientMessageId}
     ), accepted as materialized (
-      select session.id, session.agent_id, session.active_run_id is null as starts,
+      select session.id, coalesce(${input.agentId ?? null}, session.agent_id) as agent_id,
+             session.active_run_id is null as starts,
              coalesce(session.active_run_id, ${turnId}) as turn_id, session.last_sequence + 1 as sequence
         from session, asked
        where not exists (select from earlier)

@@ -61,6 +61,17 @@ export async function listParticipants(
   return rows.length === 0 ? null : rows;
 }
 
+/** @returns null when nobody of that id takes part, or ever did */
+export async function findParticipant(
+  { sql }: Db,
+  input: SessionRef & { participantId: string },
+): Promise<ParticipantRow | null> {
+  const rows = await sql<ParticipantRow[]>`
+    with ${everybody(sql, input)}
+    select ${COLUMNS(sql)} from everybody where id = ${input.participantId} and exists (select from session)`;
+  return rows[0] ?? null;
+}
+
 export type Joined =
   | { outcome: "joined" | "present"; participant: ParticipantRow }
   | { outcome: "not_found" }
@@ -109,15 +120,11 @@ export type Left =
   | { outcome: "host" };
 
 /** Who has left already stays as they are. The host stays as long as the session. */
-export async function leaveSession(
-  { sql }: Db,
-  input: SessionRef & { participantId: string },
-): Promise<Left> {
-  const [found] = await sql<ParticipantRow[]>`
-    with ${everybody(sql, input)}
-    select ${COLUMNS(sql)} from everybody where id = ${input.participantId} and exists (select from session)`;
+export async function leaveSession(db: Db, input: SessionRef & { participantId: string }): Promise<Left> {
+  const found = await findParticipant(db, input);
   if (!found) return { outcome: "not_found" };
   if (found.role === "host") return { outcome: "host" };
+  const { sql } = db;
   const [left] = await sql<ParticipantRow[]>`
     insert into session_participants (id, session_id, organization_id, kind, role, principal_id, agent_id, joined_at,
                                       left_at)

@@ -44,11 +44,12 @@ export async function promoteNext(
       -- A row that was changed while the lock was waited for is taken as it is now; one that is gone is not taken.
       delete from queued_messages q using next where q.id = next.id returning q.*
     ), promoted as materialized (
-      select taken.*, session.agent_id, session.last_sequence
+      select taken.*, coalesce(taken.agent_id, session.agent_id) as answering_agent_id, session.last_sequence
         from taken join session on session.id = taken.session_id
     ), run as (
       insert into runs (id, organization_id, session_id, agent_id, input_message_id, input_sequence, priority, controls)
-      select turn_id, organization_id, session_id, agent_id, id, last_sequence + 2, priority, controls from promoted
+      select turn_id, organization_id, session_id, answering_agent_id, id, last_sequence + 2, priority, controls
+        from promoted
     ), activated as (
       update sessions s
          set last_sequence = p.last_sequence + 3, last_input_sequence = p.last_sequence + 2,

@@ -86,6 +86,14 @@ export interface TurnConfig {
   hasBudgets: boolean;
 }
 
+export interface TurnConfigRef {
+  sessionId: string;
+  organizationId: string;
+  controlsModelId: string | null;
+  /** Who answers; absent or null: the session's own agent. */
+  agentId?: string | null;
+}
+
 /**
  * Everything a turn is configured by, in one statement. The model is the first that is named by: the turn's
  * controls, the session, the agent, the nearest harness, the organization. It is not looked for further when that
@@ -94,10 +102,7 @@ export interface TurnConfig {
  * @param input.controlsModelId  what the message asked for; null when it did not
  * @returns null when the session does not exist (any more)
  */
-export async function loadTurnConfig(
-  db: Db,
-  input: { sessionId: string; organizationId: string; controlsModelId: string | null },
-): Promise<TurnConfig | null> {
+export async function loadTurnConfig(db: Db, input: TurnConfigRef): Promise<TurnConfig | null> {
   try {
     return await askTurnConfig(db, input);
   } catch (error) {
@@ -110,13 +115,14 @@ const askTurnConfig = createGrouping({ groupMax: CONFIG_GROUP_MAX, answer: loadT
 
 async function loadTurnConfigs(
   { sql }: Db,
-  inputs: readonly { sessionId: string; organizationId: string; controlsModelId: string | null }[],
+  inputs: readonly TurnConfigRef[],
 ): Promise<(TurnConfig | null)[]> {
   const rows = await sql<(TurnConfigRow & { place: number })[]>`
     select asked.place, config.*
       from unnest(${inputs.map((one) => one.sessionId)}::text[], ${inputs.map((one) => one.organizationId)}::text[],
-                  ${inputs.map((one) => one.controlsModelId)}::text[], ${inputs.map((_, place) => place)}::int[])
-             as asked(session_id, organization_id, controls_model_id, place),
+                  ${inputs.map((one) => one.controlsModelId)}::text[],
+                  ${inputs.map((one) => one.agentId ?? null)}::text[], ${inputs.map((_, place) => place)}::int[])
+             as asked(session_id, organization_id, controls_model_id, agent_id, place),
            lateral (
          with recursive session as (
            select id, harness_id, agent_id, agent_version_id, workspace_id, model_id, title, locale, hints, system_prompt, capabilities,
@@ -128,8 +134,8 @@ async function loadTurnConfigs(
            select a.id, a.name, a.display_name, a.harness_id, a.default_model_id, a.system_prompt, a.capabilities, a.tools,
                   a.initial_files, a.mcp_servers, a.network_access, a.parallel_tool_calls, a.max_iterations, a.status
              from session
-             join agents live on live.id = session.agent_id
-             left join agent_versions v on v.id = session.agent_version_id,
+             join agents live on live.id = coalesce(asked.agent_id, session.agent_id)
+             left join agent_versions v on v.id = session.agent_version_id and v.agent_id = live.id,
              -- As the session's version says; without one, as it is now.
              lateral jsonb_populate_record(live, coalesce(v.authored_config - 'name', '{}')) a
             where live.organization_id = asked.organization_id

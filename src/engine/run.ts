@@ -102,6 +102,7 @@ async function drive(
       sessionId: run.session_id,
       organizationId: run.organization_id,
       controlsModelId: run.controls?.model_id ?? null,
+      agentId: run.agent_id,
     }),
     isFresh ? [] : loadSteps(deps.db, run.id),
     readNewestPage(deps.db, run.session_id),

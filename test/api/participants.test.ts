@@ -1,7 +1,10 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { newId } from "../../src/base/id.ts";
 import { limits } from "../../src/contract/limits.ts";
 import { type TestApp, testApp } from "../support/app.ts";
+import { seedModel, startEngine } from "../support/engine.ts";
+import { createManualDriver } from "../support/manual-driver.ts";
+import { isIdle, logOnce, turnsEnded } from "../support/sessions.ts";
 
 describe("participants", () => {
   let app: TestApp;
@@ -85,6 +88,74 @@ describe("participants", () => {
        where s.id = session_participants.session_id and s.id = ${session}`;
     expect(code(await add({ kind: "agent", agent_id: guest }))).toEqual([409, "conflict"]);
     expect(await list()).toHaveLength(limits.participantsMax);
+  });
+
+  describe("a message addressed to one", () => {
+    const send = (participant: string | null, more: object = {}) =>
+      app.post(`/sessions/${session}/messages`, {
+        message: { content: "hi" },
+        addressed_participant_id: participant,
+        ...more,
+      });
+    // A turn that is left behind would be taken up by the worker below.
+    afterEach(() => app.post(`/sessions/${session}/cancel`));
+    const agentOf = async (turn: string) => (await app.get(`/runs/${turn}`)).body.agent_id;
+    const join = async () => (await add({ kind: "agent", agent_id: guest })).body.id;
+
+    test("begins a turn of that agent, whatever way it is taken; to nobody, of the session's own", async () => {
+      const participant = await join();
+      const started = (await send(participant)).body;
+      expect(await agentOf(started.turn_id)).toBe(guest);
+      const queued = (await send(participant, { delivery: "queue" })).body;
+      await app.post(`/sessions/${session}/cancel`);
+      expect(await agentOf(queued.turn_id)).toBe(guest);
+      const interrupting = (await send(participant, { delivery: "interrupt", client_message_id: "k" })).body;
+      expect(await agentOf(interrupting.turn_id)).toBe(guest);
+      const own = (await send(null, { delivery: "interrupt" })).body;
+      expect(await agentOf(own.turn_id)).toBe(agent);
+      const host = (await send((await list())[0].id, { delivery: "interrupt" })).body;
+      expect(await agentOf(host.turn_id)).toBe(agent);
+    });
+
+    test("who is a user, has left, or is not there: 400, and nothing is written", async () => {
+      const gone = await join();
+      await leave(gone);
+      for (const [participant, expected] of [
+        [(await list())[1].id, "invalid_request"],
+        [gone, "invalid_request"],
+        [newId("part"), "invalid_request"],
+        ["guest", "invalid_id"],
+      ]) {
+        expect(code(await send(participant))).toEqual([400, expected]);
+      }
+      expect((await app.get(`/sessions/${session}/messages`)).body.data).toEqual([]);
+      session = newId("session");
+      expect(code(await send(newId("part")))).toEqual([404, "not_found"]);
+    });
+
+    test("is answered with that agent's prompt and tools, in the same conversation", async () => {
+      await seedModel(app.db);
+      const model = createManualDriver();
+      const engine = await startEngine({ address: app.db.address }, { driver: model.driver, drainMs: 0 });
+      await app.call("PATCH", `/agents/${guest}`, { system_prompt: "You are the guest." });
+      await app.call("PATCH", `/agents/${agent}`, { system_prompt: "You are the host." });
+      const prompts: string[] = [];
+      const turn = async (participant: string | null) => {
+        await send(participant);
+        engine.hint();
+        const call = await model.nextCall();
+        prompts.push(/You are the \w+/.exec(call.request.system ?? "")?.[0] ?? "");
+        call.say("Here.");
+        call.finish();
+        const count = prompts.length;
+        await logOnce(app.db, session, (log) => turnsEnded(log) === count && isIdle(log));
+        return call.request.messages.length;
+      };
+      const counts = [await turn(null), await turn(await join()), await turn(null)];
+      expect(prompts).toEqual(["You are the host", "You are the guest", "You are the host"]);
+      expect(counts).toEqual([1, 3, 5]);
+      await engine.stop();
+    });
   });
 
   describe("are refused", () => {

@@ -30,6 +30,7 @@ import { pathId } from "../http/path-id.ts";
 import { reply, whole } from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
 import { messageInput, withImageNames } from "./message-input.ts";
+import { addressedAgent } from "./participants.ts";
 import { answerAtEnd, streamTurn } from "./turn-answer.ts";
 
 type Deps = Pick<ApiDeps, "db" | "hints" | "clock" | "feed" | "streams" | "shutdown">;
@@ -69,7 +70,8 @@ function createMessage(deps: Deps): Route {
       "Starts a turn. On a busy session `delivery` decides: `steer` (the default) joins the running turn at its next " +
       "model call, `queue` waits for a turn of its own, `interrupt` cancels the running turn and starts, `reject` " +
       "answers 409. Left out, the session's `default_delivery` counts, then its agent's. `client_message_id`, or an " +
-      "Idempotency-Key header, makes a repeated request answer with the first result.\n\n" +
+      "Idempotency-Key header, makes a repeated request answer with the first result. `addressed_participant_id` names " +
+      "the agent that answers in the turn that the message begins; one that joins a running turn does not change it.\n\n" +
       "`wait=true` answers 200 with the run and its final message when the turn ends, and 202 with the run when " +
       "`timeout_seconds` are over or when it waits for someone: a client tool, an approval, a budget. " +
       "`Accept: text/event-stream` answers with the turn's events from the message's `input.message` to the " +
@@ -145,6 +147,11 @@ async function send(
   if (modelId !== null && !(await modelExists(deps.db, organizationId, modelId))) {
     throw new UserError("invalid_request", `controls.model_id: there is no enabled model ${modelId}`);
   }
+  const agentId = await addressedAgent(deps.db, {
+    organizationId,
+    sessionId,
+    participantId: body.addressed_participant_id ?? null,
+  });
   const message: Message = {
     id: newId("message"),
     role: "user",
@@ -164,6 +171,7 @@ async function send(
     clientMessageId: input.clientMessageId,
     delivery: input.delivery,
     priority: input.priority,
+    agentId,
     preview: preview(textOf(input.content), limits.previewChars),
   });
   if (accepted.outcome === "not_found") throw new UserError("not_found", "Session not found");

@@ -4,8 +4,10 @@ import { limits } from "../../contract/limits.ts";
 import { AddSessionParticipantRequest, SessionParticipant } from "../../contract/participant.ts";
 import { Type } from "../../contract/schema.ts";
 import { findAgent } from "../../db/agents/agents.ts";
+import { sessionHead } from "../../db/events.ts";
 import {
   addParticipant,
+  findParticipant,
   leaveSession,
   listParticipants,
   type ParticipantRow,
@@ -41,8 +43,8 @@ export function participantRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
       tag: "sessions",
       summary: "Let an agent, or the caller, take part",
       description:
-        "Who takes part is kept and shown, and messages may be addressed to them; every turn is still answered by the " +
-        "session's own agent. A user who takes part already is answered with that; an agent is 409.",
+        "A message with `addressed_participant_id` begins a turn that this agent answers, with the session's harness, " +
+        "tools and history; without it the session's own agent does. A user who takes part already is answered with that; an agent is 409.",
       body: AddSessionParticipantRequest,
       responses: { 201: SessionParticipant },
       problems: ["invalid_id", "not_found", "conflict"],
@@ -96,6 +98,26 @@ export function participantRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
       },
     }),
   ];
+}
+
+/**
+ * The agent that a message is addressed to; null when it is addressed to nobody.
+ *
+ * @throws UserError invalid_id, invalid_request, not_found
+ */
+export async function addressedAgent(
+  db: ApiDeps["db"],
+  input: { organizationId: string; sessionId: string; participantId: string | null },
+): Promise<string | null> {
+  if (input.participantId === null) return null;
+  const participantId = pathId("part", input.participantId);
+  const found = await findParticipant(db, { ...input, participantId });
+  const complain = (what: string) => new UserError("invalid_request", `addressed_participant_id: ${what}`);
+  if (!found && !(await sessionHead(db, input.organizationId, input.sessionId))) throw noSession();
+  if (!found) throw complain("nobody of that id takes part in the session");
+  if (found.left_at !== null) throw complain("has left the session");
+  if (found.agent_id === null) throw complain("is a user; only agents answer");
+  return found.agent_id;
 }
 
 const noSession = () => new UserError("not_found", "Session not found");
