@@ -2,6 +2,7 @@
 import { systemClock } from "../src/base/clock.ts";
 import type { Sealer } from "../src/base/seal.ts";
 import type { Capabilities } from "../src/capabilities/registry.ts";
+import { createRepositoryFetch } from "../src/capabilities/repository.ts";
 import { createFileStores } from "../src/db/files/files.ts";
 import type { Hints } from "../src/db/hints.ts";
 import { createScheduleStores } from "../src/db/schedules/session-schedules.ts";
@@ -41,6 +42,7 @@ export async function startWorkers(
     schedulesOf: createScheduleStores(db),
     failpoint: noFailpoint,
   };
+  const fetchRepository = createRepositoryFetch({ allowPrivateHosts: config.allowPrivateHosts });
   const workers: Worker[] = [];
   for (let n = 0; n < parts.count; n += 1) {
     const worker = createWorker(deps, {
@@ -53,6 +55,7 @@ export async function startWorkers(
         deletedDays: config.keepDeletedDays,
         messageIdsDays: config.keepMessageIdsDays,
       },
+      fetchRepository,
     });
     await worker.start();
     workers.push(worker);

@@ -25,6 +25,7 @@ import chatSessions from "./0023_chat_sessions.sql" with { type: "text" };
 import agentVersions from "./0024_agent_versions.sql" with { type: "text" };
 import integrations from "./0025_integrations.sql" with { type: "text" };
 import addressedAgents from "./0026_addressed_agents.sql" with { type: "text" };
+import memorySync from "./0027_memory_sync.sql" with { type: "text" };
 
 export interface Migration {
   version: number;
@@ -59,4 +60,5 @@ export const migrations: readonly Migration[] = [
   { version: 24, name: "0024_agent_versions", sql: agentVersions },
   { version: 25, name: "0025_integrations", sql: integrations },
   { version: 26, name: "0026_addressed_agents", sql: addressedAgents },
+  { version: 27, name: "0027_memory_sync", sql: memorySync },
 ];

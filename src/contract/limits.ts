@@ -84,6 +84,9 @@ export const limits = {
   workspaceEntriesMax: 20_000,
   pathCharsMax: 1024,
   memorySyncIntervalSecondsMax: 604_800,
+  /** The archive of a repository as it comes, and all that is in it. */
+  repositoryArchiveBytesMax: 32 * 1024 * 1024,
+  repositoryBytesMax: 64 * 1024 * 1024,
   /** Names of files to look for, and regular expressions to look for in them. */
   globCharsMax: 500,
   searchPatternCharsMax: 1_000,

@@ -66,7 +66,6 @@ export const problems = {
   unsupported_media_type: code(415, "Unsupported Media Type", "The body must be application/json."),
   rate_limited: code(429, "Too Many Requests", "Too many requests or streams; try again later."),
   internal_error: code(500, "Internal Server Error", "Something broke on our side; the log has the details."),
-  not_implemented: code(501, "Not Implemented", "This server cannot do that yet."),
   unavailable: code(503, "Service Unavailable", "The database cannot be reached right now; try again."),
 } as const;
 

@@ -8,12 +8,14 @@
 import { hostname } from "node:os";
 import { describeError } from "../base/errors.ts";
 import type { Service } from "../base/service.ts";
+import type { FetchRepository } from "../capabilities/repository.ts";
 import { type ClaimedRun, claimRuns, newTurns } from "../db/claim.ts";
 import { openPool, type Sql } from "../db/pool.ts";
 import { heartbeatWorker, holdLivenessLock, registerWorker } from "../db/workers.ts";
 import { createAlarm } from "./alarm.ts";
 import { createJanitor, type Retention } from "./janitor.ts";
 import { createLeaseKeeper, type Lease, type LeaseKeeper } from "./lease.ts";
+import { createMemorySyncer } from "./memory-syncer.ts";
 import { createPromoter } from "./promoter.ts";
 import { createReaper } from "./reaper.ts";
 import { driveRun, type RunOutcome } from "./run.ts";
@@ -31,6 +33,8 @@ export interface WorkerOptions {
   heartbeatMs?: number;
   /** What the janitor removes for good; without it nothing is. */
   retention?: Retention;
+  /** Fetches the sources of memories; without it they stay pending. */
+  fetchRepository?: FetchRepository;
 }
 
 export interface Worker extends Service {
@@ -235,6 +239,9 @@ export function createWorker(deps: EngineDeps, options: WorkerOptions): Worker {
         createScheduler({ ...deps, log }).run(drain.signal),
         promoter.run(drain.signal),
         createJanitor({ ...deps, log, retention: options.retention ?? null }).run(drain.signal),
+        ...(options.fetchRepository
+          ? [createMemorySyncer({ ...deps, log, fetchRepository: options.fetchRepository }).run(drain.signal)]
+          : []),
       );
       log.debug("worker started", { concurrency: options.concurrency });
     },

@@ -51,7 +51,6 @@ export const DIFFERENCES: Readonly<Record<string, string>> = {
   "answer ListResponse_MemoryGrepResult.incomplete: beyond the contract": OURS_ADDED,
   "request UpdateMemoryFileRequest.expected_hash: beyond the contract": OURS_ADDED,
   "request UpdateMemoryRequest.status: beyond the contract": "how an archived one is taken back",
-  "POST /v1/memories/{memory_id}/sync 200: missing": "nothing fetches yet: it is 501, with that reason",
   "answer GetResponse.total: beyond the contract": LIST,
   "answer GetResponse.offset: beyond the contract": LIST,
   "answer GetResponse.limit: beyond the contract": LIST,

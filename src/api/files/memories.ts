@@ -9,6 +9,7 @@ import {
   UpdateMemoryRequest,
 } from "../../contract/memory.ts";
 import { List } from "../../contract/schema.ts";
+import { requestSync } from "../../db/files/memory-sync.ts";
 import {
   deleteTree,
   findTree,
@@ -26,8 +27,9 @@ import { requireDescription, requireTreeName, TreeListQuery, treeNameTaken } fro
 
 const KIND = "memory";
 const SYNC_NOTE =
-  "A source is checked and stored, and makes the memory read-only; nothing fetches its files yet, so `sync_status` " +
-  "stays `pending`.";
+  "A source makes the memory read-only. A worker fetches its files soon (`sync_status`: `pending`, `syncing`, then " +
+  "`synced` or `failed` with `last_sync_error`), and again every `sync_interval_secs`, if that is not 0. Only public " +
+  "repositories on GitHub, GitLab and Gitea can be fetched, over https, without credentials.";
 
 export function memoryRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
   const existing = async (organizationId: string, id: string): Promise<TreeRow> => {
@@ -158,18 +160,22 @@ export function memoryRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
       tag: "memory",
       summary: "Fetch the files of a memory's source now",
       description:
-        "Not built yet: a memory with a source is answered 501 and stays as it is. One without a source is 400.",
-      responses: {},
-      problems: ["invalid_id", "invalid_request", "not_found", "not_implemented"],
-      async run({ params, caller }) {
-        const { source } = await existing(caller.organizationId, params.memory_id);
-        if (source === null) {
+        "Answers at once; a worker does it, see `sync_status`. Until then the files stay as they are, and also when " +
+        "fetching fails. A memory without a source is 400.",
+      responses: { 200: Memory },
+      problems: ["invalid_id", "invalid_request", "not_found", "archived"],
+      async run({ params, caller: { organizationId } }) {
+        const memory = await existing(organizationId, params.memory_id);
+        if (memory.source === null) {
           throw new UserError(
             "invalid_request",
             "the files of this memory are put by hand; it has no source",
           );
         }
-        throw new UserError("not_implemented", "this server does not fetch the files of repositories yet");
+        if (!(await requestSync(db, organizationId, memory.id))) {
+          throw new UserError("archived", `the memory ${memory.name} is archived; take it back first`);
+        }
+        return reply(200, toWire(await existing(organizationId, memory.id)));
       },
     }),
   ];

@@ -75,6 +75,7 @@ async function memories(step: Step): Promise<void> {
   });
   await step("GET", "/v1/memories", [], 200, undefined, "?search=run&include_archived=true");
   await step("GET", "/v1/memories/{}", [synced.id], 200);
+  await step("POST", "/v1/memories/{}/sync", [synced.id], 200);
   await step("PATCH", "/v1/memories/{}", [memory.id], 200, { description: null });
   const fs = "/v1/memories/{}/fs";
   await step("POST", `${fs}/{}`, [memory.id, "a/b.md"], 201, { content: "one\ntwo\n" });
