@@ -50,7 +50,10 @@ export function accessTokenRoutes(deps: Deps): Route[] {
       async run({ query, caller }) {
         if (query.all && !caller.isAdmin) throw new UserError("forbidden", "only an admin sees all tokens");
         const of = query.all ? { organizationId: caller.organizationId } : { userId: caller.userId };
-        return reply(200, whole((await listAccessTokens(db, of)).map(tokenToWire)));
+        const tokens = (await listAccessTokens(db, of)).map(tokenToWire);
+        // Where else the tokens of others open is not this organization's business.
+        const here = tokens.map((token) => ({ ...token, organization_ids: [caller.organizationId] }));
+        return reply(200, whole(query.all ? here : tokens));
       },
     }),
     defineRoute({
