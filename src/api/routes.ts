@@ -7,6 +7,7 @@ import { signInRoutes } from "./access/sign-in.ts";
 import { accessTokenRoutes } from "./access/tokens.ts";
 import { userRoutes } from "./access/users.ts";
 import { agentFileRoutes } from "./agents/agent-files.ts";
+import { agentPreviewRoutes } from "./agents/agent-preview.ts";
 import { agentVersionRoutes } from "./agents/agent-versions.ts";
 import { agentRoutes } from "./agents/agents.ts";
 import { budgetRoutes } from "./budgets/budgets.ts";
@@ -56,6 +57,7 @@ export function apiRoutes(deps: ApiDeps): Route[] {
     ...userRoutes(deps),
     ...agentRoutes(deps),
     ...agentVersionRoutes(deps),
+    ...agentPreviewRoutes(deps),
     ...budgetRoutes(deps),
     ...capabilityRoutes(deps),
     ...harnessMakingRoutes(deps),

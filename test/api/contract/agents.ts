@@ -70,4 +70,12 @@ export async function steps(step: Step): Promise<void> {
   await step("POST", "/v1/agents/{}/versions/{}/fork", [agent.id, first.id], 200, { name: "forked-agent" });
   await step("GET", "/v1/agents/{}/versions", [agent.id], 200);
   await step("POST", "/v1/sessions", [], 201, { agent_id: agent.id });
+
+  const draft = {
+    system_prompt: "{{who}}",
+    capabilities: ["web_fetch"],
+    tools: [{ type: "client_side", name: "x" }],
+  };
+  await step("POST", "/v1/agents/preview", [], 200, draft);
+  await step("POST", "/v1/agents/analyze", [], 200, draft);
 }
