@@ -182,6 +182,16 @@ Examples:
 
 program.commandsGroup("Look at things:");
 
+clientCommand("monitor", "watch everything live, full screen")
+  .option("--readonly", "only look: no key changes anything")
+  .addHelpText(
+    "after",
+    `
+Keys: : goes to a list (:runs, :approvals, :workers …) · / filters · Enter opens · Esc back · ? help · q quits
+What can be done with a row is in the last line; with all rows that are shown: Ctrl+A, then the letter.`,
+  )
+  .action((options) => start(async (context) => (await import("./monitor.ts")).monitor(context, options)));
+
 addResourceCommands(program, { start, client: clientCommandOf });
 
 program.commandsGroup("Servers and who we are there:");

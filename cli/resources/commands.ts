@@ -3,9 +3,9 @@
  * own, with its own flags and help; the resource alone lists. What a verb needs is loaded when it is called.
  */
 import { type Command, Option } from "commander";
+import { CATALOG, type Resource } from "../../src/client/resources.ts";
 import { type CommandContext, UsageError } from "../action.ts";
 import { addAgentCommands } from "./agent-commands.ts";
-import { CATALOG, type Resource } from "./catalog.ts";
 import { FORMATS } from "./formats.ts";
 import { addSessionCommands } from "./session-commands.ts";
 import type { BodyFlags, CommonFlags, ListFlags } from "./verbs.ts";

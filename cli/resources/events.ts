@@ -1,9 +1,10 @@
 /** `everruns events list|tail` and `everruns messages list|send`: what happened in one session. */
 import { stringify } from "yaml";
+import { summaryOf } from "../../src/client/event-line.ts";
 import { plainText } from "../../src/client/plain-text.ts";
 import { streamEvents } from "../../src/client/stream.ts";
 import { EVENT_TYPES, type Event, type EventType, isEventType } from "../../src/contract/event.ts";
-import { type Delivery, type Message, textOf } from "../../src/contract/message.ts";
+import type { Delivery, Message } from "../../src/contract/message.ts";
 import { type CommandContext, UsageError } from "../action.ts";
 import { clientOf } from "../api.ts";
 import type { Format } from "./formats.ts";
@@ -73,30 +74,6 @@ function printEvent({ out }: CommandContext, event: Event, as: Format): void {
 
 const TYPE_WIDTH = Math.max(...EVENT_TYPES.map((type) => type.length));
 const TEXT_AT = 6 + 2 + 13 + 2 + TYPE_WIDTH + 2;
-
-/** What a person wants to know of an event, in a line. */
-function summaryOf(event: Event): string {
-  switch (event.type) {
-    case "input.message":
-    case "output.message.completed":
-      return textOf(event.data.message.content);
-    case "output.message.delta":
-      return event.data.delta;
-    case "tool.started":
-      return `${event.data.tool_call.name} ${JSON.stringify(event.data.tool_call.arguments)}`;
-    case "tool.completed":
-      return `${event.data.tool_name} ${event.data.status}${event.data.error ? `: ${event.data.error}` : ""}`;
-    case "turn.failed":
-      return `${event.data.error_code ?? ""} ${event.data.error}`.trim();
-    default: {
-      const { turn_id: _turn, ...data } = event.data as Record<string, unknown>;
-      return Object.entries(data)
-        .filter(([, value]) => typeof value !== "object" && value !== "")
-        .map(([name, value]) => `${name}=${value}`)
-        .join(" ");
-    }
-  }
-}
 
 /** @throws UsageError a type that does not exist, with those that begin alike */
 function selection({ type, exclude }: EventFlags): { types?: EventType[]; exclude?: EventType[] } {

@@ -1,9 +1,9 @@
 /** How objects are printed: for eyes as a table, for programs as JSON, YAML or bare ids. */
 import { stringify } from "yaml";
 import { plainText } from "../../src/client/plain-text.ts";
+import type { Item, Resource } from "../../src/client/resources.ts";
 import type { CommandContext } from "../action.ts";
 import { table } from "../table.ts";
-import type { Item, Resource } from "./catalog.ts";
 import type { Format } from "./formats.ts";
 
 const CELL_COLUMNS_MAX = 60;

@@ -1,10 +1,10 @@
 /** What can be done with any kind of object: list, get, create, update, edit, delete, and the actions of its own. */
 import { UserError } from "../../src/base/errors.ts";
 import type { Client } from "../../src/client/client.ts";
+import type { Action, Item, Resource } from "../../src/client/resources.ts";
 import { type CommandContext, UsageError } from "../action.ts";
 import { clientOf } from "../api.ts";
 import { confirm } from "../confirm.ts";
-import type { Action, Item, Resource } from "./catalog.ts";
 import { editText } from "./editor.ts";
 import type { Format } from "./formats.ts";
 import { readBody } from "./input.ts";

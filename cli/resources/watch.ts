@@ -1,7 +1,7 @@
 import { systemClock } from "../../src/base/clock.ts";
+import type { Item, Resource } from "../../src/client/resources.ts";
 import type { CommandContext } from "../action.ts";
 import { table } from "../table.ts";
-import type { Item, Resource } from "./catalog.ts";
 import type { Format } from "./formats.ts";
 import { cellsOf, idOf } from "./output.ts";
 

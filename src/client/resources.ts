@@ -3,13 +3,13 @@
  * same for all of them and stand in files of their own; what an object cannot do, it has no word for.
  */
 
-import type { Agent } from "../../src/contract/agent.ts";
-import type { Approval } from "../../src/contract/approval.ts";
-import type { CapabilityInfo } from "../../src/contract/capability.ts";
-import type { Harness } from "../../src/contract/harness.ts";
-import type { ModelWithProvider, Provider } from "../../src/contract/provider.ts";
-import type { Run, Worker } from "../../src/contract/run.ts";
-import type { Session } from "../../src/contract/session.ts";
+import type { Agent } from "../contract/agent.ts";
+import type { Approval } from "../contract/approval.ts";
+import type { CapabilityInfo } from "../contract/capability.ts";
+import type { Harness } from "../contract/harness.ts";
+import type { ModelWithProvider, Provider } from "../contract/provider.ts";
+import type { Run, Worker } from "../contract/run.ts";
+import type { Session } from "../contract/session.ts";
 
 /** An object as the API shows it. */
 export type Item = Readonly<Record<string, unknown>>;

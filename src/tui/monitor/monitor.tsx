@@ -1,0 +1,88 @@
+/** The monitor, drawn with Ink: one frame of exactly the window's size, in the terminal's other screen. */
+import { render, Text, useApp, useInput, useWindowSize } from "ink";
+import { useEffect, useState, useSyncExternalStore } from "react";
+import { type Paint, paintWith } from "../theme.ts";
+import { frame } from "./frame.ts";
+import { Monitor, type MonitorKey, type MonitorOptions } from "./store.ts";
+
+export interface OpenMonitorOptions extends Omit<MonitorOptions, "onQuit"> {
+  isColoured: boolean;
+  /** Leaves the monitor when it aborts. */
+  signal: AbortSignal;
+}
+
+const FRAMES_PER_SECOND_MAX = 15;
+
+/** Runs the monitor until the person leaves. */
+export async function openMonitor({ isColoured, signal, ...options }: OpenMonitorOptions): Promise<void> {
+  let quit = () => {};
+  const monitor = new Monitor({ ...options, onQuit: () => quit() });
+  const app = render(
+    <MonitorApp
+      monitor={monitor}
+      paint={paintWith(isColoured)}
+      signal={signal}
+      onReady={(leave) => {
+        quit = leave;
+      }}
+    />,
+    {
+      exitOnCtrlC: false,
+      interactive: true,
+      alternateScreen: true,
+      maxFps: FRAMES_PER_SECOND_MAX,
+      incrementalRendering: true,
+    },
+  );
+  void monitor.run();
+  await app.waitUntilExit();
+  monitor.close();
+}
+
+export interface MonitorAppProps {
+  monitor: Monitor;
+  paint: Paint;
+  signal: AbortSignal;
+  /** Told once how to leave. */
+  onReady(leave: () => void): void;
+}
+
+export function MonitorApp({ monitor, paint, signal, onReady }: MonitorAppProps) {
+  const { exit } = useApp();
+  const { columns, rows } = useWindowSize();
+  const state = useSyncExternalStore(monitor.subscribe, monitor.snapshot);
+  // Ages grow while nothing else happens.
+  const [, setTick] = useState(0);
+  useEffect(() => {
+    const timer = setInterval(() => setTick((tick) => tick + 1), 1_000);
+    return () => clearInterval(timer);
+  }, []);
+  useEffect(() => {
+    onReady(exit);
+    const leave = () => exit();
+    signal.addEventListener("abort", leave, { once: true });
+    return () => signal.removeEventListener("abort", leave);
+  }, [signal, exit, onReady]);
+  useInput((input, key) => {
+    // A fast typist or a program sends several letters as one piece.
+    const name = nameOf(input, key);
+    if (name !== null) return monitor.press({ input: "", name }, rows);
+    for (const letter of input) {
+      if (letter === "\r") monitor.press({ input: "", name: "enter" }, rows);
+      else if (letter >= " ") monitor.press({ input: letter, name: null }, rows);
+    }
+  });
+  return <Text wrap="truncate">{frame(state, { columns, rows, paint }).join("\n")}</Text>;
+}
+
+function nameOf(input: string, key: Parameters<Parameters<typeof useInput>[0]>[1]): MonitorKey["name"] {
+  if (key.ctrl && input === "c") return "ctrlC";
+  if (key.ctrl && input === "a") return "ctrlA";
+  if (key.upArrow) return "up";
+  if (key.downArrow) return "down";
+  if (key.pageUp) return "pageUp";
+  if (key.pageDown) return "pageDown";
+  if (key.return) return "enter";
+  if (key.escape) return "escape";
+  return key.backspace || key.delete ? "backspace" : null;
+}
