@@ -9,6 +9,7 @@ export function callerOf(url: string): Caller {
     const response = await fetch(path.startsWith("//") ? `${url}${path.slice(1)}` : `${url}/v1${path}`, {
       method,
       redirect: "manual",
+      signal: AbortSignal.timeout(ANSWER_MS_MAX),
       headers: { ...(body === undefined ? {} : { "content-type": "application/json" }), ...headers },
       ...(body === undefined || method === "GET"
         ? {}
@@ -24,6 +25,9 @@ export function callerOf(url: string): Caller {
   };
   return { call, get: (path) => call("GET", path) };
 }
+
+/** A request that takes longer hangs. */
+const ANSWER_MS_MAX = 30_000;
 
 const isLines = (response: Response) => /ndjson/.test(response.headers.get("content-type") ?? "");
 

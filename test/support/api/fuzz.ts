@@ -54,7 +54,13 @@ export async function fuzz<A>(world: World<A>, options: FuzzOptions): Promise<Fu
       if (operation.method === "DELETE" && !random.isLucky(DELETE_TAKEN)) continue;
       const call = randomCall(world, operation, random);
       report.calls += 1;
-      const answer = await world.call(operation, call);
+      const answer = await world.call(operation, call).catch((error: unknown) => String(error));
+      if (typeof answer === "string") {
+        report.violations.push(
+          `${operation.name} ${JSON.stringify(call).slice(0, 2_000)}: no answer: ${answer}`,
+        );
+        continue;
+      }
       report.byStatus.set(answer.status, (report.byStatus.get(answer.status) ?? 0) + 1);
       const complaint =
         complaintAbout(operation, answer, { mayPass: true, isElsewhere: true }) ??

@@ -134,6 +134,7 @@ export function hugeBodies(
       if (type === "string" && typeof value === "string" && branch.maxLength === undefined && !isClosed) {
         put("a text of 2 MiB", "x".repeat(2 * 1024 * 1024));
       }
+      if (type === "") put("any JSON of 2 MiB", { text: "x".repeat(2 * 1024 * 1024) });
       if (type === "array" && Array.isArray(value)) {
         if (branch.maxItems === undefined && value.length > 0) {
           put(
