@@ -210,6 +210,33 @@ export function createSdk(options: SdkOptions) {
       checkSession: (sessionId: string) => request("GET", `/sessions/${sessionId}/budget-check`),
       resume: (sessionId: string) => request("POST", `/sessions/${sessionId}/resume`),
     },
+    versions: (agentId: string) => ({
+      /** A raw array, without an envelope. */
+      list: (): Promise<Json[]> => request("GET", `/agents/${agentId}/versions`),
+      create: (fields: object = {}) => request("POST", `/agents/${agentId}/versions`, fields),
+      setDefault: (versionId: string | null) =>
+        request("POST", `/agents/${agentId}/versions/default`, { version_id: versionId }),
+      diff: (from: string, to: string) => request("GET", `/agents/${agentId}/versions/${from}/diff/${to}`),
+      fork: (versionId: string, name: string) =>
+        request("POST", `/agents/${agentId}/versions/${versionId}/fork`, { name }),
+      rollback: (versionId: string) =>
+        request("POST", `/agents/${agentId}/versions/${versionId}/rollback`, {}),
+    }),
+    images: {
+      async upload(bytes: Uint8Array, filename: string, type: string): Promise<Json> {
+        const form = new FormData();
+        form.set("file", new File([new Uint8Array(bytes)], filename, { type }));
+        return (await send("POST", "/images", {}, form)).json();
+      },
+      read: async (id: string): Promise<{ bytes: Uint8Array; type: string | null }> => {
+        const response = await send("GET", `/images/${id}`, {});
+        return { bytes: await response.bytes(), type: response.headers.get("content-type") };
+      },
+    },
+    text: async (path: string): Promise<{ text: string; type: string | null }> => {
+      const response = await send("GET", path, {});
+      return { text: await response.text(), type: response.headers.get("content-type") };
+    },
     /** Files of a workspace, or of a session by its old address. */
     files: (of: `workspaces/${string}` | `sessions/${string}` | `memories/${string}`) => ({
       list: async (path = ""): Promise<Json[]> => (await request("GET", `/${of}/fs${path}`)).data,
