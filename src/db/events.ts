@@ -143,11 +143,24 @@ const VECTOR_BYTES_MAX = 256 * 1024;
  */
 function matches(sql: Sql, q: string): Fragment {
   const words = sql`websearch_to_tsquery('simple', ${q})`;
-  const piece = `%${q.replace(/[\\%_]/g, "\\$&")}%`;
-  return sql`
-    case when numnode(${words}) = 0 or octet_length(data::text) > ${VECTOR_BYTES_MAX} then data::text ilike ${piece}
+  const text = sql`
+    case when numnode(${words}) = 0 or octet_length(data::text) > ${VECTOR_BYTES_MAX}
+         then data::text ilike ${`%${likeLiteral(q)}%`}
          else jsonb_to_tsvector('simple', data, '["string", "numeric"]') @@ ${words} end`;
+  const needed = neededPieces(q);
+  if (needed.length === 0) return text;
+  // Ten times cheaper than a text vector, and most events fall through here.
+  return sql`data::text ilike all (${needed.map((piece) => `%${likeLiteral(piece)}%`)}::text[]) and ${text}`;
 }
+
+/** Pieces of text that whatever the words find must hold; none when the words are alternatives. */
+function neededPieces(q: string): string[] {
+  if (/(?:^|\s)or(?:\s|$)/i.test(q)) return [];
+  const wanted = q.replace(/(?:^|\s)-(?:"[^"]*"?|\S+)/g, " ");
+  return (wanted.match(/[\p{L}\p{N}]+/gu) ?? []).slice(0, 20);
+}
+
+const likeLiteral = (text: string) => text.replace(/[\\%_]/g, "\\$&");
 
 /**
  * The sequence that a cursor (an event id) stands for. The id carries it, so that a pruned delta is a valid
