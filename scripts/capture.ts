@@ -1,17 +1,17 @@
 /**
- * Makes docs/chat.svg: a real chat in a real terminal (tmux), with the agent and the words below, against a running
- * server, drawn as it stood on the screen.
+ * Makes docs/chat.svg and docs/monitor.svg: a real chat and a real monitor in a real terminal (tmux), with the agents and
+ * the words below, against a running server, drawn as they stood on the screen.
  *
  *   ./everruns serve                                    in one terminal
  *   .tools/node_modules/.bin/bun scripts/capture.ts     in another, needs tmux; EVERRUNS_API_URL as for the client
  */
 import { mkdirSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { normalizeBaseUrl } from "../src/client/client.ts";
 import { openTerminal } from "../test/tui/support/tmux.ts";
 
 const ROOT = join(import.meta.dir, "..");
-const OUTPUT = join(ROOT, "docs/chat.svg");
+const DOCS = join(ROOT, "docs");
 const COLUMNS = 84;
 const ROWS = 32;
 
@@ -44,23 +44,75 @@ steps:
   capabilities: ["current_time", "session_file_system"],
 };
 
+/** Sessions that the monitor has something to show of: one works, one waits for a person, one failed. */
+const WORK: readonly { title: string; script: string; capabilities?: unknown[] }[] = [
+  { title: "Summary of the week", script: "steps:\n  - text: Seven meetings, two of them needed.\n" },
+  {
+    title: "Nightly report",
+    script:
+      "rate: 3\nsteps:\n  - text: This one is being written while somebody looks at it, word by word and without haste.\n",
+  },
+  {
+    title: "Clean up /tmp",
+    script:
+      "steps:\n  - text: Two files can go.\n    tool_calls:\n      - { name: write_file, arguments: { path: /old.log, content: '' } }\n  - text: Done.\n",
+    capabilities: ["session_file_system", { ref: "tool_approval", config: { mode: "protective" } }],
+  },
+  {
+    title: "Translate the docs",
+    script: "steps:\n  - error: { code: provider_quota_exhausted, times: 1 }\n",
+  },
+];
+
 async function capture(): Promise<void> {
   const server = normalizeBaseUrl(process.env.EVERRUNS_API_URL || "http://127.0.0.1:9000");
-  const made = await fetch(`${server}/api/v1/agents`, {
+  mkdirSync(DOCS, { recursive: true });
+  await captureMonitor(server);
+  await captureChat(server);
+}
+
+async function post(url: string, body: unknown): Promise<{ id: string }> {
+  const answer = await fetch(url, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify(AGENT),
+    body: JSON.stringify(body),
   });
-  if (!made.ok) throw new Error(`the server did not take the agent: ${await made.text()}`);
+  if (!answer.ok) throw new Error(`the server did not take it: ${await answer.text()}`);
+  return (await answer.json()) as { id: string };
+}
+
+async function captureMonitor(server: string): Promise<void> {
+  for (const { title, script, capabilities = [] } of WORK) {
+    const { id } = await post(`${server}/api/v1/sessions`, { title, capabilities });
+    const text = `${title}, please.\n\`\`\`llmsim\n${script}\`\`\``;
+    await post(`${server}/api/v1/sessions/${id}/messages`, {
+      message: { content: [{ type: "text", text }] },
+    });
+  }
+  const command = [process.execPath, join(ROOT, "cli/everruns.ts"), "monitor"];
+  const terminal = openTerminal(command, { columns: 104, rows: 20, env: { EVERRUNS_API_URL: server } });
+  try {
+    await terminal.until(/1 approval[\s\S]*failed/);
+    await Bun.write(join(DOCS, "monitor.svg"), ansiToSvg(terminal.ansi(), "everruns monitor"));
+    console.log(join(DOCS, "monitor.svg"));
+  } finally {
+    terminal.close();
+  }
+}
+
+async function captureChat(server: string): Promise<void> {
+  await post(`${server}/api/v1/agents`, AGENT);
   const command = [process.execPath, join(ROOT, "cli/everruns.ts"), "chat", "--agent", AGENT.name];
   const terminal = openTerminal(command, { columns: COLUMNS, rows: ROWS, env: { EVERRUNS_API_URL: server } });
   try {
     await terminal.until("Ask anything");
     terminal.type("What time is it in Kyiv? Keep a note of it.", "Enter");
     await terminal.until("goes on where it stood");
-    mkdirSync(dirname(OUTPUT), { recursive: true });
-    await Bun.write(OUTPUT, ansiToSvg(terminal.ansi(), `everruns chat --agent ${AGENT.name}`));
-    console.log(OUTPUT);
+    await Bun.write(
+      join(DOCS, "chat.svg"),
+      ansiToSvg(terminal.ansi(), `everruns chat --agent ${AGENT.name}`),
+    );
+    console.log(join(DOCS, "chat.svg"));
   } finally {
     terminal.close();
   }

@@ -133,8 +133,8 @@ describe("keys", () => {
       capabilities: [{ ref: "tool_approval", config: { mode: "normal" } }],
     });
     const monitor = open();
-    const shown = await monitor.until("1 wait for a person");
-    expect(shown).toContain("1 approvals, the oldest for");
+    const shown = await monitor.until("1 call for a person to decide");
+    expect(shown).toContain("1 approval, the oldest for");
     monitor.press(":approvals\r");
     await monitor.until(/pending +charge/);
     monitor.press("a");

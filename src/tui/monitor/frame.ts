@@ -62,7 +62,10 @@ function verdictLine(state: MonitorState, width: number, paint: Paint): string {
   const { overview } = state;
   if (overview === null) return paint.dim(`${marks.pending} loading`);
   const problems = problemsOf(overview);
-  const waits = overview.pendingApprovals > 0 ? ` · ${overview.pendingApprovals} wait for a person` : "";
+  const waits =
+    overview.pendingApprovals > 0
+      ? ` · ${counted(overview.pendingApprovals, "call")} for a person to decide`
+      : "";
   return problems.length === 0
     ? paint.green(cut(`${marks.success} all well${waits}`, width))
     : paint.yellow(cut(`! ${problems.join(" · ")}${waits}`, width));
@@ -72,13 +75,14 @@ export function problemsOf({ health, openBreakers, queuedRuns, oldestQueued }: O
   const oldSeconds = oldestQueued === null ? 0 : (Date.now() - Date.parse(oldestQueued)) / 1000;
   return [
     ...(health !== null && health.active_workers === 0 ? ["no worker is alive"] : []),
-    ...(openBreakers.length > 0 ? [`${openBreakers.length} breaker(s) open`] : []),
+    ...(openBreakers.length > 0 ? [`${counted(openBreakers.length, "breaker")} open`] : []),
     ...(oldSeconds > QUEUE_OLD_SECONDS
-      ? [`${queuedRuns} runs queued, the oldest for ${age(oldestQueued)}`]
+      ? [`${counted(queuedRuns, "run")} queued, the oldest for ${age(oldestQueued)}`]
       : []),
     ...(health !== null && health.load_percentage >= FULL_PERCENT ? ["all slots are taken"] : []),
   ];
 }
+const counted = (count: number, what: string) => `${count} ${what}${count === 1 ? "" : "s"}`;
 const QUEUE_OLD_SECONDS = 30;
 const FULL_PERCENT = 100;
 
@@ -150,13 +154,13 @@ function overviewLines({ overview }: MonitorState, { columns, paint }: Screen): 
       "people",
       waiting === 0
         ? "nobody is waited for"
-        : `${waiting} approvals, the oldest for ${age(overview.oldestApproval)}   :approvals`,
+        : `${counted(waiting, "approval")}, the oldest for ${age(overview.oldestApproval)}   :approvals`,
     ),
     row(
       "queue",
       overview.queuedRuns === 0
         ? "empty"
-        : `${overview.queuedRuns} runs, the oldest for ${age(overview.oldestQueued)}   :runs`,
+        : `${counted(overview.queuedRuns, "run")}, the oldest for ${age(overview.oldestQueued)}   :runs`,
     ),
     row(
       "workers",
@@ -167,7 +171,7 @@ function overviewLines({ overview }: MonitorState, { columns, paint }: Screen): 
     row("sessions", sessions === null ? "unknown" : `${counts(sessions)}   :sessions`),
     row(
       "last minute",
-      `${perMinute.turns} turns · ${shortNumber(perMinute.tokens)} tokens · $${perMinute.costUsd.toFixed(4)}`,
+      `${counted(perMinute.turns, "turn")} · ${shortNumber(perMinute.tokens)} tokens · $${perMinute.costUsd.toFixed(4)}`,
     ),
     row(
       "breakers",
