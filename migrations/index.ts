@@ -26,6 +26,7 @@ import agentVersions from "./0024_agent_versions.sql" with { type: "text" };
 import integrations from "./0025_integrations.sql" with { type: "text" };
 import addressedAgents from "./0026_addressed_agents.sql" with { type: "text" };
 import memorySync from "./0027_memory_sync.sql" with { type: "text" };
+import declarativeCapabilities from "./0028_declarative_capabilities.sql" with { type: "text" };
 
 export interface Migration {
   version: number;
@@ -61,4 +62,5 @@ export const migrations: readonly Migration[] = [
   { version: 25, name: "0025_integrations", sql: integrations },
   { version: 26, name: "0026_addressed_agents", sql: addressedAgents },
   { version: 27, name: "0027_memory_sync", sql: memorySync },
+  { version: 28, name: "0028_declarative_capabilities", sql: declarativeCapabilities },
 ];

@@ -14,6 +14,7 @@ import { budgetRoutes } from "./budgets/budgets.ts";
 import type { ApiDeps } from "./deps.ts";
 import { fileRoutes } from "./files/routes.ts";
 import { capabilityRoutes } from "./harnesses/capabilities.ts";
+import { declarativeCapabilityRoutes } from "./harnesses/declarative-capabilities.ts";
 import { harnessMakingRoutes } from "./harnesses/harness-making.ts";
 import { harnessRoutes } from "./harnesses/harnesses.ts";
 import type { Route } from "./http/route.ts";
@@ -60,6 +61,7 @@ export function apiRoutes(deps: ApiDeps): Route[] {
     ...agentPreviewRoutes(deps),
     ...budgetRoutes(deps),
     ...capabilityRoutes(deps),
+    ...declarativeCapabilityRoutes(deps),
     ...harnessMakingRoutes(deps),
     ...harnessRoutes(deps),
     ...breakerRoutes(deps),

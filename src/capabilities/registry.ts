@@ -4,6 +4,7 @@
 import { z } from "zod";
 import type { ApprovalPolicy, Capability, MountSpec } from "./capability.ts";
 import { currentTime } from "./current-time.ts";
+import { declarativeCapability } from "./declarative.ts";
 import { memory } from "./memory.ts";
 import { outboundPolicy, refuseServerUrl } from "./outbound.ts";
 import { sessionFiles } from "./session-files.ts";
@@ -70,7 +71,8 @@ export interface Capabilities {
   /**
    * Prompt and tools of a list of references. Dependencies come before what needs them; the order is kept
    * otherwise. A reference that occurs again stays at its first place and takes the later configuration. A stored
-   * configuration that no longer fits (it did when it was written) gives way to the capability's defaults.
+   * configuration that no longer fits (it did when it was written) gives way to the capability's defaults. The
+   * definition of a declarative one stands in its configuration (declarative.ts).
    */
   resolve(refs: readonly CapabilityRef[]): ResolvedCapabilities;
 }
@@ -131,7 +133,7 @@ function resolve(
   const ordered = new Map<string, Capability>();
   const unknown = new Set<string>();
   const add = (id: string) => {
-    const capability = byId.get(id);
+    const capability = byId.get(id) ?? declarativeCapability(id, configs.get(id));
     if (!capability) {
       unknown.add(id);
       return;
@@ -189,7 +191,8 @@ function validate(byId: ReadonlyMap<string, Capability>, ref: string, config: un
   return `config of the capability ${ref}: ${z.prettifyError(parsed.error).replace(/\s*\n\s*/g, " ")}`;
 }
 
-function toEntry(capability: Capability): CapabilityEntry {
+/** A capability as the catalog shows it. */
+export function toEntry(capability: Capability): CapabilityEntry {
   return {
     id: capability.id,
     name: capability.name,

@@ -12,6 +12,10 @@ export const limits = {
   /** A harness with all its parents. */
   harnessDepthMax: 16,
   harnessesPerOrganizationMax: 50,
+  declarativeCapabilitiesPerOrganizationMax: 200,
+  declarativeSkillsMax: 50,
+  /** The definition of one declarative capability, as JSON. */
+  declarativeDefinitionBytesMax: 1024 * 1024,
   embedderMetadataBytesMax: 16 * 1024,
   toolDescriptionCharsMax: 16 * 1024,
   /** One client-side tool with its JSON Schema, as JSON. */

@@ -5,6 +5,7 @@ import type {
   NetworkAccessList,
   ToolDefinition,
 } from "../contract/common.ts";
+import { DECLARATIVE_PREFIX, type DeclarativeDefinition } from "../contract/declarative-capability.ts";
 import { limits } from "../contract/limits.ts";
 import type { ProviderLimits } from "../contract/provider.ts";
 import { createGrouping } from "./_grouping.ts";
@@ -82,6 +83,8 @@ export interface TurnConfig {
   requestedModelId: string | null;
   /** null when there is no such model any more, or it or its provider is switched off. */
   model: ResolvedModel | null;
+  /** Of the declarative capabilities that the layers name, by name. */
+  definitions: Record<string, DeclarativeDefinition>;
   /** Whether a budget counts the session's model calls: its own, its agent's, its owner's or the organization's. */
   hasBudgets: boolean;
 }
@@ -178,6 +181,15 @@ async function loadTurnConfigs(
                 wanted.default_model_id,
                 wanted.model_id as requested_model_id,
                 (select resolved from model) as model,
+                (select jsonb_object_agg(d.name, d.definition)
+                   from declarative_capabilities d
+                  where d.organization_id = asked.organization_id and d.status <> 'deleted'
+                    and d.name in (
+                          select substr(item->>'ref', ${DECLARATIVE_PREFIX.length + 1})
+                            from (select capabilities from session union all select capabilities from agent
+                                  union all select capabilities from chain) named,
+                                 jsonb_array_elements(named.capabilities) item
+                           where starts_with(item->>'ref', ${DECLARATIVE_PREFIX}))) as definitions,
                 exists (select from sessions s ${budgetsOf(sql)}
                          where s.id = asked.session_id and b.status <> 'disabled') as has_budgets
            from session cross join wanted
@@ -191,6 +203,7 @@ async function loadTurnConfigs(
       defaultModelId: row.default_model_id,
       requestedModelId: row.requested_model_id,
       model: row.model,
+      definitions: row.definitions ?? {},
       hasBudgets: row.has_budgets,
     };
   }
@@ -204,5 +217,6 @@ interface TurnConfigRow {
   default_model_id: string | null;
   requested_model_id: string | null;
   model: ResolvedModel | null;
+  definitions: Record<string, DeclarativeDefinition> | null;
   has_budgets: boolean;
 }

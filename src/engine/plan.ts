@@ -3,6 +3,7 @@
  * Prompt texts are joined in that order; of two configurations of one capability the later layer's stands; of
  * network rules the allowed lists intersect and the blocked ones add up; of single values the nearest wins.
  */
+import { definedMcpServers, withDefinitions } from "../capabilities/declarative.ts";
 import {
   type MergedNetwork,
   mergeCapabilities,
@@ -20,7 +21,7 @@ export interface TurnPlan {
   capabilities: CapabilityConfig[];
   /** Tools that the client runs; of two of one name the session's stands. */
   clientTools: ToolDefinition[];
-  /** Of all layers, by name. */
+  /** Those that declarative capabilities bring along, and those of all layers, by name. */
   mcpServers: McpServers;
   network: MergedNetwork;
   iterationsMax: number;
@@ -35,11 +36,15 @@ export function planTurn(config: TurnConfig): TurnPlan {
     ...config.harnesses,
   ];
   const layers = [...nearestFirst].reverse();
+  const capabilities = mergeCapabilities(layers.map((layer) => layer.capabilities));
   return {
     systemPrompt: mergePrompts(layers.map((layer) => layer.system_prompt)),
-    capabilities: mergeCapabilities(layers.map((layer) => layer.capabilities)),
+    capabilities: withDefinitions(capabilities, config.definitions),
     clientTools: mergeClientTools([config.agent?.tools ?? [], config.session.tools]),
-    mcpServers: mergeMcpServers(layers.map((layer) => layer.mcp_servers)),
+    mcpServers: mergeMcpServers([
+      ...definedMcpServers(capabilities, config.definitions),
+      ...layers.map((layer) => layer.mcp_servers),
+    ]),
     network: mergeNetwork(layers.map((layer) => layer.network_access)),
     iterationsMax: config.session.max_iterations ?? config.agent?.max_iterations ?? limits.iterationsDefault,
     parallelToolCalls:

@@ -44,6 +44,7 @@ const REFUSED: readonly (readonly [route: RegExp, why: RegExp, reason: string])[
     /content has one that .*(base64 has a value|base64 is null|media_type|url is null|"image"|image_id|"image_file"|filename)/,
     "an image needs its bytes or an address, and a stored one must be there",
   ],
+  [/(POST \/v1\/capabilities|PATCH .*\/declarative\/.*)$/, /body|definition/, "a definition has a name"],
   [/PATCH .*\/harnesses\/\{/, /parent_harness_id|the fullest body/, "a harness cannot inherit from itself"],
   [/POST .*\/tool-results$/, /tool_results is empty/, "the contract's text says 400"],
 ];

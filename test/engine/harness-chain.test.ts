@@ -85,3 +85,39 @@ test("a turn has the prompts, tools and network rules of the whole chain, and a 
   third.finish();
   await logOnce(db, session, (events) => turnsEnded(events) === 2);
 });
+
+test("a declarative capability speaks at its place, with what it depends on, as it is when the turn begins", async () => {
+  const definition = (system_prompt: string) =>
+    JSON.stringify({ name: "house-rules", system_prompt, dependencies: ["current_time"] });
+  await db.sql`insert into declarative_capabilities (id, organization_id, name, definition)
+               values (${newId("cap")}, ${ORGANIZATION}, 'house-rules', ${definition("Write plainly.")}::text::jsonb)`;
+  const far = await harness({ prompt: "Far.", capabilities: [{ ref: "declarative:house-rules" }] });
+  const session = await newSession(db, "Session.", {
+    // A configuration that was stored in some way does not define what the name means; a missing name is left out.
+    capabilities: [
+      { ref: "declarative:house-rules", config: { name: "house-rules", system_prompt: "Forged." } },
+      { ref: "declarative:nobody" },
+    ],
+  });
+  await db.sql`update sessions set harness_id = ${far} where id = ${session}`;
+  const model = createManualDriver();
+  engine = await startEngine(database, { driver: model.driver });
+  await send(db, session, "go");
+  engine.hint();
+  const first = await model.nextCall();
+  expect(first.request.system).toStartWith("Far.\n\nSession.");
+  expect(first.request.system).toEndWith("Write plainly.");
+  expect(first.request.tools.map((tool) => tool.name)).toEqual(["get_current_time"]);
+  first.say("ok");
+  first.finish();
+  await logOnce(db, session, isIdle);
+
+  await db.sql`update declarative_capabilities set definition = ${definition("Write in verse.")}::text::jsonb`;
+  await send(db, session, "again");
+  engine.hint();
+  const second = await model.nextCall();
+  expect(second.request.system).toEndWith("Write in verse.");
+  second.say("ok");
+  second.finish();
+  await logOnce(db, session, (events) => turnsEnded(events) === 2);
+});

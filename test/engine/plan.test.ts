@@ -29,6 +29,7 @@ describe("the plan of a turn", () => {
       session: layer({ system_prompt: "session" }),
       agent: layer({ system_prompt: "agent", max_iterations: 7 }),
       harnesses: [layer({ system_prompt: "near" }), layer({ system_prompt: "far" })],
+      definitions: {},
     } as unknown as TurnConfig;
     const plan = planTurn(config);
     expect(plan.systemPrompt).toBe("far\n\nnear\n\nagent\n\nsession");
@@ -40,6 +41,7 @@ describe("the plan of a turn", () => {
       session: layer({}),
       agent: layer({ parallel_tool_calls: false }),
       harnesses: [layer({ parallel_tool_calls: true })],
+      definitions: {},
     } as unknown as TurnConfig;
     expect(planTurn(config).parallelToolCalls).toBe(false);
   });

@@ -4,6 +4,12 @@
  */
 import { sortKeys } from "../../base/json.ts";
 import {
+  declarativeNames,
+  definedFiles,
+  definedMcpServers,
+  withDefinitions,
+} from "../../capabilities/declarative.ts";
+import {
   mergeCapabilities,
   mergeClientTools,
   mergeFiles,
@@ -17,6 +23,7 @@ import type { CapabilityConfig } from "../../contract/common.ts";
 import { limits } from "../../contract/limits.ts";
 import type { Snapshot } from "../../db/agents/agent-versions.ts";
 import type { AgentFields, AgentRow } from "../../db/agents/agents.ts";
+import { readDefinitions } from "../../db/agents/declarative-capabilities.ts";
 import { harnessChains } from "../../db/agents/harnesses.ts";
 import type { ApiDeps } from "../deps.ts";
 import { present } from "../http/respond.ts";
@@ -46,7 +53,8 @@ export async function resolveAgent(
   const nearestFirst = [agent, ...chain];
   const layers = nearestFirst.toReversed();
   const refs = mergeCapabilities(layers.map((layer) => layer.capabilities));
-  const capabilities = catalog.resolve(refs);
+  const definitions = await readDefinitions(db, organizationId, declarativeNames(refs));
+  const capabilities = catalog.resolve(withDefinitions(refs, definitions));
   const offer = offerOf(
     {
       systemPrompt: mergePrompts(layers.map((layer) => layer.system_prompt)),
@@ -62,8 +70,14 @@ export async function resolveAgent(
     model_id: modelId,
     capabilities: refs,
     tools: toolsToWire(offer),
-    initial_files: mergeFiles(layers.map((layer) => layer.initial_files)),
-    mcpServers: mergeMcpServers(layers.map((layer) => layer.mcp_servers)),
+    initial_files: mergeFiles([
+      definedFiles(refs, definitions),
+      ...layers.map((layer) => layer.initial_files),
+    ]),
+    mcpServers: mergeMcpServers([
+      ...definedMcpServers(refs, definitions),
+      ...layers.map((layer) => layer.mcp_servers),
+    ]),
     network_access: network,
     parallel_tool_calls:
       nearestFirst.map((layer) => layer.parallel_tool_calls).find((value) => value !== null) ?? null,

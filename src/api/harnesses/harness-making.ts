@@ -1,5 +1,6 @@
 /** Harnesses from examples, and what one would amount to before it is made. */
 import { UserError } from "../../base/errors.ts";
+import { declarativeNames, withDefinitions } from "../../capabilities/declarative.ts";
 import { mergeCapabilities, mergePrompts } from "../../capabilities/layers.ts";
 import { toolDefinitionOf } from "../../capabilities/registry.ts";
 import {
@@ -10,6 +11,7 @@ import {
 } from "../../contract/harness.ts";
 import { limits } from "../../contract/limits.ts";
 import { Type } from "../../contract/schema.ts";
+import { readDefinitions } from "../../db/agents/declarative-capabilities.ts";
 import { insertHarness } from "../../db/agents/harness-writes.ts";
 import { harnessChains } from "../../db/agents/harnesses.ts";
 import { readLayer, requireBytes } from "../agents/layer.ts";
@@ -75,9 +77,9 @@ export function harnessMakingRoutes(deps: Pick<ApiDeps, "db" | "capabilities">):
         const chain =
           parent === null ? [] : ((await harnessChains(db, organizationId, [parent])).get(parent) ?? []);
         const below = chain.toReversed();
-        const resolved = capabilities.resolve(
-          mergeCapabilities([...below.map((layer) => layer.capabilities), own.capabilities ?? []]),
-        );
+        const refs = mergeCapabilities([...below.map((layer) => layer.capabilities), own.capabilities ?? []]);
+        const definitions = await readDefinitions(db, organizationId, declarativeNames(refs));
+        const resolved = capabilities.resolve(withDefinitions(refs, definitions));
         return reply(200, {
           system_prompt: mergePrompts([
             ...below.map((layer) => layer.system_prompt),

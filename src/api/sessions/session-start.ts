@@ -1,11 +1,13 @@
 import { RetryableError, UserError } from "../../base/errors.ts";
 import { newId } from "../../base/id.ts";
-import { mergeFiles } from "../../capabilities/layers.ts";
-import { type InitialFile, SLUG } from "../../contract/common.ts";
+import { declarativeNames, definedFiles } from "../../capabilities/declarative.ts";
+import { mergeCapabilities, mergeFiles } from "../../capabilities/layers.ts";
+import { type CapabilityConfig, type InitialFile, SLUG } from "../../contract/common.ts";
 import { limits } from "../../contract/limits.ts";
 import type { CreateSessionRequest } from "../../contract/session.ts";
 import { agentForSession } from "../../db/agents/agent-versions.ts";
 import { type AgentRow, findAgent } from "../../db/agents/agents.ts";
+import { readDefinitions } from "../../db/agents/declarative-capabilities.ts";
 import { harnessChains, readHarness } from "../../db/agents/harnesses.ts";
 import { putInitialFiles } from "../../db/files/files.ts";
 import { findTree } from "../../db/files/trees.ts";
@@ -42,7 +44,7 @@ export async function startSession(
   // Into a workspace that others use, only what this very request brings along is put.
   const files =
     shared === null
-      ? await starterFiles(db, organizationId, { harnessId, agent, own: layer.initial_files })
+      ? await starterFiles(db, organizationId, { harnessId, agent, own: layer })
       : layer.initial_files;
   await putInitialFiles(db, { organizationId, treeId: workspaceId }, files);
 
@@ -145,18 +147,25 @@ async function findSessionHarness(
   return harness.id;
 }
 
-/** By path: the harness's parents, the harness, the agent, the session; the last one wins. */
+/** By path: what declarative capabilities bring along, the harness's parents, the harness, the agent, the session; the last one wins. */
 async function starterFiles(
   db: ApiDeps["db"],
   organizationId: string,
-  { harnessId, agent, own }: { harnessId: string; agent: AgentRow | null; own: InitialFile[] },
+  {
+    harnessId,
+    agent,
+    own,
+  }: {
+    harnessId: string;
+    agent: AgentRow | null;
+    own: { capabilities: CapabilityConfig[]; initial_files: InitialFile[] };
+  },
 ): Promise<InitialFile[]> {
   const chain = (await harnessChains(db, organizationId, [harnessId])).get(harnessId) ?? [];
-  return mergeFiles([
-    ...chain.toReversed().map((layer) => layer.initial_files),
-    agent?.initial_files ?? [],
-    own,
-  ]);
+  const layers = [...chain.toReversed(), ...(agent ? [agent] : []), own];
+  const capabilities = mergeCapabilities(layers.map((layer) => layer.capabilities));
+  const definitions = await readDefinitions(db, organizationId, declarativeNames(capabilities));
+  return mergeFiles([definedFiles(capabilities, definitions), ...layers.map((layer) => layer.initial_files)]);
 }
 
 /** @throws UserError invalid_request */

@@ -2,6 +2,10 @@
 import type { Step } from "../../support/contract.ts";
 
 export const ours: Record<string, string> = {
+  "DELETE /v1/capabilities/declarative/{} 200":
+    "the capability as it is then: the clients parse every answer",
+  "POST /v1/capabilities/declarative/{}/delete 200":
+    "the capability as it was: the clients parse every answer",
   "POST /v1/harnesses/{}/delete": "named in the contract's text as what ends a resource for good",
 };
 
@@ -35,6 +39,35 @@ export async function steps(step: Step): Promise<void> {
   await step("GET", "/v1/harnesses/config", [], 200);
   await step("GET", "/v1/harnesses/{}", ["default"], 200);
   await step("GET", "/v1/harnesses/{}/stats", ["generic"], 200);
+  const written = await step("POST", "/v1/capabilities", [], 201, {
+    definition: {
+      name: "house-rules",
+      display_name: "House rules",
+      description: "How we write",
+      system_prompt: "Write plainly.",
+      files: [{ path: "/rules.md", content: "Plainly." }],
+      mcp_servers: { docs: { type: "http", url: "https://mcp.example.com" } },
+      skills: [{ name: "write", description: "How to write", instructions: "Plainly." }],
+      dependencies: ["current_time"],
+      features: ["file_system"],
+      risk_level: "low",
+      note: "kept",
+    },
+  });
+  await step(
+    "GET",
+    "/v1/capabilities/declarative",
+    [],
+    200,
+    undefined,
+    "?search=rules&include_archived=true",
+  );
+  await step("GET", "/v1/capabilities/declarative/config", [], 200);
+  await step("GET", "/v1/capabilities/declarative/{}", [written.id], 200);
+  await step("GET", "/v1/capabilities/{}", ["declarative:house-rules"], 200);
+  await step("PATCH", "/v1/capabilities/declarative/{}", [written.id], 200, { status: "active" });
+  await step("DELETE", "/v1/capabilities/declarative/{}", [written.id], 200);
+  await step("POST", "/v1/capabilities/declarative/{}/delete", [written.id], 200);
   await step("GET", "/v1/capabilities", [], 200, undefined, "?search=e&limit=2");
   await step("GET", "/v1/capabilities/{}", ["session_file_system"], 200);
 }
