@@ -7,6 +7,7 @@ import { createFileStores } from "../src/db/files/files.ts";
 import type { Hints } from "../src/db/hints.ts";
 import { createScheduleStores } from "../src/db/schedules/session-schedules.ts";
 import { createSessionStorage } from "../src/db/session-storage.ts";
+import { createTaskStores } from "../src/db/tasks/spawn.ts";
 import { createWriter } from "../src/db/writer.ts";
 import { createDrivers } from "../src/engine/drivers.ts";
 import { noFailpoint } from "../src/engine/failpoint.ts";
@@ -40,6 +41,7 @@ export async function startWorkers(
     filesOf: createFileStores(db),
     storageOf: createSessionStorage(db, sealer),
     schedulesOf: createScheduleStores(db),
+    tasksOf: createTaskStores(db, hints),
     failpoint: noFailpoint,
   };
   const fetchRepository = createRepositoryFetch({ allowPrivateHosts: config.allowPrivateHosts });

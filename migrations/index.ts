@@ -27,6 +27,7 @@ import integrations from "./0025_integrations.sql" with { type: "text" };
 import addressedAgents from "./0026_addressed_agents.sql" with { type: "text" };
 import memorySync from "./0027_memory_sync.sql" with { type: "text" };
 import declarativeCapabilities from "./0028_declarative_capabilities.sql" with { type: "text" };
+import sessionTasks from "./0029_session_tasks.sql" with { type: "text" };
 
 export interface Migration {
   version: number;
@@ -63,4 +64,5 @@ export const migrations: readonly Migration[] = [
   { version: 26, name: "0026_addressed_agents", sql: addressedAgents },
   { version: 27, name: "0027_memory_sync", sql: memorySync },
   { version: 28, name: "0028_declarative_capabilities", sql: declarativeCapabilities },
+  { version: 29, name: "0029_session_tasks", sql: sessionTasks },
 ];

@@ -10,6 +10,7 @@ import { createHints, type Hints } from "../../src/db/hints.ts";
 import { type DatabaseAddress, openDb } from "../../src/db/pool.ts";
 import { createScheduleStores } from "../../src/db/schedules/session-schedules.ts";
 import { createSessionStorage } from "../../src/db/session-storage.ts";
+import { createTaskStores } from "../../src/db/tasks/spawn.ts";
 import { createWriter, type LeaseRef, type RunWrite } from "../../src/db/writer.ts";
 import { noFailpoint, type ReachFailpoint } from "../../src/engine/failpoint.ts";
 import { createProviderGate } from "../../src/engine/provider-gate.ts";
@@ -77,6 +78,7 @@ export async function startEngine(
       filesOf: createFileStores(db),
       storageOf: createSessionStorage(db, createSealer(new Uint8Array(32))),
       schedulesOf: createScheduleStores(db),
+      tasksOf: createTaskStores(db, hints),
       failpoint: options.failpoint ?? noFailpoint,
     },
     { concurrency: options.concurrency, leaseMs: 30_000, drainMs: 5_000, version: "bench" },

@@ -45,6 +45,7 @@ import { sessionViewRoutes } from "./sessions/session-views.ts";
 import { sessionRoutes } from "./sessions/sessions.ts";
 import { storageRoutes } from "./sessions/storage.ts";
 import { toolResultRoutes } from "./sessions/tool-results.ts";
+import { taskRoutes } from "./tasks/tasks.ts";
 
 export function apiRoutes(deps: ApiDeps): Route[] {
   return [
@@ -76,6 +77,7 @@ export function apiRoutes(deps: ApiDeps): Route[] {
     ...runActionRoutes(deps),
     ...durableScheduleRoutes(deps),
     ...sessionScheduleRoutes(deps),
+    ...taskRoutes(deps),
     ...runRoutes(deps),
     ...approvalRoutes(deps),
     ...chatRoutes(deps),

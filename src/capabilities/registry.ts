@@ -10,6 +10,7 @@ import { outboundPolicy, refuseServerUrl } from "./outbound.ts";
 import { sessionFiles } from "./session-files.ts";
 import { sessionSchedule } from "./session-schedule.ts";
 import { sessionStorage } from "./session-storage.ts";
+import { subagents } from "./subagents.ts";
 import { timer } from "./timer.ts";
 import type { Tool } from "./tool.ts";
 import { toolApproval } from "./tool-approval.ts";
@@ -92,6 +93,7 @@ export function createCapabilities(options: CapabilityOptions = {}): Capabilitie
     currentTime,
     timer,
     sessionSchedule,
+    subagents,
     sessionFiles,
     memory,
     sessionStorage,

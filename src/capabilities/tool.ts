@@ -8,6 +8,7 @@ import type { Clock } from "../base/clock.ts";
 import type { FileStore } from "../contract/file-store.ts";
 import type { ScheduleStore } from "../contract/schedule-store.ts";
 import type { SessionStorage } from "../contract/session-storage.ts";
+import type { TaskStore } from "../contract/task-store.ts";
 
 export type { FileEntry, FileStore } from "../contract/file-store.ts";
 
@@ -36,6 +37,7 @@ export interface ToolContext {
   storage: SessionStorage;
   /** Of the session. */
   schedules: ScheduleStore;
+  tasks: TaskStore;
   /** Hosts that this turn may (allowed, empty = all) or may not (blocked) reach. */
   network: { allowed: readonly string[]; blocked: readonly string[] };
   /** Says something to whoever watches; becomes `tool.progress`. */

@@ -170,6 +170,9 @@ function apply(draft: Draft, event: Event): void {
     case "act.completed":
     case "file.written":
     case "schedule.triggered":
+    case "task.created":
+    case "task.updated":
+    case "task.message.sent":
       return; // nothing that a reader of the conversation needs to see
     default:
       assertNever(event);

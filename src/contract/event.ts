@@ -6,7 +6,8 @@
  */
 import { BudgetEventData } from "./budget.ts";
 import { ContentPart, Message, Phase } from "./message.ts";
-import { Id, JsonObject, Maybe, OneOf, type Static, Timestamp, type TSchema, Type } from "./schema.ts";
+import { Id, JsonObject, Maybe, OneOf, type Static, type TSchema, Type } from "./schema.ts";
+import { SessionTask, TaskMessage } from "./task.ts";
 import { TokenUsage } from "./usage.ts";
 
 const TurnId = Id("turn");
@@ -359,6 +360,13 @@ export const events = {
     "A schedule is due; the message that it sends follows.",
     Type.Object({ schedule_id: Id("sched"), description: Type.String() }),
   ),
+  taskCreated: define("task.created", "The session handed work out.", Type.Object({ task: SessionTask })),
+  taskUpdated: define("task.updated", "A task has ended.", Type.Object({ task: SessionTask })),
+  taskMessageSent: define(
+    "task.message.sent",
+    "Somebody sent a message to a task.",
+    Type.Object({ task_id: Id("task"), message: TaskMessage }),
+  ),
   budgetWarning: define("budget.warning", "A fifth of a budget is left, or less.", BudgetEventData),
   budgetPaused: define(
     "budget.paused",
@@ -428,19 +436,3 @@ export const EXTENSION_TYPES = [
 export function isEventType(text: string): text is EventType {
   return (EVENT_TYPES as readonly string[]).includes(text);
 }
-
-/**
- * The envelope as JSON Schema. `data` stays open in the union's place: a client tells the shapes apart by
- * `type`, and the shapes are published beside it, one schema a type, as `EventData_<type>`.
- */
-export const EventSchema = Type.Object({
-  id: Id("event"),
-  type: Type.String({ description: "One of the event types listed in the documentation." }),
-  ts: Timestamp,
-  session_id: Id("session"),
-  sequence: Type.Integer({ minimum: 1 }),
-  context: EventContext,
-  data: JsonObject,
-  metadata: Type.Optional(JsonObject),
-  tags: Type.Optional(Type.Array(Type.String())),
-});

@@ -167,6 +167,13 @@ export const limits = {
   schedulesPerLook: 100,
   /** Executions of a schedule that are kept: the newest. */
   scheduleExecutionsKept: 1_000,
+  /** Subagents of subagents: levels below the session at the top. */
+  subagentDepthMax: 2,
+  /** How long the call of a subagent waits for it. */
+  subagentSecondsMax: 6 * 3_600,
+  openTasksPerSession: 20,
+  tasksListedDefault: 100,
+  tasksListedMax: 1_000,
   /** How often a stream of snapshots looks at most, and at least. */
   snapshotIntervalMs: 1_000,
   snapshotIntervalMaxMs: 5_000,

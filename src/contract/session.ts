@@ -7,7 +7,8 @@ import {
   ToolDefinition,
   WithUrls,
 } from "./common.ts";
-import { type Event, EventSchema } from "./event.ts";
+import type { Event } from "./event.ts";
+import { EventSchema } from "./event-schema.ts";
 import { limits } from "./limits.ts";
 import { DELIVERIES } from "./message.ts";
 import { Id, JsonObject, Maybe, OneOf, type Static, Timestamp, type TSchema, Type } from "./schema.ts";
@@ -53,6 +54,8 @@ export const Session = Type.Object({
   /** Whose events come before its own, and the last of them; absent when the session is no fork. */
   forked_from_session_id: Type.Optional(Id("session")),
   forked_from_sequence: Type.Optional(Type.Integer()),
+  /** Of a subagent: the session whose agent handed the work to it. */
+  parent_session_id: Type.Optional(Id("session")),
   is_pinned: Type.Boolean(),
   status: OneOf(SESSION_STATUSES),
   /** Its turn waits for a budget: see `POST /v1/sessions/{session_id}/resume`. Absent: no. */

@@ -45,6 +45,8 @@ export interface SessionRow extends SessionFields {
   /** Both null when the session is no fork. */
   forked_from_session_id: string | null;
   forked_from_sequence: number | null;
+  /** Of a subagent: the sessions that handed its work down, from the top; null for others. */
+  parent_ids: string[] | null;
   is_pinned: boolean;
   status: "started" | "active" | "idle" | "waitingfortoolresults" | "paused";
   preview: string | null;
@@ -83,6 +85,7 @@ export const SESSION_COLUMNS = [
   "tags",
   "forked_from_session_id",
   "forked_from_sequence",
+  "parent_ids",
   "is_pinned",
   "status",
   "preview",

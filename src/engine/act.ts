@@ -268,6 +268,7 @@ function runTool(
       turnId: run.id,
       toolCallId: call.id,
       idempotencyKey: `${scope.callOrigins.get(call.id) ?? run.id}:${call.id}`,
+      tasks: deps.tasksOf({ organizationId: run.organization_id, sessionId: run.session_id }),
       schedules: deps.schedulesOf({ organizationId: run.organization_id, sessionId: run.session_id }),
       files: sessionFiles(scope),
       storage: deps.storageOf({ organizationId: run.organization_id, sessionId: run.session_id }),

@@ -18,6 +18,7 @@ import type { Event, EventContext, NewEvent } from "../contract/event.ts";
 import type { FileStore } from "../contract/file-store.ts";
 import type { ScheduleStore } from "../contract/schedule-store.ts";
 import type { SessionStorage } from "../contract/session-storage.ts";
+import type { TaskStore } from "../contract/task-store.ts";
 import type { TokenUsage } from "../contract/usage.ts";
 import type { ClaimedRun } from "../db/claim.ts";
 import type { Hints, WrittenLog } from "../db/hints.ts";
@@ -59,6 +60,7 @@ export interface EngineDeps {
   };
   filesOf(tree: { organizationId: string; treeId: string }): FileStore;
   storageOf(session: { organizationId: string; sessionId: string }): SessionStorage;
+  tasksOf(session: { organizationId: string; sessionId: string }): TaskStore;
   schedulesOf(session: { organizationId: string; sessionId: string }): ScheduleStore;
   /** One a process: its limits count what the process sends. */
   providers: ProviderGate;

@@ -21,6 +21,7 @@ import { createReaper } from "./reaper.ts";
 import { driveRun, type RunOutcome } from "./run.ts";
 import { createScheduler } from "./scheduler.ts";
 import type { EngineDeps } from "./scope.ts";
+import { createTaskKeeper } from "./task-keeper.ts";
 
 export interface WorkerOptions {
   /** Runs at once. */
@@ -237,6 +238,7 @@ export function createWorker(deps: EngineDeps, options: WorkerOptions): Worker {
         }).run(drain.signal),
         createAlarm({ ...deps, log }).run(drain.signal),
         createScheduler({ ...deps, log }).run(drain.signal),
+        createTaskKeeper({ ...deps, log }).run(drain.signal),
         promoter.run(drain.signal),
         createJanitor({ ...deps, log, retention: options.retention ?? null }).run(drain.signal),
         ...(options.fetchRepository

@@ -17,6 +17,7 @@ test("the list: ids, tools, and JSON Schemas that a model's vendor accepts", () 
     "current_time",
     "timer",
     "session_schedule",
+    "subagents",
     "session_file_system",
     "memory",
     "session_storage",
@@ -49,7 +50,7 @@ test("each tool says what a killed call may do again", () => {
   const all = capabilities.resolve(capabilities.list().map(({ id }) => ({ ref: id }))).tools;
   const byEffect = Object.groupBy(all, ({ tool }) => tool.effect);
   expect(idsOf(byEffect.idempotent ?? [])).toEqual([
-    ...["create_schedule", "cancel_schedule"],
+    ...["create_schedule", "cancel_schedule", "spawn_agent"],
     ...["write_file", "edit_file", "delete_file", "kv_store", "secret_store"],
   ]);
   expect(byEffect.at_most_once).toBeUndefined();

@@ -10,6 +10,7 @@ import { createHints } from "../../src/db/hints.ts";
 import { type Db, openDb } from "../../src/db/pool.ts";
 import { createScheduleStores } from "../../src/db/schedules/session-schedules.ts";
 import { createSessionStorage } from "../../src/db/session-storage.ts";
+import { createTaskStores } from "../../src/db/tasks/spawn.ts";
 import { createWriter, type Writer } from "../../src/db/writer.ts";
 import { noFailpoint, type ReachFailpoint } from "../../src/engine/failpoint.ts";
 import { createProviderGate } from "../../src/engine/provider-gate.ts";
@@ -72,6 +73,7 @@ export async function startEngine(
     // The key of the test app, so that a worker opens what the API has sealed.
     storageOf: createSessionStorage(db, createSealer(new Uint8Array(32).fill(7))),
     schedulesOf: createScheduleStores(db),
+    tasksOf: createTaskStores(db, hints),
     failpoint: options.failpoint ?? noFailpoint,
     random: () => 0,
   };

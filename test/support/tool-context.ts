@@ -4,6 +4,7 @@ import type { ToolContext } from "../../src/capabilities/tool.ts";
 import type { FileStore } from "../../src/contract/file-store.ts";
 import type { ScheduleStore } from "../../src/contract/schedule-store.ts";
 import type { SessionStorage } from "../../src/contract/session-storage.ts";
+import type { TaskStore } from "../../src/contract/task-store.ts";
 
 export interface RecordedContext extends ToolContext {
   said: string[];
@@ -17,6 +18,7 @@ export function toolContext(
     files?: FileStore;
     storage?: SessionStorage;
     schedules?: ScheduleStore;
+    tasks?: TaskStore;
     clock?: Clock;
     signal?: AbortSignal;
     network?: Partial<ToolContext["network"]>;
@@ -36,6 +38,7 @@ export function toolContext(
     files: options.files ?? noFiles,
     storage: options.storage ?? noStorage,
     schedules: options.schedules ?? noSchedules,
+    tasks: options.tasks ?? { spawnAgent: refuse },
     network: { allowed: [], blocked: [], ...options.network },
     said,
     written,

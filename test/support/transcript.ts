@@ -90,6 +90,11 @@ function detail(event: Event): string {
       return "";
     case "file.written":
       return `${event.data.operation} ${event.data.path} ${event.data.size_bytes}`;
+    case "task.created":
+    case "task.updated":
+      return `${event.data.task.display_name} ${event.data.task.state}`;
+    case "task.message.sent":
+      return event.data.task_id;
     case "schedule.triggered":
       return event.data.description;
     case "session.started":

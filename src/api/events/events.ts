@@ -2,7 +2,8 @@
 import { Elysia } from "elysia";
 import type { Clock } from "../../base/clock.ts";
 import { UserError } from "../../base/errors.ts";
-import { type Event, EventSchema } from "../../contract/event.ts";
+import type { Event } from "../../contract/event.ts";
+import { EventSchema } from "../../contract/event-schema.ts";
 import { limits } from "../../contract/limits.ts";
 import { List } from "../../contract/schema.ts";
 import {

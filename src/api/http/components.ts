@@ -18,7 +18,8 @@ import {
   Urls,
 } from "../../contract/common.ts";
 import { Connection } from "../../contract/connection.ts";
-import { EventSchema, eventDefinitions } from "../../contract/event.ts";
+import { eventDefinitions } from "../../contract/event.ts";
+import { EventSchema } from "../../contract/event-schema.ts";
 import { FileInfo, FileStat, GrepResult, SessionFile, Workspace } from "../../contract/file.ts";
 import {
   CreateHarnessRequest,

@@ -306,6 +306,7 @@ function toWire(row: SessionRow, features: string[]): Session {
     features,
     forked_from_session_id: row.forked_from_session_id,
     forked_from_sequence: row.forked_from_sequence,
+    parent_session_id: row.parent_ids?.at(-1) ?? null,
     is_pinned: row.is_pinned,
     // The strict clients know no status "paused".
     status: row.status === "paused" ? ("idle" as const) : row.status,

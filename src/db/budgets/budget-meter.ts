@@ -50,7 +50,7 @@ export async function reserveBudgets(
   const { sql } = db;
   return sql<MeteredBudget[]>`
     with s as materialized (
-      select id, organization_id, agent_id, owner_principal_id, lineage_ids from sessions
+      select id, organization_id, agent_id, owner_principal_id, lineage_ids, parent_ids from sessions
        where id = ${call.sessionId} and organization_id = ${call.organizationId}
     ), b as materialized (
       select b.*, ${costIn(sql, call.cost)} as cost

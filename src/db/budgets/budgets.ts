@@ -127,12 +127,13 @@ export async function budgetsOfSession(
 
 /**
  * Joins a session `s` with the budgets `b` that its model calls count against: four looks into an index, and one for
- * each session that it was forked from, so that a fork is no way around a budget.
+ * each session that it was forked from or that handed its work to it: neither is a way around a budget.
  */
 export const budgetsOf = (sql: Sql) => sql`
   cross join lateral (
     values ('session', s.id), ('agent', s.agent_id), ('user', s.owner_principal_id), ('organization', s.organization_id)
     union all select 'session', unnest(s.lineage_ids)
+    union all select 'session', unnest(s.parent_ids)
   ) subject (type, id)
   join budgets b on b.organization_id = s.organization_id and b.subject_type = subject.type
                 and b.subject_id = subject.id and b.deleted_at is null`;
@@ -229,7 +230,7 @@ export async function resumeBudgets(
   const { sql } = db;
   const rows = await sql<{ session_id: string; ids: string[] | null }[]>`
     with session as materialized (
-      select s.id, s.organization_id, s.agent_id, s.owner_principal_id, s.lineage_ids from sessions s
+      select s.id, s.organization_id, s.agent_id, s.owner_principal_id, s.lineage_ids, s.parent_ids from sessions s
        where s.id = ${sessionId} and s.organization_id = ${organizationId} and s.deleted_at is null
     ), locked as materialized (
       select b.id from session s ${budgetsOf(sql)}

@@ -1,6 +1,7 @@
 /** Health and the engine's operation on the wire. */
-import { uuidOf } from "../../../src/base/id.ts";
+import { newId, uuidOf } from "../../../src/base/id.ts";
 import { createScheduleStores } from "../../../src/db/schedules/session-schedules.ts";
+import { createTaskStores } from "../../../src/db/tasks/spawn.ts";
 import { ORGANIZATION, type TestApp } from "../../support/app.ts";
 import type { Step } from "../../support/contract.ts";
 
@@ -111,4 +112,22 @@ export async function steps(step: Step, app: TestApp): Promise<void> {
   await step("PATCH", "/v1/sessions/{}/schedules/{}", [session, own], 200, { enabled: false });
   await step("POST", "/v1/sessions/{}/schedules/{}/trigger", [session, own], 200);
   await step("DELETE", "/v1/sessions/{}/schedules/{}", [session, own], 204);
+
+  await createTaskStores(
+    app.db,
+    app.hints,
+  )({ organizationId: ORGANIZATION, sessionId: session }).spawnAgent({
+    agent: null,
+    title: "Work",
+    task: "Work.",
+    network: { allowed: [], blocked: [] },
+    turnId: newId("turn"),
+    toolCallId: "call_1",
+    idempotencyKey: "once",
+  });
+  const [task] = await step("GET", "/v1/sessions/{}/tasks", [session], 200);
+  await step("GET", "/v1/tasks", [], 200);
+  await step("POST", "/v1/sessions/{}/tasks/{}/messages", [session, task.id], 200, { text: "Faster." });
+  await step("GET", "/v1/sessions/{}/tasks/{}", [session, task.id], 200);
+  await step("POST", "/v1/sessions/{}/tasks/{}/cancel", [session, task.id], 200);
 }
