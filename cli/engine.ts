@@ -6,6 +6,7 @@ import { createRepositoryFetch } from "../src/capabilities/repository.ts";
 import { createFileStores } from "../src/db/files/files.ts";
 import type { Hints } from "../src/db/hints.ts";
 import { createScheduleStores } from "../src/db/schedules/session-schedules.ts";
+import { createSessionDatabases } from "../src/db/session-databases.ts";
 import { createSessionStorage } from "../src/db/session-storage.ts";
 import { createTaskStores } from "../src/db/tasks/spawn.ts";
 import { createWriter } from "../src/db/writer.ts";
@@ -15,6 +16,7 @@ import { createProviderGate } from "../src/engine/provider-gate.ts";
 import { createWorker, type Worker } from "../src/engine/worker.ts";
 import { createDriverDeps } from "../src/llm/registry.ts";
 import type { Platform } from "./platform.ts";
+import { openSqlRunner } from "./sql-child.ts";
 import { versionText } from "./version.ts";
 
 export interface WorkerGroup {
@@ -39,6 +41,7 @@ export async function startWorkers(
     driverFor: createDrivers(sealer, createDriverDeps()),
     resolveCapabilities: (refs: Parameters<Capabilities["resolve"]>[0]) => capabilities.resolve(refs),
     filesOf: createFileStores(db),
+    databasesOf: createSessionDatabases(db, openSqlRunner()),
     storageOf: createSessionStorage(db, sealer),
     schedulesOf: createScheduleStores(db),
     tasksOf: createTaskStores(db, hints),

@@ -282,6 +282,10 @@ program
     }),
   );
 
+program.command("__sql", { hidden: true }).action(async () => {
+  await (await import("./sql-child.ts")).sqlChild();
+});
+
 program
   .command("version")
   .description("print the version")

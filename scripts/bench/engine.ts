@@ -9,6 +9,7 @@ import { createFileStores } from "../../src/db/files/files.ts";
 import { createHints, type Hints } from "../../src/db/hints.ts";
 import { type DatabaseAddress, openDb } from "../../src/db/pool.ts";
 import { createScheduleStores } from "../../src/db/schedules/session-schedules.ts";
+import { createSessionDatabases } from "../../src/db/session-databases.ts";
 import { createSessionStorage } from "../../src/db/session-storage.ts";
 import { createTaskStores } from "../../src/db/tasks/spawn.ts";
 import { createWriter, type LeaseRef, type RunWrite } from "../../src/db/writer.ts";
@@ -76,6 +77,7 @@ export async function startEngine(
         return { ...resolved, tools: [...resolved.tools, own] };
       },
       filesOf: createFileStores(db),
+      databasesOf: createSessionDatabases(db, () => Promise.reject(new Error("no turn of a bench has SQL"))),
       storageOf: createSessionStorage(db, createSealer(new Uint8Array(32))),
       schedulesOf: createScheduleStores(db),
       tasksOf: createTaskStores(db, hints),

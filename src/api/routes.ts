@@ -36,6 +36,7 @@ import { durableScheduleRoutes } from "./schedules/durable-schedules.ts";
 import { sessionScheduleRoutes } from "./schedules/session-schedules.ts";
 import { approvalRoutes } from "./sessions/approvals.ts";
 import { chatRoutes } from "./sessions/chat.ts";
+import { databaseRoutes } from "./sessions/databases.ts";
 import { exportRoutes } from "./sessions/export.ts";
 import { forkRoutes } from "./sessions/fork.ts";
 import { messagesRoutes } from "./sessions/messages.ts";
@@ -91,6 +92,7 @@ export function apiRoutes(deps: ApiDeps): Route[] {
     ...connectionRoutes(deps),
     ...mcpServerRoutes(deps),
     ...skillRoutes(deps),
+    ...databaseRoutes(deps),
     ...storageRoutes(deps),
     ...toolResultRoutes(deps),
     ...fileRoutes(deps),

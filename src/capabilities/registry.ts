@@ -7,6 +7,7 @@ import { currentTime } from "./current-time.ts";
 import { declarativeCapability } from "./declarative.ts";
 import { memory } from "./memory.ts";
 import { outboundPolicy, refuseServerUrl } from "./outbound.ts";
+import { sessionDatabase } from "./session-database.ts";
 import { sessionFiles } from "./session-files.ts";
 import { sessionSchedule } from "./session-schedule.ts";
 import { sessionStorage } from "./session-storage.ts";
@@ -97,6 +98,7 @@ export function createCapabilities(options: CapabilityOptions = {}): Capabilitie
     sessionFiles,
     memory,
     sessionStorage,
+    sessionDatabase,
     webFetchCapability(options.webFetch ?? {}),
     toolApproval,
     ...(options.more ?? []),

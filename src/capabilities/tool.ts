@@ -7,6 +7,7 @@ import { z } from "zod";
 import type { Clock } from "../base/clock.ts";
 import type { FileStore } from "../contract/file-store.ts";
 import type { ScheduleStore } from "../contract/schedule-store.ts";
+import type { SessionDatabases } from "../contract/session-database.ts";
 import type { SessionStorage } from "../contract/session-storage.ts";
 import type { TaskStore } from "../contract/task-store.ts";
 
@@ -35,6 +36,7 @@ export interface ToolContext {
   idempotencyKey: string;
   files: FileStore;
   storage: SessionStorage;
+  databases: SessionDatabases;
   /** Of the session. */
   schedules: ScheduleStore;
   tasks: TaskStore;

@@ -104,6 +104,12 @@ export const limits = {
   sessionSecretsMax: 100,
   sessionSecretCharsMax: 16 * 1024,
 
+  databasesPerSessionMax: 10,
+  databaseBytesMax: 8 * 1024 * 1024,
+  databaseRowsDefault: 100,
+  databaseRowsMax: 1_000,
+  sqlCharsMax: 256 * 1024,
+  sqlParametersMax: 100,
   mcpServersMax: 200,
   mcpHeadersMax: 20,
   skillsMax: 1_000,

@@ -47,6 +47,11 @@ export const problems = {
     "Bad Gateway",
     "The provider does not answer, or not as its protocol says.",
   ),
+  database_limit: code(
+    422,
+    "Unprocessable Content",
+    "The session has as many databases as allowed, or one is as large as allowed.",
+  ),
   invalid_archive: code(
     422,
     "Unprocessable Content",

@@ -40,7 +40,7 @@ export const FORKED_MID_TURN = "the session was forked in the middle of this tur
 
 /**
  * Makes a session that goes on from an event of another one, in one statement and on one snapshot: settings that
- * are not given are the other's, its files (a shared workspace stays shared) and values are copied as they are now, its
+ * are not given are the other's, its files (a shared workspace stays shared), values and databases are copied as they are now, its
  * secrets are not, totals begin at zero. Nothing of the other session changes, and it may be busy.
  *
  * A fork in the middle of a turn is whole, too: the turn goes on in the other session and ends here, with
@@ -151,6 +151,12 @@ export async function forkSession({ sql }: Db, input: ForkInput): Promise<Forked
       insert into session_values (session_id, key, organization_id, value, created_at, updated_at)
       select fork.id, v.key, v.organization_id, v.value, v.created_at, v.updated_at
         from fork, point join session_values v on v.session_id = point.id
+    ), databases as (
+      insert into session_databases (session_id, name, organization_id, content, size_bytes, page_count, tables,
+                                     created_at, updated_at)
+      select fork.id, d.name, d.organization_id, d.content, d.size_bytes, d.page_count, d.tables, d.created_at,
+             d.updated_at
+        from fork, point join session_databases d on d.session_id = point.id
     )
     select parent.last_sequence as parent_last_sequence, parent.active_run_id as parent_active_run_id,
            coalesce(cardinality(parent.lineage_ids), 0) as parent_depth, fork.*

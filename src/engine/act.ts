@@ -271,6 +271,7 @@ function runTool(
       tasks: deps.tasksOf({ organizationId: run.organization_id, sessionId: run.session_id }),
       schedules: deps.schedulesOf({ organizationId: run.organization_id, sessionId: run.session_id }),
       files: sessionFiles(scope),
+      databases: deps.databasesOf({ organizationId: run.organization_id, sessionId: run.session_id }),
       storage: deps.storageOf({ organizationId: run.organization_id, sessionId: run.session_id }),
       network: plan.network,
       progress(message) {

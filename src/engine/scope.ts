@@ -17,6 +17,7 @@ import type { CapabilityConfig, ToolDefinition } from "../contract/common.ts";
 import type { Event, EventContext, NewEvent } from "../contract/event.ts";
 import type { FileStore } from "../contract/file-store.ts";
 import type { ScheduleStore } from "../contract/schedule-store.ts";
+import type { SessionDatabases } from "../contract/session-database.ts";
 import type { SessionStorage } from "../contract/session-storage.ts";
 import type { TaskStore } from "../contract/task-store.ts";
 import type { TokenUsage } from "../contract/usage.ts";
@@ -59,6 +60,7 @@ export interface EngineDeps {
     unknown: readonly string[];
   };
   filesOf(tree: { organizationId: string; treeId: string }): FileStore;
+  databasesOf(session: { organizationId: string; sessionId: string }): SessionDatabases;
   storageOf(session: { organizationId: string; sessionId: string }): SessionStorage;
   tasksOf(session: { organizationId: string; sessionId: string }): TaskStore;
   schedulesOf(session: { organizationId: string; sessionId: string }): ScheduleStore;

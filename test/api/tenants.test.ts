@@ -62,6 +62,8 @@ beforeAll(async () => {
   await sql`insert into skills (id, organization_id, name, description, skill_md, version, user_invocable,
                                 disable_model_invocation, source_type)
             values (${skill}, ${OTHER_ORGANIZATION}, 'foreign', 'secret', 'secret', '1', true, false, 'markdown')`;
+  await sql`insert into session_databases (session_id, name, organization_id, tables)
+            values (${session}, ${provider}, ${OTHER_ORGANIZATION}, '["secret"]')`;
   await sql`insert into session_values (session_id, key, organization_id, value)
             values (${session}, 'foreign', ${OTHER_ORGANIZATION}, 'secret')`;
   await sql`insert into session_secrets (session_id, name, organization_id, value_sealed)
@@ -123,6 +125,7 @@ const BODIES: Record<string, unknown> = {
   top_up_budget: { amount: 1 },
   create_connection: { api_key: "x" },
   put_api_key_connection: { api_key: "x" },
+  create_database: { name: "stolen" },
   batch_set_secrets: { secrets: { stolen: "x" } },
   settle_step: { outcome: "done" },
   update_queued_message: { content: [{ type: "text", text: "x" }] },
@@ -162,6 +165,7 @@ const rows = async () => {
     await sql`select * from queued_messages where session_id = ${session}`,
     await sql`select * from mcp_servers where organization_id = ${OTHER_ORGANIZATION}`,
     await sql`select * from skills where organization_id = ${OTHER_ORGANIZATION}`,
+    await sql`select * from session_databases where session_id = ${session}`,
     await sql`select * from session_values where session_id = ${session}`,
     await sql`select * from session_secrets where session_id = ${session}`,
     await sql`select * from schedules where organization_id = ${OTHER_ORGANIZATION}`,

@@ -21,6 +21,7 @@ test("the list: ids, tools, and JSON Schemas that a model's vendor accepts", () 
     "session_file_system",
     "memory",
     "session_storage",
+    "session_sql_database",
     "web_fetch",
     "tool_approval",
   ]);
@@ -53,7 +54,7 @@ test("each tool says what a killed call may do again", () => {
     ...["create_schedule", "cancel_schedule", "spawn_agent"],
     ...["write_file", "edit_file", "delete_file", "kv_store", "secret_store"],
   ]);
-  expect(byEffect.at_most_once).toBeUndefined();
+  expect(idsOf(byEffect.at_most_once ?? [])).toEqual(["sql_execute"]);
 });
 
 test("prompts and tools come in the order of the references; a repeated one keeps its place", () => {

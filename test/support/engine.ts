@@ -9,6 +9,7 @@ import { createFileStores } from "../../src/db/files/files.ts";
 import { createHints } from "../../src/db/hints.ts";
 import { type Db, openDb } from "../../src/db/pool.ts";
 import { createScheduleStores } from "../../src/db/schedules/session-schedules.ts";
+import { createSessionDatabases } from "../../src/db/session-databases.ts";
 import { createSessionStorage } from "../../src/db/session-storage.ts";
 import { createTaskStores } from "../../src/db/tasks/spawn.ts";
 import { createWriter, type Writer } from "../../src/db/writer.ts";
@@ -20,6 +21,7 @@ import type { Driver } from "../../src/llm/driver.ts";
 import { createDriver, createDriverDeps } from "../../src/llm/registry.ts";
 import type { TestDatabase } from "./postgres.ts";
 import { ORGANIZATION } from "./sessions.ts";
+import { testSqlRunner } from "./sql-runner.ts";
 
 export interface TestEngine {
   worker: Worker;
@@ -70,6 +72,7 @@ export async function startEngine(
       return { ...resolved, tools: [...resolved.tools, ...extra] };
     },
     filesOf: createFileStores(db),
+    databasesOf: createSessionDatabases(db, testSqlRunner()),
     // The key of the test app, so that a worker opens what the API has sealed.
     storageOf: createSessionStorage(db, createSealer(new Uint8Array(32).fill(7))),
     schedulesOf: createScheduleStores(db),

@@ -3,6 +3,7 @@ import { type Clock, manualClock } from "../../src/base/clock.ts";
 import type { ToolContext } from "../../src/capabilities/tool.ts";
 import type { FileStore } from "../../src/contract/file-store.ts";
 import type { ScheduleStore } from "../../src/contract/schedule-store.ts";
+import type { SessionDatabases } from "../../src/contract/session-database.ts";
 import type { SessionStorage } from "../../src/contract/session-storage.ts";
 import type { TaskStore } from "../../src/contract/task-store.ts";
 
@@ -37,6 +38,7 @@ export function toolContext(
     idempotencyKey: options.idempotencyKey ?? `turn_0:call_${calls}`,
     files: options.files ?? noFiles,
     storage: options.storage ?? noStorage,
+    databases: noDatabases,
     schedules: options.schedules ?? noSchedules,
     tasks: options.tasks ?? { spawnAgent: refuse },
     network: { allowed: [], blocked: [], ...options.network },
@@ -69,3 +71,4 @@ const noStorage: SessionStorage = {
   putSecrets: refuse,
   deleteSecret: refuse,
 };
+const noDatabases: SessionDatabases = { list: refuse, execute: refuse, query: refuse, schema: refuse };

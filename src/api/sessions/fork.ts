@@ -34,8 +34,8 @@ function forkRoute(deps: Deps): Route {
       "A new session whose log begins with the events of this one, up to `at_sequence`, and goes on by itself. " +
       "Without `at_sequence` it begins at the newest event, and a session that is working on a turn answers 409; " +
       "with it any event will do, also while a turn runs. A point in the middle of a turn is kept as it is: in the " +
-      "fork that turn ends there, with `turn.cancelled`. What is not given is inherited. Files and the values of " +
-      "the session's storage are copied as they are now, whatever the point; a workspace that the session shares stays " +
+      "fork that turn ends there, with `turn.cancelled`. What is not given is inherited. Files, the values of " +
+      "the session's storage and its databases are copied as they are now, whatever the point; a workspace that the session shares stays " +
       "shared, and its secrets stay behind. Usage begins at zero.",
     body: ForkSessionRequest,
     isBodyOptional: true,

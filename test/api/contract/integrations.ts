@@ -27,6 +27,7 @@ Say hello.`;
 export async function steps(step: Step, app: TestApp): Promise<void> {
   const session = (await app.post("/sessions", {})).body;
   await storage(step, app, session.id);
+  await databases(step, session.id);
   await connections(step);
   await mcpServers(step);
   await skills(step, app);
@@ -39,6 +40,14 @@ async function storage(step: Step, app: TestApp, session: string): Promise<void>
   await step("GET", "/v1/sessions/{}/storage/keys", [session], 200);
   await step("PUT", "/v1/sessions/{}/storage/secrets", [session], 200, { secrets: { TOKEN: "x" } });
   await step("GET", "/v1/sessions/{}/storage/secrets", [session], 200);
+}
+
+async function databases(step: Step, session: string): Promise<void> {
+  await step("POST", "/v1/sessions/{}/databases", [session], 201, { name: "notes" });
+  await step("GET", "/v1/sessions/{}/databases", [session], 200);
+  await step("GET", "/v1/sessions/{}/databases/{}", [session, "notes"], 200);
+  await step("GET", "/v1/sessions/{}/databases/{}/schema", [session, "notes"], 200);
+  await step("DELETE", "/v1/sessions/{}/databases/{}", [session, "notes"], 204);
 }
 
 async function connections(step: Step): Promise<void> {
