@@ -98,6 +98,20 @@ describe("files of a workspace", () => {
     expect(download.answer.headers.get("etag")).toBe(`"${sha256(bytes)}"`);
   });
 
+  test("large contents that arrive together are all stored, and not sent back", async () => {
+    const { fs } = await filesOf();
+    const texts = Array.from({ length: 10 }, (_, n) => String(n).repeat(2 * 1024 * 1024));
+    const answers = await Promise.all(texts.map((content, n) => fs("POST", `/${n}.txt`, { content })));
+    expect(answers.map(({ status, body }) => [status, "content" in body, body.content_hash])).toEqual(
+      texts.map((text) => [201, false, `sha256:${sha256(text)}`]),
+    );
+    const changed = await fs("PUT", "/0.txt", { content: texts[1] });
+    expect(["content" in changed.body, changed.body.content_hash]).toEqual([
+      false,
+      answers[1]?.body.content_hash,
+    ]);
+  });
+
   test("an empty file is downloaded as nothing", async () => {
     const { id, fs } = await filesOf();
     await fs("POST", "/empty.txt");

@@ -36,8 +36,9 @@ import {
   toFile,
   toInfo,
   toStat,
+  toWritten,
 } from "./file-wire.ts";
-import { noEntry, type SharedFiles } from "./shared-files.ts";
+import { holding, noEntry, type SharedFiles } from "./shared-files.ts";
 
 type Deps = Pick<ApiDeps, "db">;
 
@@ -154,14 +155,9 @@ function fileRoutes(shared: SharedFiles, mount: Mount): Route[] {
           const { bytes } = await files.download(path);
           return reply(200, new RawBody(bytes, "application/octet-stream"), rawHeaders(entry));
         }
-        const release = await contents.acquire();
-        try {
-          const found = await files.read(path);
-          if (!found) throw noEntry(path);
-          return reply(200, toFile(ownerId, found.entry, found.content));
-        } finally {
-          release();
-        }
+        const found = await holding(contents, () => files.read(path));
+        if (!found) throw noEntry(path);
+        return reply(200, toFile(ownerId, found.entry, found.content));
       },
     }),
     defineRoute({
@@ -172,7 +168,8 @@ function fileRoutes(shared: SharedFiles, mount: Mount): Route[] {
       ...right("write"),
       summary: "Create a file or a directory",
       description:
-        "Directories above it are made. What exists already is left alone: 409. Like every change by this API, it is " +
+        "Directories above it are made. What exists already is left alone: 409. A content of more than 1 MiB is not " +
+        "sent back. Like every change by this API, it is " +
         "the caller's own and adds no `file.written` to the log of a session.",
       body: CreateFileRequest,
       isBodyOptional: true,
@@ -189,13 +186,14 @@ function fileRoutes(shared: SharedFiles, mount: Mount): Route[] {
           const entry = await files.createDirectory(params.path, isReadonly);
           return reply(201, toFile(ownerId, entry, null));
         }
-        const { entry, content } = await files.createFile({
+        const file = {
           path: params.path,
           content: body.content ?? "",
-          encoding: body.encoding ?? "text",
+          encoding: body.encoding ?? ("text" as const),
           isReadonly,
-        });
-        return reply(201, toFile(ownerId, entry, content));
+        };
+        const { entry, content } = await holding(contents, () => files.createFile(file));
+        return reply(201, toWritten(ownerId, entry, content));
       },
     }),
     defineRoute({
@@ -214,15 +212,16 @@ function fileRoutes(shared: SharedFiles, mount: Mount): Route[] {
         const { files, ownerId } = await open(caller.organizationId, params, "change");
         const content =
           body.content == null ? null : { text: body.content, encoding: body.encoding ?? ("text" as const) };
-        const entry = await files.update({
+        const update = {
           path: params.path,
           content,
           isReadonly: body.is_readonly ?? null,
           expectedHash: plainHash(body.expected_hash),
-        });
+        };
+        const entry = await holding(contents, () => files.update(update));
         return reply(
           200,
-          toFile(ownerId, entry, content && { content: content.text, encoding: content.encoding }),
+          toWritten(ownerId, entry, content && { content: content.text, encoding: content.encoding }),
         );
       },
     }),

@@ -21,6 +21,18 @@ export function toInfo(ownerId: string, entry: FileEntry): FileInfo {
   return { id: entry.id, session_id: uuidOf(ownerId), ...toStat(entry) };
 }
 
+/** What was sent is not sent back when it is larger than this: the caller has it, and it costs memory twice. */
+const ECHO_CHARS_MAX = 1024 * 1024;
+
+/** What a create or change answers with: the content as it was sent, unless it is large. */
+export function toWritten(
+  ownerId: string,
+  entry: FileEntry,
+  sent: Pick<FileContent, "content" | "encoding"> | null,
+): SessionFile {
+  return toFile(ownerId, entry, sent !== null && sent.content.length <= ECHO_CHARS_MAX ? sent : null);
+}
+
 /** @param content  null: without it, as for a directory */
 export function toFile(
   ownerId: string,

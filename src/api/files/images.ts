@@ -23,6 +23,7 @@ import { iso, PageQuery, present, reply } from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
 import { inline } from "./file-wire.ts";
 import { readPicture } from "./picture.ts";
+import { holding } from "./shared-files.ts";
 
 /** Each unpacks to 160 MB at most. */
 const PICTURES_AT_ONCE = 2;
@@ -88,21 +89,13 @@ export function imageRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
           );
         }
         const content = await file.bytes();
-        const release = await pictures.acquire();
-        try {
+        const row = await holding(pictures, async () => {
           const picture = await readPicture(content);
-          const row = await insertImage(db, {
-            organizationId,
-            id: newId("img"),
-            sessionId,
-            filename: filenameOf(file.name, picture.contentType),
-            content,
-            ...picture,
-          });
-          return reply(201, toUpload(row), { location: `/v1/images/${row.id}` });
-        } finally {
-          release();
-        }
+          const filename = filenameOf(file.name, picture.contentType);
+          const id = newId("img");
+          return insertImage(db, { organizationId, id, sessionId, filename, content, ...picture });
+        });
+        return reply(201, toUpload(row), { location: `/v1/images/${row.id}` });
       },
     }),
     defineRoute({

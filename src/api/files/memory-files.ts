@@ -20,7 +20,7 @@ import { action, present, reply, whole } from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
 import { downloadHeaders, plainHash } from "./file-wire.ts";
 import { noMemory } from "./memories.ts";
-import { noEntry, type SharedFiles } from "./shared-files.ts";
+import { holding, noEntry, type SharedFiles } from "./shared-files.ts";
 
 const ITEM_PROBLEMS = ["invalid_id", "not_found"] as const;
 const CHANGE_PROBLEMS = [...ITEM_PROBLEMS, "archived", "forbidden", "limit_exceeded"] as const;
@@ -83,14 +83,9 @@ export function memoryFileRoutes({ db }: Pick<ApiDeps, "db">, shared: SharedFile
       problems: ITEM_PROBLEMS,
       async run({ params, query, caller }) {
         const files = await open(caller.organizationId, params, "read");
-        const release = await contents.acquire();
-        try {
-          const found = await files.read(params.path);
-          if (!found) throw noEntry(params.path);
-          if (found.content !== null) return reply(200, toFile(found.entry, found.content));
-        } finally {
-          release();
-        }
+        const found = await holding(contents, () => files.read(params.path));
+        if (!found) throw noEntry(params.path);
+        if (found.content !== null) return reply(200, toFile(found.entry, found.content));
         return reply(200, whole((await files.list(params.path, query.recursive ?? false)).map(toInfo)));
       },
     }),
@@ -112,12 +107,13 @@ export function memoryFileRoutes({ db }: Pick<ApiDeps, "db">, shared: SharedFile
           if (body.content != null) throw new UserError("invalid_request", "content: a directory has none");
           return reply(201, toInfo(await files.createDirectory(params.path, false)));
         }
-        const { entry } = await files.createFile({
+        const file = {
           path: params.path,
           content: body.content ?? "",
-          encoding: body.encoding ?? "text",
+          encoding: body.encoding ?? ("text" as const),
           isReadonly: false,
-        });
+        };
+        const { entry } = await holding(contents, () => files.createFile(file));
         return reply(201, toInfo(entry));
       },
     }),
@@ -134,12 +130,13 @@ export function memoryFileRoutes({ db }: Pick<ApiDeps, "db">, shared: SharedFile
         const files = await open(caller.organizationId, params, "change");
         if (body.content == null) throw new UserError("invalid_request", "content: is required");
         const content = { text: body.content, encoding: body.encoding ?? ("text" as const) };
-        const entry = await files.update({
+        const update = {
           path: params.path,
           content,
           isReadonly: null,
           expectedHash: plainHash(body.expected_hash),
-        });
+        };
+        const entry = await holding(contents, () => files.update(update));
         return reply(200, toFile(entry, { content: content.text, encoding: content.encoding }));
       },
     }),

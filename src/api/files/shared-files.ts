@@ -10,7 +10,7 @@ const CONTENTS_AT_ONCE = 4;
 
 export interface SharedFiles {
   treesOf: ReturnType<typeof createFileTrees>;
-  /** Held while a content is read whole. */
+  /** Held while a content is read whole, or written. */
   contents: Semaphore;
   search: FileSearch;
 }
@@ -21,6 +21,16 @@ export function createSharedFiles(db: Db): SharedFiles {
     contents: createSemaphore(CONTENTS_AT_ONCE),
     search: createFileSearch(),
   };
+}
+
+/** Does it under the permit, which is given back whatever happens. */
+export async function holding<T>(contents: Semaphore, act: () => Promise<T>): Promise<T> {
+  const release = await contents.acquire();
+  try {
+    return await act();
+  } finally {
+    release();
+  }
 }
 
 export const noEntry = (path: string) =>

@@ -6,8 +6,9 @@
  * checked here and not by Elysia (see validate.ts); answers are typed by their schemas and checked in the tests.
  */
 import { Elysia } from "elysia";
-import { UserError } from "../../base/errors.ts";
+import { RetryableError, UserError } from "../../base/errors.ts";
 import { wellFormed } from "../../base/json.ts";
+import { createSemaphore, type Semaphore } from "../../base/semaphore.ts";
 import type { SessionRight } from "../../contract/access.ts";
 import type { ProblemCode } from "../../contract/problem.ts";
 import type { Static, TObject, TSchema } from "../../contract/schema.ts";
@@ -105,8 +106,9 @@ export function definePublicRoute<
 /** The routes as an Elysia plugin. */
 export function mountRoutes(routes: readonly Route[], deps: { identify: Identify }) {
   const app = new Elysia();
+  const largeBodies = createSemaphore(LARGE_BODIES_AT_ONCE);
   for (const route of routes) {
-    const serve = createHandler(route, deps.identify);
+    const serve = createHandler(route, deps.identify, largeBodies);
     app.route(route.method, elysiaPath(route.path), ({ request, params }) => serve(request, params), {
       // The body is read by the handler: Elysia must not touch it.
       parse: "none",
@@ -141,7 +143,30 @@ function decode(text: string): string {
   }
 }
 
-function createHandler(route: Route, identify: Identify) {
+/** While it is read, a body is in memory several times over: as pieces, as bytes, as text, as a value. */
+const LARGE_BODY_BYTES = 1024 * 1024;
+const LARGE_BODIES_AT_ONCE = 4;
+/** Who sends more slowly than this makes room for the others. */
+const LARGE_BODY_MS = 60_000;
+
+/** Large ones wait for each other, so that what they take together is bounded. @throws RetryableError */
+async function readInTurn<T>(request: Request, turns: Semaphore, read: () => Promise<T>): Promise<T> {
+  if (Number(request.headers.get("content-length") ?? 0) <= LARGE_BODY_BYTES) return read();
+  const release = await turns.acquire();
+  const timer = Promise.withResolvers<never>();
+  const late = setTimeout(
+    () => timer.reject(new RetryableError("unavailable", "the body took too long to arrive")),
+    LARGE_BODY_MS,
+  );
+  try {
+    return await Promise.race([read(), timer.promise]);
+  } finally {
+    clearTimeout(late);
+    release();
+  }
+}
+
+function createHandler(route: Route, identify: Identify, largeBodies: Semaphore) {
   const checkQuery = route.query ? createValidator(route.query, "query") : null;
   const checkBody = route.body && mediaOf(route.body) === null ? createValidator(route.body, "body") : null;
   const rest = /\{(\w+)\+\}$/.exec(route.path)?.[1];
@@ -159,7 +184,8 @@ function createHandler(route: Route, identify: Identify) {
     const query = route.query && checkQuery?.(readQuery(route.query, new URL(request.url).searchParams));
     let body: unknown;
     if (route.body) {
-      body = await readBody(request, route.body, route.bodyBytesMax);
+      const { body: schema } = route;
+      body = await readInTurn(request, largeBodies, () => readBody(request, schema, route.bodyBytesMax));
       if (body === undefined && !route.isBodyOptional && !checkBody) {
         throw new UserError("invalid_request", "The body is missing.");
       }
