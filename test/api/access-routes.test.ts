@@ -1,38 +1,21 @@
 /** Every route that the app serves, with every kind of caller who may not use it. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import type { Route } from "../../src/api/http/route.ts";
-import { apiRoutes } from "../../src/api/routes.ts";
-import { systemClock } from "../../src/base/clock.ts";
 import { newId } from "../../src/base/id.ts";
-import { silentLog } from "../../src/base/log.ts";
 import { OTHER_ORGANIZATION, type TestApp, testApp } from "../support/app.ts";
 import { bearer, makeToken, makeUser, tokenOf } from "../support/callers.ts";
+import { DOCUMENTS, routesOf, type ServedRoute } from "../support/routes.ts";
 
 let app: TestApp;
-let routes: { method: string; path: string; route: Route | undefined }[];
+let routes: ServedRoute[];
 const callers: Record<string, string> = {};
 
-/** Served without a route as data. */
-const DOCUMENTS = ["/health", "/ready", "/api-doc", "/api-doc/openapi.json"];
+/** For those who watch the server; a route made by hand. */
 const SCRAPED = "/metrics";
 
 beforeAll(async () => {
   app = await testApp({ access: {} });
   await app.db.sql`insert into organizations (id, name) values (${OTHER_ORGANIZATION}, 'Other')`;
-  const known = apiRoutes({
-    ...app,
-    log: silentLog,
-    clock: systemClock,
-    capabilities: { list: () => [] },
-  } as never);
-  const pattern = ({ path }: Route) => path.replace(/\{\w+\+\}$/, "*").replace(/\{(\w+)\}/g, ":$1");
-  routes = app.app.routes.map(({ method, path }) => ({
-    method,
-    path,
-    route: known.find(
-      (route) => route.method === method && pattern(route) === path.replace(/^(\/api)?\/v1/, ""),
-    ),
-  }));
+  routes = routesOf(app);
   const user = await makeUser(app.db);
   const [revoked, expired] = [await makeToken(app.db, user.id), await makeToken(app.db, user.id)];
   await app.db.sql`update access_tokens set revoked_at = now() where id = ${revoked.id}`;
@@ -117,7 +100,7 @@ describe("every route", () => {
     expect(await unlike(guarded(), headers, 404, "not_found")).toEqual([]);
   });
 
-  const isWrite = ({ method, route }: { method: string; route: Route | undefined }) =>
+  const isWrite = ({ method, route }: ServedRoute) =>
     method !== "GET" && (route?.access === undefined || route.access === "write");
   test("that writes is 403 for a viewer and for a token that reads", async () => {
     const writes = guarded().filter(isWrite);

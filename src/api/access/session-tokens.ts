@@ -19,8 +19,8 @@ export function sessionTokenRoutes(deps: Pick<ApiDeps, "db" | "access" | "clock"
       summary: "Make a token that opens this session alone",
       description:
         "For a browser, which must never see an organization's token. `read` opens the session, its events, stream, " +
-        "messages, queue and runs; `write` sends messages and tool results, cancels, and changes the queue; `approve` decides " +
-        "tool approvals. Without any of the three it reads. It lives `ttl_seconds` (900; at most 3600), and ends with " +
+        "messages, files, queue and runs; `write` sends messages and tool results, cancels, and changes the queue and the " +
+        "files; `approve` decides tool approvals. Without any of the three it reads. It lives `ttl_seconds` (900; at most 3600), and ends with " +
         "the credential that it was made with.",
       access: "read",
       body: CreateSessionTokenRequest,
