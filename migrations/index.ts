@@ -29,6 +29,7 @@ import memorySync from "./0027_memory_sync.sql" with { type: "text" };
 import declarativeCapabilities from "./0028_declarative_capabilities.sql" with { type: "text" };
 import sessionTasks from "./0029_session_tasks.sql" with { type: "text" };
 import sessionDatabases from "./0030_session_databases.sql" with { type: "text" };
+import healthChecks from "./0031_health_checks.sql" with { type: "text" };
 
 export interface Migration {
   version: number;
@@ -67,4 +68,5 @@ export const migrations: readonly Migration[] = [
   { version: 28, name: "0028_declarative_capabilities", sql: declarativeCapabilities },
   { version: 29, name: "0029_session_tasks", sql: sessionTasks },
   { version: 30, name: "0030_session_databases", sql: sessionDatabases },
+  { version: 31, name: "0031_health_checks", sql: healthChecks },
 ];

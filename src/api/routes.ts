@@ -10,6 +10,7 @@ import { agentFileRoutes } from "./agents/agent-files.ts";
 import { agentPreviewRoutes } from "./agents/agent-preview.ts";
 import { agentVersionRoutes } from "./agents/agent-versions.ts";
 import { agentRoutes } from "./agents/agents.ts";
+import { healthCheckRoutes } from "./agents/health-checks.ts";
 import { budgetRoutes } from "./budgets/budgets.ts";
 import type { ApiDeps } from "./deps.ts";
 import { fileRoutes } from "./files/routes.ts";
@@ -61,6 +62,7 @@ export function apiRoutes(deps: ApiDeps): Route[] {
     ...agentRoutes(deps),
     ...agentVersionRoutes(deps),
     ...agentPreviewRoutes(deps),
+    ...healthCheckRoutes(deps),
     ...budgetRoutes(deps),
     ...capabilityRoutes(deps),
     ...declarativeCapabilityRoutes(deps),

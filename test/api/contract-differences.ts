@@ -5,10 +5,6 @@
 
 /** Routes of the contract that are not built yet, one a line: the line goes when the route comes. */
 export const NOT_BUILT: readonly string[] = [
-  "GET /v1/agents/{agent_id}/health-checks",
-  "POST /v1/agents/{agent_id}/health-checks",
-  "GET /v1/agents/{agent_id}/health-checks/latest",
-  "GET /v1/agents/{agent_id}/health-checks/{run_id}",
   "POST /v1/capabilities/guardrails/dry-run",
   "GET /v1/capabilities/guardrails/examples",
   "GET /v1/task-webhooks",

@@ -1,5 +1,6 @@
 /** Agents on the wire. */
 import { newId } from "../../../src/base/id.ts";
+import type { TestApp } from "../../support/app.ts";
 import type { Step } from "../../support/contract.ts";
 
 export const ours: Record<string, string> = {
@@ -7,7 +8,7 @@ export const ours: Record<string, string> = {
   "POST /v1/agents/{}/delete": "named in the contract's text as what ends a resource for good",
 };
 
-export async function steps(step: Step): Promise<void> {
+export async function steps(step: Step, app: TestApp): Promise<void> {
   const models = await step("GET", "/v1/models", [], 200);
   const model = models.data[0].id;
   const full = {
@@ -78,4 +79,11 @@ export async function steps(step: Step): Promise<void> {
   };
   await step("POST", "/v1/agents/preview", [], 200, draft);
   await step("POST", "/v1/agents/analyze", [], 200, draft);
+
+  const check = await step("POST", "/v1/agents/{}/health-checks", [agent.id], 200);
+  await app.db.sql`update agents set default_model_id = ${newId("model")} where name = 'put-agent'`;
+  await step("POST", "/v1/agents/{}/health-checks", ["put-agent"], 200);
+  await step("GET", "/v1/agents/{}/health-checks", ["put-agent"], 200);
+  await step("GET", "/v1/agents/{}/health-checks/latest", ["put-agent"], 200);
+  await step("GET", "/v1/agents/{}/health-checks/{}", [agent.id, check.id], 200);
 }
