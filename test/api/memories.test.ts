@@ -204,6 +204,8 @@ describe("memories", () => {
       });
       expect([body, agent.status]).toEqual([body, status]);
       expect([body, (await app.post("/sessions", body)).status]).toEqual([body, status]);
+      const harness = await app.post("/harnesses", { name: newId("h").replace("_", "-"), ...body });
+      expect([body, harness.status]).toEqual([body, status]);
     }
   });
 });

@@ -16,7 +16,6 @@ import {
   requireModel,
   requireName,
 } from "./layer.ts";
-import { requireMemories } from "./memory-mounts.ts";
 
 /** An id, or a name. @throws UserError invalid_id */
 export function agentRef(text: string): string {
@@ -59,7 +58,6 @@ export async function readChanges(
   );
   const { organizationId } = caller;
   requireCapabilityRights(capabilities, caller, changes.capabilities);
-  await requireMemories(db, organizationId, changes.capabilities ?? []);
   if (body.name != null) changes.name = requireName(body.name);
   if (body.system_prompt != null) {
     requireBytes("system_prompt", body.system_prompt, limits.systemPromptBytesMax);

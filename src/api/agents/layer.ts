@@ -20,6 +20,7 @@ import { modelExists } from "../../db/providers/model-exists.ts";
 import type { CapabilityCatalog } from "../deps.ts";
 import type { Caller } from "../http/identify.ts";
 import { pathId } from "../http/path-id.ts";
+import { requireMemories } from "./memory-mounts.ts";
 import { isStored, requireStored } from "./references.ts";
 
 export interface LayerInput {
@@ -60,6 +61,7 @@ export async function readLayer(
   if (input.capabilities !== undefined) {
     layer.capabilities = readCapabilities(input.capabilities ?? [], capabilities);
     await requireStored(db, organizationId, layer.capabilities);
+    await requireMemories(db, organizationId, layer.capabilities);
   }
   if (input.tools !== undefined) layer.tools = readTools(input.tools ?? []);
   if (input.initial_files !== undefined) layer.initial_files = readFiles(input.initial_files ?? []);

@@ -13,7 +13,6 @@ import { putInitialFiles } from "../../db/files/files.ts";
 import { findTree } from "../../db/files/trees.ts";
 import { createSession, ownWorkspaceId, type SessionRow } from "../../db/session-rows.ts";
 import { EMPTY_LAYER, readLayer, requireBytes, requireModel } from "../agents/layer.ts";
-import { requireMemories } from "../agents/memory-mounts.ts";
 import type { ApiDeps } from "../deps.ts";
 import type { Caller } from "../http/identify.ts";
 import { pathId } from "../http/path-id.ts";
@@ -28,7 +27,6 @@ export async function startSession(
   requireBytes("system_prompt", body.system_prompt, limits.systemPromptBytesMax);
   requireBytes("hints", JSON.stringify(body.hints ?? {}), limits.metadataBytesMax);
   const layer = { ...EMPTY_LAYER, ...(await readLayer(body, { db, capabilities }, organizationId)) };
-  await requireMemories(db, organizationId, layer.capabilities);
   const locale = readLocale(body.locale ?? null);
   const agent = await findSessionAgent(db, organizationId, body);
   const harnessId = await findSessionHarness(db, organizationId, body, agent);
