@@ -164,6 +164,7 @@ function apply(draft: Draft, event: Event): void {
     case "reason.recovered":
     case "input.queued":
     case "input.promoted":
+    case "session.title.updated":
     case "input.withdrawn":
     case "reason.item":
     case "act.started":

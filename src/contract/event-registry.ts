@@ -10,7 +10,6 @@ export const REGISTERED_TYPES: readonly string[] = [
   "context.compaction.skipped",
   "output.message.replaced",
   "session.model.changed",
-  "session.title.updated",
   "task.message.received",
   "tool.call_repaired",
   "tool.hosted_call",

@@ -86,6 +86,11 @@ export const events = {
       usage: Type.Optional(TokenUsage),
     }),
   ),
+  sessionTitleUpdated: define(
+    "session.title.updated",
+    "The session has another title; without one it was removed.",
+    Type.Object({ title: Type.Optional(Type.String()) }),
+  ),
   inputMessage: define("input.message", "A user message was accepted.", Type.Object({ message: Message })),
   inputQueued: define(
     "input.queued",

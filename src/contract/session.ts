@@ -20,6 +20,8 @@ export const SESSION_STATUSES = ["started", "active", "idle", "waitingfortoolres
 export const PrincipalSummary = Type.Object({
   id: Type.String(),
   kind: OneOf(["user", "agent_identity", "system"]),
+  /** The user's id. */
+  subject_id: Type.Optional(Type.String({ format: "uuid" })),
 });
 
 /** One conversation; owns one event log and one workspace. Its configuration is frozen when it is created. */
@@ -34,6 +36,7 @@ export const Session = Type.Object({
   owner_principal_id: Type.String(),
   owner: PrincipalSummary,
   effective_owner: PrincipalSummary,
+  resolved_owner_user_id: Type.Optional(Type.String({ format: "uuid" })),
   title: Type.Optional(Type.String()),
   locale: Type.Optional(Type.String()),
   model_id: Type.Optional(Type.String()),
@@ -87,6 +90,7 @@ export const CreateSessionRequest = Type.Object({
   locale: Maybe(Locale),
   model_id: Maybe(Type.String()),
   system_prompt: Maybe(Type.String()),
+  /** What the client can do; kept and shown, no tool of this server asks for it. */
   hints: Maybe(JsonObject),
   ...LayerRequest,
 });

@@ -189,27 +189,44 @@ export async function findSession(
   return rows[0] ?? null;
 }
 
-/** Changes what may change after creation; undefined stays. */
+export interface SessionChanges {
+  title?: string | null | undefined;
+  locale?: string | null | undefined;
+  tags?: string[] | undefined;
+  is_pinned?: boolean | undefined;
+}
+
+/** Changes what may change after creation; undefined stays. Another title is an event of the log. */
 export async function updateSession(
   { sql }: Db,
-  input: {
-    organizationId: string;
-    id: string;
-    changes: {
-      title?: string | null | undefined;
-      locale?: string | null | undefined;
-      tags?: string[] | undefined;
-      is_pinned?: boolean | undefined;
-    };
-  },
-): Promise<SessionRow | null> {
-  const set = assignments(sql, input.changes, { tags: "text[]" });
-  const rows = await sql<SessionRow[]>`
-    update sessions
-       set ${set === null ? sql`updated_at = updated_at` : sql`${set}, updated_at = now()`}
-     where id = ${input.id} and organization_id = ${input.organizationId} and deleted_at is null
-    returning ${sql(SESSION_COLUMNS)}`;
-  return rows[0] ?? null;
+  input: { organizationId: string; id: string; changes: SessionChanges },
+): Promise<{ session: SessionRow; isRetitled: boolean } | null> {
+  const set = assignments(sql, { ...input.changes }, { tags: "text[]" });
+  const { title } = input.changes;
+  const isRetitled = title === undefined ? sql`false` : sql`title is distinct from ${title}`;
+  const columns = sql(SESSION_COLUMNS.map((column) => `sessions.${column}`));
+  const rows = await sql<(SessionRow & { is_retitled: boolean })[]>`
+    with before as materialized (
+      select id, last_sequence, ${isRetitled} as is_retitled from sessions
+       where id = ${input.id} and organization_id = ${input.organizationId} and deleted_at is null
+         for no key update
+    ), changed as (
+      update sessions
+         set ${set === null ? sql`updated_at = sessions.updated_at` : sql`${set}, updated_at = now()`},
+             last_sequence = before.last_sequence + before.is_retitled::int
+        from before where sessions.id = before.id
+      returning ${columns}, before.is_retitled
+    ), logged as (
+      insert into events (session_id, sequence, id, type, data)
+      select id, last_sequence + 1, ${newEventIdHead()} || lpad(to_hex(last_sequence + 1), 10, '0'),
+             'session.title.updated', ${toJsonText(title == null ? {} : { title })}::text::jsonb
+        from before where is_retitled
+    )
+    select * from changed`;
+  const row = rows[0];
+  if (!row) return null;
+  const { is_retitled, ...session } = row;
+  return { session, isRetitled: is_retitled };
 }
 
 /**

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { newId } from "../../src/base/id.ts";
+import type { Event } from "../../src/contract/event.ts";
 import { createFileStore } from "../../src/db/files/files.ts";
 import { ORGANIZATION, type TestApp, testApp } from "../support/app.ts";
 import { parkDirectly } from "../support/waiting.ts";
@@ -124,6 +125,24 @@ describe("changing and listing", () => {
     expect(renamed).toEqual({ ...session, title: "Two", updated_at: expect.any(String) });
     const emptied = await change({ title: null, locale: null, tags: null });
     expect([emptied.title, emptied.locale, emptied.tags]).toEqual([undefined, undefined, []]);
+  });
+
+  test("another title is an event, told to who listens; the same title is none", async () => {
+    const { id } = (await app.post("/sessions", { title: "First" })).body;
+    const patch = (body: object) => app.call("PATCH", `/sessions/${id}`, body);
+    app.published.length = 0;
+    await patch({ title: "First" });
+    await patch({ locale: "de" });
+    expect(app.published).toEqual([]);
+    await patch({ title: "Second" });
+    await patch({ title: null, tags: ["t"] });
+    expect(app.published).toMatchObject([{ sessions: [id] }, { sessions: [id] }]);
+    const events = (await app.get(`/sessions/${id}/events?types=session.title.updated`)).body.data;
+    expect(events.map(({ sequence, data }: Event) => [sequence, data])).toEqual([
+      [2, { title: "Second" }],
+      [3, {}],
+    ]);
+    expect((await app.get(`/sessions/${id}`)).body).toMatchObject({ tags: ["t"], locale: "de" });
   });
 
   test("an empty PATCH changes nothing, not even the time", async () => {

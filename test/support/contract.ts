@@ -8,7 +8,13 @@ export const CORRECTED: Record<string, unknown> = {
   // Printed as the server's own constant names.
   ExecutionPhase: { type: "string", enum: ["commentary", "final_answer"] },
   // Untagged: one object may fit several of the shapes, and `oneOf` would refuse it.
-  EventData: { anyOf: (contract.components.schemas.EventData as { oneOf: unknown[] }).oneOf },
+  EventData: {
+    anyOf: [
+      ...(contract.components.schemas.EventData as { oneOf: unknown[] }).oneOf,
+      // session.title.updated, which the contract's text has and its OpenAPI not yet.
+      { type: "object", properties: { title: { type: "string" } }, additionalProperties: false },
+    ],
+  },
 };
 
 /**

@@ -85,6 +85,8 @@ function detail(event: Event): string {
       return event.data.message ?? "";
     case "input.queued":
       return `${event.data.queue_position} ${content(event.data.message.content)}`;
+    case "session.title.updated":
+      return event.data.title ?? "";
     case "input.promoted":
     case "input.withdrawn":
       return "";

@@ -40,7 +40,7 @@ export function chatRoutes(deps: Pick<ApiDeps, "db" | "capabilities">): Route[] 
               ? null
               : locale === null
                 ? await findSession(db, organizationId, id)
-                : await updateSession(db, { organizationId, id, changes: { locale } });
+                : ((await updateSession(db, { organizationId, id, changes: { locale } }))?.session ?? null);
           if (row) return reply(200, await sessionToWire(deps, row));
           const harness = await readHarness(db, organizationId, CHAT_HARNESS);
           const session = await startSession(deps, caller, {

@@ -1,4 +1,5 @@
 import { UserError } from "../../base/errors.ts";
+import { isId, uuidOf } from "../../base/id.ts";
 import type { AllowedAction, CapabilityConfig } from "../../contract/common.ts";
 import { List, Type } from "../../contract/schema.ts";
 import {
@@ -57,9 +58,10 @@ export function sessionRoutes(deps: Deps): Route[] {
     changes: Parameters<typeof updateSession>[1]["changes"],
   ): Promise<SessionRow> => {
     const id = pathId("session", text);
-    const row = await updateSession(db, { organizationId: caller.organizationId, id, changes });
-    if (!row) throw noSession();
-    return row;
+    const changed = await updateSession(db, { organizationId: caller.organizationId, id, changes });
+    if (!changed) throw noSession();
+    if (changed.isRetitled) deps.hints.publish({ sessions: [id] });
+    return changed.session;
   };
 
   return [
@@ -278,7 +280,9 @@ function actionsOf({ id, status, is_pinned }: SessionRow): AllowedAction[] {
 }
 
 function toWire(row: SessionRow, features: string[]): Session {
-  const owner = { id: row.owner_principal_id, kind: "user" as const };
+  // A user's principal has the hex digits of the user's id.
+  const userId = isId("principal", row.owner_principal_id) ? uuidOf(row.owner_principal_id) : null;
+  const owner = present({ id: row.owner_principal_id, kind: "user" as const, subject_id: userId });
   return present({
     id: row.id,
     organization_id: row.organization_id,
@@ -289,6 +293,7 @@ function toWire(row: SessionRow, features: string[]): Session {
     owner_principal_id: row.owner_principal_id,
     owner,
     effective_owner: owner,
+    resolved_owner_user_id: userId,
     title: row.title,
     locale: row.locale,
     model_id: row.model_id,
