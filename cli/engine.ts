@@ -5,6 +5,7 @@ import type { Capabilities } from "../src/capabilities/registry.ts";
 import { createRepositoryFetch } from "../src/capabilities/repository.ts";
 import { createFileStores } from "../src/db/files/files.ts";
 import type { Hints } from "../src/db/hints.ts";
+import { createSkillLibraries } from "../src/db/integrations/skill-library.ts";
 import { createScheduleStores } from "../src/db/schedules/session-schedules.ts";
 import { createSessionDatabases } from "../src/db/session-databases.ts";
 import { createSessionStorage } from "../src/db/session-storage.ts";
@@ -42,6 +43,7 @@ export async function startWorkers(
     resolveCapabilities: (refs: Parameters<Capabilities["resolve"]>[0]) => capabilities.resolve(refs),
     filesOf: createFileStores(db),
     databasesOf: createSessionDatabases(db, openSqlRunner()),
+    skillsOf: createSkillLibraries(db),
     storageOf: createSessionStorage(db, sealer),
     schedulesOf: createScheduleStores(db),
     tasksOf: createTaskStores(db, hints),

@@ -7,6 +7,7 @@ import { createCapabilities } from "../../src/capabilities/registry.ts";
 import { defineTool } from "../../src/capabilities/tool.ts";
 import { createFileStores } from "../../src/db/files/files.ts";
 import { createHints, type Hints } from "../../src/db/hints.ts";
+import { createSkillLibraries } from "../../src/db/integrations/skill-library.ts";
 import { type DatabaseAddress, openDb } from "../../src/db/pool.ts";
 import { createScheduleStores } from "../../src/db/schedules/session-schedules.ts";
 import { createSessionDatabases } from "../../src/db/session-databases.ts";
@@ -78,6 +79,7 @@ export async function startEngine(
       },
       filesOf: createFileStores(db),
       databasesOf: createSessionDatabases(db, () => Promise.reject(new Error("no turn of a bench has SQL"))),
+      skillsOf: createSkillLibraries(db),
       storageOf: createSessionStorage(db, createSealer(new Uint8Array(32))),
       schedulesOf: createScheduleStores(db),
       tasksOf: createTaskStores(db, hints),

@@ -11,6 +11,7 @@ import { sessionDatabase } from "./session-database.ts";
 import { sessionFiles } from "./session-files.ts";
 import { sessionSchedule } from "./session-schedule.ts";
 import { sessionStorage } from "./session-storage.ts";
+import { skillCapability, skills } from "./skills.ts";
 import { subagents } from "./subagents.ts";
 import { timer } from "./timer.ts";
 import type { Tool } from "./tool.ts";
@@ -99,6 +100,7 @@ export function createCapabilities(options: CapabilityOptions = {}): Capabilitie
     memory,
     sessionStorage,
     sessionDatabase,
+    skills,
     webFetchCapability(options.webFetch ?? {}),
     toolApproval,
     ...(options.more ?? []),
@@ -137,7 +139,8 @@ function resolve(
   const ordered = new Map<string, Capability>();
   const unknown = new Set<string>();
   const add = (id: string) => {
-    const capability = byId.get(id) ?? declarativeCapability(id, configs.get(id));
+    const config = configs.get(id);
+    const capability = byId.get(id) ?? declarativeCapability(id, config) ?? skillCapability(id, config);
     if (!capability) {
       unknown.add(id);
       return;

@@ -9,6 +9,7 @@ import type { FileStore } from "../contract/file-store.ts";
 import type { ScheduleStore } from "../contract/schedule-store.ts";
 import type { SessionDatabases } from "../contract/session-database.ts";
 import type { SessionStorage } from "../contract/session-storage.ts";
+import type { SkillLibrary } from "../contract/skill-library.ts";
 import type { TaskStore } from "../contract/task-store.ts";
 
 export type { FileEntry, FileStore } from "../contract/file-store.ts";
@@ -37,6 +38,7 @@ export interface ToolContext {
   files: FileStore;
   storage: SessionStorage;
   databases: SessionDatabases;
+  skills: SkillLibrary;
   /** Of the session. */
   schedules: ScheduleStore;
   tasks: TaskStore;

@@ -113,7 +113,8 @@ export const limits = {
   mcpServersMax: 200,
   mcpHeadersMax: 20,
   skillsMax: 1_000,
-  skillMdBytesMax: 256 * 1024,
+  /** Less than a tool result may have: an agent reads a document whole. */
+  skillMdBytesMax: 56 * 1024,
   skillFilesMax: 100,
   /** An archive once it is unpacked. */
   skillFilesBytesMax: 4 * 1024 * 1024,

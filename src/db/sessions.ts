@@ -8,6 +8,7 @@ import type {
 import { DECLARATIVE_PREFIX, type DeclarativeDefinition } from "../contract/declarative-capability.ts";
 import { limits } from "../contract/limits.ts";
 import type { ProviderLimits } from "../contract/provider.ts";
+import type { SkillHead } from "../contract/skill-library.ts";
 import { createGrouping } from "./_grouping.ts";
 import { budgetsOf } from "./budgets/budgets.ts";
 import type { LineageColumns } from "./lineage.ts";
@@ -85,6 +86,8 @@ export interface TurnConfig {
   model: ResolvedModel | null;
   /** Of the declarative capabilities that the layers name, by name. */
   definitions: Record<string, DeclarativeDefinition>;
+  /** Of the skills that the layers name and agents may use, by id. */
+  skills: Record<string, SkillHead>;
   /** Whether a budget counts the session's model calls: its own, its agent's, its owner's or the organization's. */
   hasBudgets: boolean;
 }
@@ -190,6 +193,17 @@ async function loadTurnConfigs(
                                   union all select capabilities from chain) named,
                                  jsonb_array_elements(named.capabilities) item
                            where starts_with(item->>'ref', ${DECLARATIVE_PREFIX}))) as definitions,
+                (select jsonb_object_agg(k.id, jsonb_build_object('name', k.name, 'description', k.description))
+                   from skills k
+                  where k.organization_id = asked.organization_id and k.status = 'active'
+                    and not k.disable_model_invocation
+                    and k.id in (
+                          -- As contract/stored-reference.ts reads it.
+                          select 'skill_' || replace(replace(lower(substr(item->>'ref', 7)), 'skill_', ''), '-', '')
+                            from (select capabilities from session union all select capabilities from agent
+                                  union all select capabilities from chain) named,
+                                 jsonb_array_elements(named.capabilities) item
+                           where starts_with(item->>'ref', 'skill:'))) as skills,
                 exists (select from sessions s ${budgetsOf(sql)}
                          where s.id = asked.session_id and b.status <> 'disabled') as has_budgets
            from session cross join wanted
@@ -204,6 +218,7 @@ async function loadTurnConfigs(
       requestedModelId: row.requested_model_id,
       model: row.model,
       definitions: row.definitions ?? {},
+      skills: row.skills ?? {},
       hasBudgets: row.has_budgets,
     };
   }
@@ -218,5 +233,6 @@ interface TurnConfigRow {
   requested_model_id: string | null;
   model: ResolvedModel | null;
   definitions: Record<string, DeclarativeDefinition> | null;
+  skills: Record<string, SkillHead> | null;
   has_budgets: boolean;
 }

@@ -7,6 +7,7 @@ import { LeaseLostError } from "../base/errors.ts";
 import { newId } from "../base/id.ts";
 import { type Invoked, invokeTool } from "../capabilities/invoke.ts";
 import { mountFiles } from "../capabilities/mounted-files.ts";
+import { skillIds } from "../capabilities/skills.ts";
 import type { NewEvent } from "../contract/event.ts";
 import type { FileStore } from "../contract/file-store.ts";
 import { limits } from "../contract/limits.ts";
@@ -272,6 +273,7 @@ function runTool(
       schedules: deps.schedulesOf({ organizationId: run.organization_id, sessionId: run.session_id }),
       files: sessionFiles(scope),
       databases: deps.databasesOf({ organizationId: run.organization_id, sessionId: run.session_id }),
+      skills: deps.skillsOf({ organizationId: run.organization_id, ids: skillIds(plan.capabilities) }),
       storage: deps.storageOf({ organizationId: run.organization_id, sessionId: run.session_id }),
       network: plan.network,
       progress(message) {

@@ -12,6 +12,7 @@ import {
   mergeNetwork,
   mergePrompts,
 } from "../capabilities/layers.ts";
+import { withSkills } from "../capabilities/skills.ts";
 import type { CapabilityConfig, McpServers, ToolDefinition } from "../contract/common.ts";
 import { limits } from "../contract/limits.ts";
 import type { ConfigLayer, TurnConfig } from "../db/sessions.ts";
@@ -39,7 +40,7 @@ export function planTurn(config: TurnConfig): TurnPlan {
   const capabilities = mergeCapabilities(layers.map((layer) => layer.capabilities));
   return {
     systemPrompt: mergePrompts(layers.map((layer) => layer.system_prompt)),
-    capabilities: withDefinitions(capabilities, config.definitions),
+    capabilities: withSkills(withDefinitions(capabilities, config.definitions), config.skills),
     clientTools: mergeClientTools([config.agent?.tools ?? [], config.session.tools]),
     mcpServers: mergeMcpServers([
       ...definedMcpServers(capabilities, config.definitions),

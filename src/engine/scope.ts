@@ -19,6 +19,7 @@ import type { FileStore } from "../contract/file-store.ts";
 import type { ScheduleStore } from "../contract/schedule-store.ts";
 import type { SessionDatabases } from "../contract/session-database.ts";
 import type { SessionStorage } from "../contract/session-storage.ts";
+import type { SkillLibrary } from "../contract/skill-library.ts";
 import type { TaskStore } from "../contract/task-store.ts";
 import type { TokenUsage } from "../contract/usage.ts";
 import type { ClaimedRun } from "../db/claim.ts";
@@ -61,6 +62,8 @@ export interface EngineDeps {
   };
   filesOf(tree: { organizationId: string; treeId: string }): FileStore;
   databasesOf(session: { organizationId: string; sessionId: string }): SessionDatabases;
+  /** @param turn.ids  of the skills that the turn refers to */
+  skillsOf(turn: { organizationId: string; ids: readonly string[] }): SkillLibrary;
   storageOf(session: { organizationId: string; sessionId: string }): SessionStorage;
   tasksOf(session: { organizationId: string; sessionId: string }): TaskStore;
   schedulesOf(session: { organizationId: string; sessionId: string }): ScheduleStore;

@@ -22,6 +22,7 @@ test("the list: ids, tools, and JSON Schemas that a model's vendor accepts", () 
     "memory",
     "session_storage",
     "session_sql_database",
+    "skills",
     "web_fetch",
     "tool_approval",
   ]);

@@ -7,6 +7,7 @@ import { createCapabilities } from "../../src/capabilities/registry.ts";
 import type { Tool } from "../../src/capabilities/tool.ts";
 import { createFileStores } from "../../src/db/files/files.ts";
 import { createHints } from "../../src/db/hints.ts";
+import { createSkillLibraries } from "../../src/db/integrations/skill-library.ts";
 import { type Db, openDb } from "../../src/db/pool.ts";
 import { createScheduleStores } from "../../src/db/schedules/session-schedules.ts";
 import { createSessionDatabases } from "../../src/db/session-databases.ts";
@@ -72,6 +73,7 @@ export async function startEngine(
       return { ...resolved, tools: [...resolved.tools, ...extra] };
     },
     filesOf: createFileStores(db),
+    skillsOf: createSkillLibraries(db),
     databasesOf: createSessionDatabases(db, testSqlRunner()),
     // The key of the test app, so that a worker opens what the API has sealed.
     storageOf: createSessionStorage(db, createSealer(new Uint8Array(32).fill(7))),

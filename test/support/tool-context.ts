@@ -39,6 +39,7 @@ export function toolContext(
     files: options.files ?? noFiles,
     storage: options.storage ?? noStorage,
     databases: noDatabases,
+    skills: { list: refuse, read: refuse },
     schedules: options.schedules ?? noSchedules,
     tasks: options.tasks ?? { spawnAgent: refuse },
     network: { allowed: [], blocked: [], ...options.network },

@@ -2,6 +2,7 @@
  * What an agent comes to with its harness and its capabilities: the merge that the engine makes at the start of a
  * turn, without a session.
  */
+
 import { sortKeys } from "../../base/json.ts";
 import {
   declarativeNames,
@@ -19,12 +20,14 @@ import {
 } from "../../capabilities/layers.ts";
 import { type Offer, offerOf } from "../../capabilities/offer.ts";
 import { type ResolvedCapabilities, toolDefinitionOf } from "../../capabilities/registry.ts";
+import { skillIds, withSkills } from "../../capabilities/skills.ts";
 import type { CapabilityConfig } from "../../contract/common.ts";
 import { limits } from "../../contract/limits.ts";
 import type { Snapshot } from "../../db/agents/agent-versions.ts";
 import type { AgentFields, AgentRow } from "../../db/agents/agents.ts";
 import { readDefinitions } from "../../db/agents/declarative-capabilities.ts";
 import { harnessChains } from "../../db/agents/harnesses.ts";
+import { readSkillHeads } from "../../db/integrations/skill-library.ts";
 import type { ApiDeps } from "../deps.ts";
 import { present } from "../http/respond.ts";
 
@@ -54,7 +57,9 @@ export async function resolveAgent(
   const layers = nearestFirst.toReversed();
   const refs = mergeCapabilities(layers.map((layer) => layer.capabilities));
   const definitions = await readDefinitions(db, organizationId, declarativeNames(refs));
-  const capabilities = catalog.resolve(withDefinitions(refs, definitions));
+  const capabilities = catalog.resolve(
+    withSkills(withDefinitions(refs, definitions), await readSkillHeads(db, organizationId, skillIds(refs))),
+  );
   const offer = offerOf(
     {
       systemPrompt: mergePrompts(layers.map((layer) => layer.system_prompt)),

@@ -1,8 +1,10 @@
 /** Harnesses from examples, and what one would amount to before it is made. */
+
 import { UserError } from "../../base/errors.ts";
 import { declarativeNames, withDefinitions } from "../../capabilities/declarative.ts";
 import { mergeCapabilities, mergePrompts } from "../../capabilities/layers.ts";
 import { toolDefinitionOf } from "../../capabilities/registry.ts";
+import { skillIds, withSkills } from "../../capabilities/skills.ts";
 import {
   HarnessExample,
   HarnessPreviewResponse,
@@ -14,6 +16,7 @@ import { Type } from "../../contract/schema.ts";
 import { readDefinitions } from "../../db/agents/declarative-capabilities.ts";
 import { insertHarness } from "../../db/agents/harness-writes.ts";
 import { harnessChains } from "../../db/agents/harnesses.ts";
+import { readSkillHeads } from "../../db/integrations/skill-library.ts";
 import { readLayer, requireBytes } from "../agents/layer.ts";
 import type { ApiDeps } from "../deps.ts";
 import { created, reply } from "../http/respond.ts";
@@ -79,7 +82,12 @@ export function harnessMakingRoutes(deps: Pick<ApiDeps, "db" | "capabilities">):
         const below = chain.toReversed();
         const refs = mergeCapabilities([...below.map((layer) => layer.capabilities), own.capabilities ?? []]);
         const definitions = await readDefinitions(db, organizationId, declarativeNames(refs));
-        const resolved = capabilities.resolve(withDefinitions(refs, definitions));
+        const resolved = capabilities.resolve(
+          withSkills(
+            withDefinitions(refs, definitions),
+            await readSkillHeads(db, organizationId, skillIds(refs)),
+          ),
+        );
         return reply(200, {
           system_prompt: mergePrompts([
             ...below.map((layer) => layer.system_prompt),
