@@ -3,6 +3,7 @@ import { systemClock } from "../src/base/clock.ts";
 import type { Sealer } from "../src/base/seal.ts";
 import type { Capabilities } from "../src/capabilities/registry.ts";
 import { createRepositoryFetch } from "../src/capabilities/repository.ts";
+import { createWebhookPost } from "../src/capabilities/webhook-post.ts";
 import { createFileStores } from "../src/db/files/files.ts";
 import type { Hints } from "../src/db/hints.ts";
 import { createSkillLibraries } from "../src/db/integrations/skill-library.ts";
@@ -50,6 +51,7 @@ export async function startWorkers(
     failpoint: noFailpoint,
   };
   const fetchRepository = createRepositoryFetch({ allowPrivateHosts: config.allowPrivateHosts });
+  const postWebhook = createWebhookPost({ allowPrivateHosts: config.allowPrivateHosts });
   const workers: Worker[] = [];
   for (let n = 0; n < parts.count; n += 1) {
     const worker = createWorker(deps, {
@@ -63,6 +65,7 @@ export async function startWorkers(
         messageIdsDays: config.keepMessageIdsDays,
       },
       fetchRepository,
+      webhooks: { post: postWebhook, open: (sealed, place) => sealer.open(sealed, place) },
     });
     await worker.start();
     workers.push(worker);

@@ -30,6 +30,7 @@ import declarativeCapabilities from "./0028_declarative_capabilities.sql" with {
 import sessionTasks from "./0029_session_tasks.sql" with { type: "text" };
 import sessionDatabases from "./0030_session_databases.sql" with { type: "text" };
 import healthChecks from "./0031_health_checks.sql" with { type: "text" };
+import taskWebhooks from "./0032_task_webhooks.sql" with { type: "text" };
 
 export interface Migration {
   version: number;
@@ -69,4 +70,5 @@ export const migrations: readonly Migration[] = [
   { version: 29, name: "0029_session_tasks", sql: sessionTasks },
   { version: 30, name: "0030_session_databases", sql: sessionDatabases },
   { version: 31, name: "0031_health_checks", sql: healthChecks },
+  { version: 32, name: "0032_task_webhooks", sql: taskWebhooks },
 ];

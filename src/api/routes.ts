@@ -48,6 +48,7 @@ import { sessionRoutes } from "./sessions/sessions.ts";
 import { storageRoutes } from "./sessions/storage.ts";
 import { toolResultRoutes } from "./sessions/tool-results.ts";
 import { taskRoutes } from "./tasks/tasks.ts";
+import { webhookRoutes } from "./tasks/webhooks.ts";
 
 export function apiRoutes(deps: ApiDeps): Route[] {
   return [
@@ -81,6 +82,7 @@ export function apiRoutes(deps: ApiDeps): Route[] {
     ...durableScheduleRoutes(deps),
     ...sessionScheduleRoutes(deps),
     ...taskRoutes(deps),
+    ...webhookRoutes(deps),
     ...runRoutes(deps),
     ...approvalRoutes(deps),
     ...chatRoutes(deps),

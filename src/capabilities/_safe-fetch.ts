@@ -28,6 +28,8 @@ export interface SafeFetchPolicy {
   redirectsMax: number;
   /** Beside or instead of our own. They go along at a redirect, too: who sends a secret allows none. */
   headers?: Readonly<Record<string, string>>;
+  /** Makes it a POST with this body; it allows no redirect, as the body would not go along. */
+  postBody?: string;
   /** More authorities, PEM; for servers with a private one. */
   extraCa?: string;
 }
@@ -155,6 +157,7 @@ function connect(
   const pinned = new URL(url);
   pinned.hostname = address.includes(":") ? `[${address}]` : address;
   return fetch(pinned, {
+    ...(policy.postBody === undefined ? {} : { method: "POST", body: policy.postBody }),
     headers: {
       host: url.host,
       "user-agent": "everruns (web_fetch)",

@@ -179,6 +179,7 @@ export const limits = {
   /** How long the call of a subagent waits for it. */
   subagentSecondsMax: 6 * 3_600,
   openTasksPerSession: 20,
+  taskWebhooksMax: 20,
   tasksListedDefault: 100,
   tasksListedMax: 1_000,
   /** How often a stream of snapshots looks at most, and at least. */

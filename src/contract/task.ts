@@ -1,4 +1,5 @@
 /** Tasks: work that a session has handed out. */
+import { limits } from "./limits.ts";
 import { Id, JsonObject, Maybe, OneOf, type Static, Timestamp, Type } from "./schema.ts";
 
 export const SESSION_TASK_STATES = [
@@ -58,3 +59,32 @@ export const PostTaskMessageBody = Type.Object({
   content: Maybe(Type.Array(TaskMessagePart, { maxItems: 100 })),
   in_reply_to: Maybe(Type.String({ maxLength: 100 })),
 });
+
+export const CreateTaskWebhookRequest = Type.Object({
+  url: Type.String({ minLength: 1, maxLength: limits.urlCharsMax }),
+  enabled: Type.Optional(Type.Boolean()),
+  /** One is made, and shown once, when it is left out. */
+  secret: Maybe(Type.String({ minLength: 16, maxLength: 200 })),
+});
+
+export const UpdateTaskWebhookRequest = Type.Object({
+  url: Maybe(Type.String({ minLength: 1, maxLength: limits.urlCharsMax })),
+  enabled: Maybe(Type.Boolean()),
+  secret: Maybe(Type.String({ minLength: 16, maxLength: 200 })),
+});
+
+export const TaskWebhookResponse = Type.Object({
+  id: Id("wh"),
+  url: Type.String(),
+  enabled: Type.Boolean(),
+  has_secret: Type.Boolean(),
+  created_at: Timestamp,
+  updated_at: Timestamp,
+});
+export type TaskWebhookResponse = Static<typeof TaskWebhookResponse>;
+
+/** The secret is in the answer to its creation only, when the server made it. */
+export const CreatedTaskWebhook = Type.Intersect([
+  TaskWebhookResponse,
+  Type.Object({ secret: Type.Optional(Type.String()) }),
+]);

@@ -22,6 +22,7 @@ import { driveRun, type RunOutcome } from "./run.ts";
 import { createScheduler } from "./scheduler.ts";
 import type { EngineDeps } from "./scope.ts";
 import { createTaskKeeper } from "./task-keeper.ts";
+import { createWebhookSender, type WebhookSending } from "./webhook-sender.ts";
 
 export interface WorkerOptions {
   /** Runs at once. */
@@ -36,6 +37,8 @@ export interface WorkerOptions {
   retention?: Retention;
   /** Fetches the sources of memories; without it they stay pending. */
   fetchRepository?: FetchRepository;
+  /** Without it webhooks wait. */
+  webhooks?: WebhookSending;
 }
 
 export interface Worker extends Service {
@@ -241,6 +244,9 @@ export function createWorker(deps: EngineDeps, options: WorkerOptions): Worker {
         createTaskKeeper({ ...deps, log }).run(drain.signal),
         promoter.run(drain.signal),
         createJanitor({ ...deps, log, retention: options.retention ?? null }).run(drain.signal),
+        ...(options.webhooks
+          ? [createWebhookSender({ ...deps, ...options.webhooks, log }).run(drain.signal)]
+          : []),
         ...(options.fetchRepository
           ? [createMemorySyncer({ ...deps, log, fetchRepository: options.fetchRepository }).run(drain.signal)]
           : []),

@@ -17,6 +17,7 @@ import { createWriter, type Writer } from "../../src/db/writer.ts";
 import { noFailpoint, type ReachFailpoint } from "../../src/engine/failpoint.ts";
 import { createProviderGate } from "../../src/engine/provider-gate.ts";
 import type { EngineDeps } from "../../src/engine/scope.ts";
+import type { WebhookSending } from "../../src/engine/webhook-sender.ts";
 import { createWorker, type Worker } from "../../src/engine/worker.ts";
 import type { Driver } from "../../src/llm/driver.ts";
 import { createDriver, createDriverDeps } from "../../src/llm/registry.ts";
@@ -43,6 +44,7 @@ export async function startEngine(
     leaseMs?: number;
     drainMs?: number;
     heartbeatMs?: number;
+    webhooks?: WebhookSending;
     driver?: Driver;
     tools?: readonly Tool[];
     /** Stands between the engine and its writer, to let writes fail. */
@@ -88,6 +90,7 @@ export async function startEngine(
     leaseMs: options.leaseMs ?? 30_000,
     drainMs: options.drainMs ?? 5_000,
     version: "test",
+    ...(options.webhooks ? { webhooks: options.webhooks } : {}),
     ...(options.heartbeatMs === undefined ? {} : { heartbeatMs: options.heartbeatMs }),
   });
   await worker.start();

@@ -45,7 +45,9 @@ export async function endTasks(db: Db, limit: number): Promise<TaskRow[]> {
 async function endTask(db: Db, child: EndedChild): Promise<TaskRow | null> {
   const { sql } = db;
   const task = await endedRow(db, child);
-  const told: { task: SessionTask } = { task: taskToWire(task) };
+  const data: { task: SessionTask } = { task: taskToWire(task) };
+  const type = `task.${task.state}`;
+  const webhook = toJsonText({ type, timestamp: task.updated_at.toISOString(), data });
   const rows = await sql`
     with session as materialized (
       select id, last_sequence from sessions where id = ${task.session_id} for no key update
@@ -56,6 +58,11 @@ async function endTask(db: Db, child: EndedChild): Promise<TaskRow | null> {
              finished_at = ${task.finished_at}, updated_at = ${task.updated_at}
        where id = ${task.id} and finished_at is null and exists (select from session)
       returning session_id
+    ), told as (
+      insert into webhook_deliveries (id, webhook_id, organization_id, body)
+      select 'msg_' || replace(gen_random_uuid()::text, '-', ''), w.id, w.organization_id, ${webhook}
+        from ended, task_webhooks w
+       where w.organization_id = ${task.organization_id} and w.enabled
     ), counted as (
       update sessions set last_sequence = sessions.last_sequence + 1 from ended where sessions.id = ended.session_id
     )
@@ -63,7 +70,7 @@ async function endTask(db: Db, child: EndedChild): Promise<TaskRow | null> {
     select session.id, session.last_sequence + 1,
            ${newEventIdHead()} || lpad(to_hex(session.last_sequence + 1), 10, '0'), 'task.updated',
            jsonb_build_object('turn_id', ${task.run_id}::text, 'trace_id', ${task.run_id}::text),
-           ${toJsonText(told)}::text::jsonb
+           ${toJsonText(data)}::text::jsonb
       from session join ended on ended.session_id = session.id
     returning session_id`;
   return rows.length > 0 ? task : null;

@@ -130,4 +130,12 @@ export async function steps(step: Step, app: TestApp): Promise<void> {
   await step("POST", "/v1/sessions/{}/tasks/{}/messages", [session, task.id], 200, { text: "Faster." });
   await step("GET", "/v1/sessions/{}/tasks/{}", [session, task.id], 200);
   await step("POST", "/v1/sessions/{}/tasks/{}/cancel", [session, task.id], 200);
+
+  const webhook = await step("POST", "/v1/task-webhooks", [], 201, {
+    url: "https://hooks.example.com/tasks",
+  });
+  await step("GET", "/v1/task-webhooks", [], 200);
+  await step("GET", "/v1/task-webhooks/{}", [webhook.id], 200);
+  await step("PATCH", "/v1/task-webhooks/{}", [webhook.id], 200, { enabled: false });
+  await step("DELETE", "/v1/task-webhooks/{}", [webhook.id], 204);
 }
