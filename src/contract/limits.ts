@@ -56,6 +56,7 @@ export const limits = {
   /** How long a request may ask to be kept until its turn ends. */
   turnWaitSecondsDefault: 60,
   turnWaitSecondsMax: 600,
+  resourcesShownMax: 1_000,
   /** A trajectory in one document, and about how much of it a segment has. */
   exportBytesMax: 50 * 1024 * 1024,
   exportSegmentBytes: 8 * 1024 * 1024,

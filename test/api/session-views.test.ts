@@ -113,20 +113,39 @@ describe("a session's log", () => {
     expect((await app.get(`/sessions/${session}/events`)).headers.has("x-total-count")).toBe(false);
   });
 
-  test("what a session holds is its workspace", async () => {
+  test("what a session holds is its workspace, its databases and the tasks that it has handed out", async () => {
     const initial_files = [{ path: "/a.txt", content: "four" }];
     const { body: session } = await app.post("/sessions", { initial_files });
+    const states = { running: "active", succeeded: "completed", failed: "failed", canceled: "released" };
+    for (const state of Object.keys(states)) {
+      await app.db.sql`
+        insert into session_tasks (id, organization_id, session_id, root_session_id, kind, display_name, state, spec,
+                                   run_id, tool_call_id, child_session_id, child_run_id, finished_at)
+        values (${newId("task")}, ${session.organization_id}, ${session.id}, ${session.id}, 'subagent', ${state}, ${state},
+                '{}', 'turn_x', 'call_x', 'session_child', 'turn_child', ${state === "running" ? null : new Date()})`;
+    }
+    await app.db.sql`insert into session_databases (session_id, name, organization_id, size_bytes)
+                     values (${session.id}, 'notes', ${session.organization_id}, 8192)`;
     const { status, body } = await app.get(`/sessions/${session.id}/resources`);
     expect(status).toBe(200);
-    expect(body).toMatchObject([
-      {
-        resource_id: session.workspace_id,
-        session_id: session.id,
-        kind: "workspace",
-        status: "active",
-        metadata: { entry_count: 1, size_bytes: 4 },
-      },
-    ]);
+    expect(body.pop()).toMatchObject({
+      resource_id: "notes",
+      kind: "sql_database",
+      status: "active",
+      metadata: { size_bytes: 8192 },
+    });
+    expect(body[0]).toMatchObject({
+      resource_id: session.workspace_id,
+      session_id: session.id,
+      kind: "workspace",
+      status: "active",
+      metadata: { entry_count: 1, size_bytes: 4 },
+    });
+    const tasks = body
+      .slice(1)
+      .map((one: Record<string, string>) => [one.kind, one.display_name, one.status]);
+    expect(tasks).toEqual(Object.entries(states).map(([state, shown]) => ["subagent", state, shown]));
+    expect(body[1].metadata).toEqual({ state: "running", child_session_id: "session_child" });
     await app.call("DELETE", `/sessions/${session.id}`);
     expect((await app.get(`/sessions/${session.id}/resources`)).status).toBe(404);
     expect((await app.get(`/sessions/${newId("session")}/events/summary`)).status).toBe(404);

@@ -1,5 +1,6 @@
 /** What can be seen of a session beside itself and its messages. */
 import { UserError } from "../../base/errors.ts";
+import { limits } from "../../contract/limits.ts";
 import { Type } from "../../contract/schema.ts";
 import {
   EventsSummaryResult,
@@ -7,7 +8,7 @@ import {
   SessionResourceEntry,
 } from "../../contract/session-view.ts";
 import { sessionHead, summarizeEvents } from "../../db/events.ts";
-import { treeOfSession } from "../../db/session-resources.ts";
+import { sessionResources } from "../../db/session-resources.ts";
 import { findSession } from "../../db/session-rows.ts";
 import type { ApiDeps } from "../deps.ts";
 import { pathId } from "../http/path-id.ts";
@@ -65,28 +66,26 @@ export function sessionViewRoutes({ db, reportContext }: Pick<ApiDeps, "db" | "r
       tag: "sessions",
       summary: "What a session holds",
       description:
-        "Its workspace, with the number and size of its files, once it has one. This server leases nothing else: no " +
-        "sandboxes and no browsers.",
+        "Its workspace, with the number and size of its files, its databases, and the tasks that it has handed out, oldest " +
+        "first, up to 1,000. This server leases nothing else: no sandboxes and no browsers.",
       sessionRight: "read",
       responses: { 200: Type.Array(SessionResourceEntry) },
       problems: ["invalid_id", "not_found"],
       async run({ params, caller: { organizationId } }) {
         const sessionId = pathId("session", params.session_id);
-        const found = await treeOfSession(db, { organizationId, sessionId });
-        if (!found) throw noSession();
-        const { tree } = found;
-        if (tree === null) return reply(200, []);
-        const entry: SessionResourceEntry = {
-          resource_id: tree.id,
+        const rows = await sessionResources(db, {
+          organizationId,
+          sessionId,
+          limit: limits.resourcesShownMax,
+        });
+        if (!rows) throw noSession();
+        const entries: SessionResourceEntry[] = rows.map((row) => ({
+          ...row,
           session_id: sessionId,
-          kind: "workspace",
-          display_name: tree.name,
-          status: tree.status === "active" ? "active" : "released",
-          metadata: { entry_count: tree.entry_count, size_bytes: tree.size_bytes },
-          created_at: iso(tree.created_at),
-          updated_at: iso(tree.updated_at),
-        };
-        return reply(200, [entry]);
+          created_at: iso(row.created_at),
+          updated_at: iso(row.updated_at),
+        }));
+        return reply(200, entries);
       },
     }),
   ];
