@@ -16,6 +16,7 @@ import type { ApiDeps } from "./deps.ts";
 import { fileRoutes } from "./files/routes.ts";
 import { capabilityRoutes } from "./harnesses/capabilities.ts";
 import { declarativeCapabilityRoutes } from "./harnesses/declarative-capabilities.ts";
+import { guardrailRoutes } from "./harnesses/guardrails.ts";
 import { harnessMakingRoutes } from "./harnesses/harness-making.ts";
 import { harnessRoutes } from "./harnesses/harnesses.ts";
 import type { Route } from "./http/route.ts";
@@ -67,6 +68,7 @@ export function apiRoutes(deps: ApiDeps): Route[] {
     ...budgetRoutes(deps),
     ...capabilityRoutes(deps),
     ...declarativeCapabilityRoutes(deps),
+    ...guardrailRoutes(),
     ...harnessMakingRoutes(deps),
     ...harnessRoutes(deps),
     ...breakerRoutes(deps),

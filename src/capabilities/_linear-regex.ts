@@ -16,6 +16,8 @@ export interface Meter {
 export interface LinearRegex {
   /** True when the pattern occurs in the line. Spends from the meter; below zero the answer means nothing. */
   test(line: string, meter: Meter): boolean;
+  /** Where the first match to end has ended, as an index into the line; null when there is none. */
+  matchEnd(line: string, meter: Meter): number | null;
 }
 
 const STATES_MAX = 5_000;
@@ -34,7 +36,8 @@ export function compileLinearRegex(source: string, options: { ignoreCase: boolea
   emit(node, program);
   program.push({ op: "match" });
   const marks: Marks = { seen: new Int32Array(program.length).fill(-1), step: 0 };
-  return { test: (line, meter) => run(program, line, ignoreCase, meter, marks) };
+  const matchEnd = (line: string, meter: Meter) => run(program, line, ignoreCase, meter, marks);
+  return { test: (line, meter) => matchEnd(line, meter) !== null, matchEnd };
 }
 
 function emit(node: Node, program: Instruction[]): void {
@@ -114,7 +117,7 @@ function run(
   ignoreCase: boolean,
   meter: Meter,
   marks: Marks,
-): boolean {
+): number | null {
   const { seen } = marks;
   if (marks.step > 2 ** 30) {
     seen.fill(-1);
@@ -148,8 +151,8 @@ function run(
   for (let at = 0; meter.left >= 0; ) {
     const code = line.codePointAt(at) ?? NOTHING;
     // The pattern may begin at any character. `current` was filled at this same step.
-    if (follow(0, current, before, code)) return true;
-    if (code === NOTHING) return false;
+    if (follow(0, current, before, code)) return at;
+    if (code === NOTHING) return null;
     const width = code > 0xffff ? 2 : 1;
     const after = line.codePointAt(at + width) ?? NOTHING;
     marks.step += 1;
@@ -157,13 +160,13 @@ function run(
     for (const state of current) {
       meter.left -= 1;
       const { set } = program[state] as { set: CharSet };
-      if (accepts(set, code, ignoreCase) && follow(state + 1, next, code, after)) return true;
+      if (accepts(set, code, ignoreCase) && follow(state + 1, next, code, after)) return at + width;
     }
     [current, next] = [next, current];
     before = code;
     at += width;
   }
-  return false;
+  return null;
 }
 
 function accepts(set: CharSet, code: number, ignoreCase: boolean): boolean {

@@ -3,6 +3,7 @@
  * It cannot import a database, a driver or the API; what it needs it gets through `ToolContext`.
  */
 import type { z } from "zod";
+import type { Guardrails } from "./guardrail-checks.ts";
 import type { Tool } from "./tool.ts";
 
 /** Which calls wait for a person, and how long. */
@@ -43,6 +44,10 @@ export interface Capability {
   approval(config: unknown): ApprovalPolicy | null;
   /** What is mounted into the files of the session; none lies within another. */
   mounts(config: unknown): readonly MountSpec[];
+  /** What a user interface shows among the guardrails. */
+  isGuardrail: boolean;
+  /** Checks on what the agent says, calls and gets back; null has none. */
+  guard(config: unknown): Guardrails | null;
 }
 
 /** Ties `prompt` and `tools` to the configuration's type. A capability without `config` gets undefined. */
@@ -60,6 +65,8 @@ export function defineCapability<S extends z.ZodType = z.ZodUndefined>(definitio
   tools(config: z.output<S>): readonly Tool[];
   approval?(config: z.output<S>): ApprovalPolicy | null;
   mounts?(config: z.output<S>): readonly MountSpec[];
+  isGuardrail?: boolean;
+  guard?(config: z.output<S>): Guardrails | null;
 }): Capability {
   const parse = (config: unknown): z.output<S> =>
     (definition.config ? definition.config.parse(config ?? {}) : undefined) as z.output<S>;
@@ -77,5 +84,7 @@ export function defineCapability<S extends z.ZodType = z.ZodUndefined>(definitio
     tools: (config) => definition.tools(parse(config)),
     approval: (config) => definition.approval?.(parse(config)) ?? null,
     mounts: (config) => definition.mounts?.(parse(config)) ?? [],
+    isGuardrail: definition.isGuardrail ?? false,
+    guard: (config) => definition.guard?.(parse(config)) ?? null,
   };
 }

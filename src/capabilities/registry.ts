@@ -5,6 +5,8 @@ import { z } from "zod";
 import type { ApprovalPolicy, Capability, MountSpec } from "./capability.ts";
 import { currentTime } from "./current-time.ts";
 import { declarativeCapability } from "./declarative.ts";
+import type { Guardrails } from "./guardrail-checks.ts";
+import { guardrails } from "./guardrails.ts";
 import { memory } from "./memory.ts";
 import { outboundPolicy, refuseServerUrl } from "./outbound.ts";
 import { sessionDatabase } from "./session-database.ts";
@@ -40,6 +42,8 @@ export interface ResolvedCapabilities {
   approval: ApprovalPolicy | null;
   /** Memories in the session's files. */
   mounts: MountSpec[];
+  /** What checks the turn's texts, in the order of the capabilities. */
+  guards: Guardrails[];
   /** References that name nothing here. A stored agent may outlive a capability; its other ones still work. */
   unknown: string[];
 }
@@ -52,6 +56,7 @@ export interface CapabilityEntry {
   category: string;
   icon: string;
   risk_level: "low" | "medium" | "high";
+  is_guardrail: boolean;
   features: readonly string[];
   dependencies: readonly string[];
   /** JSON Schema of `config`; null when the capability takes none. */
@@ -103,6 +108,7 @@ export function createCapabilities(options: CapabilityOptions = {}): Capabilitie
     skills,
     webFetchCapability(options.webFetch ?? {}),
     toolApproval,
+    guardrails,
     ...(options.more ?? []),
   ];
   const { allowPrivateHosts } = outboundPolicy(options.webFetch ?? {});
@@ -154,6 +160,7 @@ function resolve(
   const prompts: ResolvedCapabilities["prompts"] = [];
   const tools = new Map<string, ResolvedTool>();
   const mounts: MountSpec[] = [];
+  const guards: Guardrails[] = [];
   let approval: ApprovalPolicy | null = null;
   for (const capability of ordered.values()) {
     const config = fittingConfig(capability, configs.get(capability.id));
@@ -162,6 +169,8 @@ function resolve(
       prompts.push({ capabilityId: capability.id, capabilityName: capability.name, text: prompt.trim() });
     }
     approval = capability.approval(config) ?? approval;
+    const guard = capability.guard(config);
+    if (guard) guards.push(guard);
     mounts.push(...capability.mounts(config));
     for (const tool of capability.tools(config)) {
       // Two tools of one name: the first stands, as the model can call only one of them.
@@ -175,6 +184,7 @@ function resolve(
     tools: [...tools.values()],
     approval,
     mounts,
+    guards,
     unknown: [...unknown],
   };
 }
@@ -207,6 +217,7 @@ export function toEntry(capability: Capability): CapabilityEntry {
     category: capability.category,
     icon: capability.icon,
     risk_level: capability.riskLevel,
+    is_guardrail: capability.isGuardrail,
     features: capability.features,
     dependencies: capability.dependencies,
     config_schema: capability.config ? jsonSchema(capability.config) : null,

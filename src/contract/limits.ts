@@ -13,6 +13,8 @@ export const limits = {
   harnessDepthMax: 16,
   harnessesPerOrganizationMax: 50,
   declarativeCapabilitiesPerOrganizationMax: 200,
+  /** A text that guardrails are tried on. */
+  guardrailTextCharsMax: 200_000,
   declarativeSkillsMax: 50,
   /** The definition of one declarative capability, as JSON. */
   declarativeDefinitionBytesMax: 1024 * 1024,

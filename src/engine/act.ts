@@ -16,6 +16,7 @@ import { alwaysDecisions, type GivenApproval } from "../db/waits.ts";
 import type { ReasonResult } from "./answer.ts";
 import { pendingSteps } from "./answer.ts";
 import { approvalReason, type Gate, gateOf, type Hold } from "./gate.ts";
+import { guardedResult, refusalOf } from "./guard.ts";
 import { contextOf, type OfferedTool, type RunScope, write } from "./scope.ts";
 
 export interface OpenCall {
@@ -78,17 +79,29 @@ export async function openAct(
   const gates = new Map(
     open.map((call) => [
       call.id,
-      gateOf({
+      guardedGate(
+        scope,
         call,
-        ...about(call),
-        given: input.given.get(call.id) ?? null,
-        always: always?.get(call.name) ?? null,
-      }),
+        gateOf({
+          call,
+          ...about(call),
+          given: input.given.get(call.id) ?? null,
+          always: always?.get(call.name) ?? null,
+        }),
+      ),
     ]),
   );
   const held = new Map([...gates].flatMap(([id, gate]) => (gate.kind === "hold" ? [[id, gate.hold]] : [])));
   const { settled, pending } = input;
   return { calls, settled, pending, gates, held, writes: [], startedAtMs: deps.clock.monotonicMs() };
+}
+
+/** Nobody is asked about a call that a guardrail refuses; what counts are the arguments that it would run with. */
+function guardedGate(scope: RunScope, call: OpenCall, gate: Gate): Gate {
+  if (gate.kind === "refuse") return gate;
+  const argumentsJson = gate.kind === "run" ? gate.argumentsJson : gate.hold.argumentsJson;
+  const error = refusalOf(scope, { name: call.name, argumentsJson });
+  return error === null ? gate : { kind: "refuse", error };
 }
 
 /** True for a call that an earlier attempt was about to run: it may have taken effect. */
@@ -190,6 +203,7 @@ async function settleCall(scope: RunScope, step: Act, call: OpenCall): Promise<v
     step.held.set(call.id, { kind, reason: null, timeoutMs, argumentsJson: call.argumentsJson });
     return;
   }
+  outcome = guardedResult(scope, call.name, outcome);
   if (!outcome.ok && outcome.fault !== undefined) {
     deps.log.error("a tool broke in a way that it did not foresee", {
       tool: call.name,

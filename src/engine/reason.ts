@@ -33,6 +33,7 @@ import { catchUpHistory } from "./conversation.ts";
 import { createDeltaStream } from "./deltas.ts";
 import { completedEnding } from "./ending.ts";
 import { needsApproval } from "./gate.ts";
+import { guardedAnswer, withholdsAnswers } from "./guard.ts";
 import { modelMessages } from "./history.ts";
 import { OMITTED_NOTE } from "./history-window.ts";
 import { loadImages } from "./images.ts";
@@ -222,13 +223,14 @@ async function callModel(
       run.has_deltas = true;
     },
   });
+  const isWithheld = withholdsAnswers(scope);
   for await (const chunk of driver.stream(request, lease.signal)) {
     collector.add(chunk);
     passage.see(chunk);
     if (chunk.kind === "text" || chunk.kind === "thinking") {
       if (firstAtMs === null) await deps.failpoint("reason:mid-stream");
       firstAtMs ??= deps.clock.monotonicMs();
-      deltas.add(chunk.kind, chunk.text);
+      if (!isWithheld) deltas.add(chunk.kind, chunk.text);
     } else if (chunk.kind === "tool_call") firstAtMs ??= deps.clock.monotonicMs();
     else if (chunk.kind === "retry") {
       deps.log.warn("the model call is tried again", {
@@ -243,7 +245,7 @@ async function callModel(
   }
   const unsentDeltas = deltas.finish();
   return {
-    answer: collector.result(),
+    answer: guardedAnswer(scope, collector.result()),
     unsentDeltas,
     recoveredLength: request.prefix?.length ?? null,
     durationMs: deps.clock.monotonicMs() - startedAtMs,

@@ -207,6 +207,7 @@ function openScope(
     ...offerOf(plan, capabilities, run.controls?.locale ?? config.session.locale),
     approval: capabilities.approval,
     mounts: capabilities.mounts,
+    guards: capabilities.guards,
     history: [],
     isHistoryCut: false,
     historyTokensMax: 0,

@@ -12,6 +12,7 @@
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import type { ApprovalPolicy, MountSpec } from "../capabilities/capability.ts";
+import type { Guardrails } from "../capabilities/guardrail-checks.ts";
 import type { Tool } from "../capabilities/tool.ts";
 import type { CapabilityConfig, ToolDefinition } from "../contract/common.ts";
 import type { Event, EventContext, NewEvent } from "../contract/event.ts";
@@ -58,6 +59,8 @@ export interface EngineDeps {
     approval: ApprovalPolicy | null;
     /** Memories in the session's files. */
     mounts: readonly MountSpec[];
+    /** Checks on what is said, called and given back. */
+    guards: readonly Guardrails[];
     unknown: readonly string[];
   };
   filesOf(tree: { organizationId: string; treeId: string }): FileStore;
@@ -87,6 +90,7 @@ export interface RunScope {
   clientTools: ReadonlyMap<string, ToolDefinition>;
   approval: ApprovalPolicy | null;
   mounts: readonly MountSpec[];
+  guards: readonly Guardrails[];
   systemPrompt: string;
   /** The history events of the session as far as they have been read, and as far back as the model's window goes. */
   history: Event[];

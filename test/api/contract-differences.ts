@@ -4,10 +4,7 @@
  */
 
 /** Routes of the contract that are not built yet, one a line: the line goes when the route comes. */
-export const NOT_BUILT: readonly string[] = [
-  "POST /v1/capabilities/guardrails/dry-run",
-  "GET /v1/capabilities/guardrails/examples",
-];
+export const NOT_BUILT: readonly string[] = [];
 
 const LIST = "every list carries the same envelope: the clients read different parts of it";
 const OURS_ADDED = "ours: an addition that the official clients pass over";

@@ -25,6 +25,7 @@ test("the list: ids, tools, and JSON Schemas that a model's vendor accepts", () 
     "skills",
     "web_fetch",
     "tool_approval",
+    "guardrails",
   ]);
   for (const entry of capabilities.list()) {
     expect(capabilities.find(entry.id)).toEqual(entry);
@@ -92,6 +93,7 @@ test("no references, no prompt, no tools", () => {
     tools: [],
     approval: null,
     mounts: [],
+    guards: [],
     unknown: [],
   });
 });

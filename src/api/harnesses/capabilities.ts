@@ -100,7 +100,7 @@ function toWire(entry: CapabilityEntry, use: CapabilityUse | undefined): Capabil
       config_schema: entry.config_schema,
       system_prompt: entry.system_prompt,
       tool_definitions: [...entry.tool_definitions],
-      is_guardrail: false,
+      is_guardrail: entry.is_guardrail,
       is_mcp: false,
       is_skill: false,
       agent_count: use?.agent_count ?? 0,

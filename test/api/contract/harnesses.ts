@@ -39,6 +39,12 @@ export async function steps(step: Step): Promise<void> {
   await step("GET", "/v1/harnesses/config", [], 200);
   await step("GET", "/v1/harnesses/{}", ["default"], 200);
   await step("GET", "/v1/harnesses/{}/stats", ["generic"], 200);
+  const { examples } = await step("GET", "/v1/capabilities/guardrails/examples", [], 200);
+  await step("POST", "/v1/capabilities/guardrails/dry-run", [], 200, {
+    config: examples[0].config,
+    stage: "tool_output",
+    text: "key: AKIAABCDEFGHIJKLMNOP",
+  });
   const written = await step("POST", "/v1/capabilities", [], 201, {
     definition: {
       name: "house-rules",
