@@ -39,7 +39,7 @@ export const PreviewAgentRequest = Type.Object({
   mcpServers: LayerRequest.mcpServers,
   harness_id: Maybe(Type.String()),
   harness_name: Maybe(Type.String()),
-  default_model_id: Maybe(Type.String()),
+  default_model_id: Maybe(Type.String({ maxLength: limits.nameCharsMax })),
   network_access: LayerRequest.network_access,
   parallel_tool_calls: LayerRequest.parallel_tool_calls,
   max_iterations: LayerRequest.max_iterations,

@@ -17,7 +17,7 @@ import { type AgentLayerFields, type ResolvedAgent, resolveAgent, toolsToWire } 
 import { readChanges } from "./agent-input.ts";
 import { analyzeAgent } from "./agent-rules.ts";
 import type { AnalyzedAgent } from "./finding.ts";
-import { EMPTY_LAYER } from "./layer.ts";
+import { EMPTY_LAYER, requireJsonBytes } from "./layer.ts";
 
 type Deps = Pick<ApiDeps, "db" | "capabilities">;
 
@@ -71,6 +71,7 @@ async function look(
 ): Promise<{ resolved: ResolvedAgent; findings: Finding[] }> {
   const { organizationId } = caller;
   const { tools, default_model_id: modelId, ...rest } = body;
+  for (const tool of tools ?? []) requireJsonBytes("tools", tool, limits.toolDefinitionBytesMax);
   // A model that is not there is a finding, not a refusal; so are tools that are not whole.
   const changes = await readChanges(deps, { ...caller, isAdmin: true }, rest);
   const harness = changes.harness_id ?? (await readHarness(deps.db, organizationId, "default"))?.id;

@@ -60,7 +60,8 @@ const COLUMNS = [
 ] as const;
 
 const isPublished = (sql: Sql | TransactionSql) => sql`
-  exists (select from agents a where a.default_version_id = agent_versions.id) as is_published`;
+  exists (select from agents a
+           where a.id = agent_versions.agent_id and a.default_version_id = agent_versions.id) as is_published`;
 
 /** Newest first. */
 export async function listVersions(

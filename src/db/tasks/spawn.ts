@@ -9,6 +9,7 @@ import { preview, toJsonText, wellFormed } from "../../base/json.ts";
 import { limits } from "../../contract/limits.ts";
 import type { SpawnAgent, Spawned, TaskStore } from "../../contract/task-store.ts";
 import { acceptMessage } from "../accept.ts";
+import { agentForSession } from "../agents/agent-versions.ts";
 import { type AgentRow, findAgent } from "../agents/agents.ts";
 import type { Hints } from "../hints.ts";
 import type { Db } from "../pool.ts";
@@ -127,10 +128,10 @@ async function openChild(
     update sessions set parent_ids = ${[...child.parentIds]}::text[] where id = ${child.childId} and parent_ids is null`;
 }
 
-/** @throws UserError not_found */
+/** As new sessions use it. @throws UserError not_found */
 async function activeAgent(db: Db, organizationId: string, ref: string): Promise<AgentRow> {
   const agent = await findAgent(db, organizationId, ref);
-  if (agent?.status === "active") return agent;
+  if (agent?.status === "active") return agentForSession(db, organizationId, agent);
   throw new UserError("not_found", `there is no active agent ${ref}`);
 }
 

@@ -57,6 +57,7 @@ const PREFIX_OF: Readonly<Record<string, string>> = {
   server_id: "mcp",
   source_session_id: "session",
   participant_id: "part",
+  run_id: "healthcheck",
   token_id: "pat",
   turn_id: "turn",
   version_id: "agentver",
