@@ -6,11 +6,11 @@
 import { promisify } from "node:util";
 import { gunzip } from "node:zlib";
 import { UserError } from "../base/errors.ts";
-import { type HostRule, parseHostRule } from "../base/host-rule.ts";
 import { normalizePath } from "../base/path.ts";
 import { limits } from "../contract/limits.ts";
 import type { MemorySource } from "../contract/memory.ts";
-import { type Resolve, safeFetch, systemResolve } from "./_safe-fetch.ts";
+import { safeFetch } from "./_safe-fetch.ts";
+import { type OutboundOptions, outboundPolicy } from "./outbound.ts";
 import { ToolError } from "./tool.ts";
 
 export type RepositorySource = Exclude<MemorySource, { provider: "manual" }>;
@@ -28,28 +28,18 @@ export interface RepositoryFile {
  */
 export type FetchRepository = (source: RepositorySource, signal: AbortSignal) => Promise<RepositoryFile[]>;
 
-export interface RepositoryOptions {
-  /** Private hosts that may be reached. See `base/host-rule.ts`. */
-  allowPrivateHosts?: readonly string[];
-  resolve?: Resolve;
-  /** More certificate authorities, PEM. */
-  extraCa?: string;
-}
-
 const TIMEOUT_MS = 120_000;
 const REDIRECTS_MAX = 5;
 const GITHUB = "https://github.com/";
 const gunzipAsync = promisify(gunzip);
 
-export function createRepositoryFetch(options: RepositoryOptions = {}): FetchRepository {
+export function createRepositoryFetch(options: OutboundOptions = {}): FetchRepository {
   const policy = {
     network: { allowed: [], blocked: [] },
-    allowPrivateHosts: (options.allowPrivateHosts ?? []).map(toRule),
-    resolve: options.resolve ?? systemResolve,
+    ...outboundPolicy(options),
     timeoutMs: TIMEOUT_MS,
     bytesMax: limits.repositoryArchiveBytesMax,
     redirectsMax: REDIRECTS_MAX,
-    ...(options.extraCa ? { extraCa: options.extraCa } : {}),
   };
 
   /** @returns null when there is nothing at this address */
@@ -141,9 +131,3 @@ function normalizedOrNull(path: string): string | null {
 }
 
 const notFetched = (message: string) => new UserError("not_fetched", message);
-
-function toRule(text: string): HostRule {
-  const rule = parseHostRule(text);
-  if (rule === null) throw new Error(`not a host rule: ${text}`);
-  return rule;
-}

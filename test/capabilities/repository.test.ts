@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { gzipSync } from "node:zlib";
 import { UserError } from "../../src/base/errors.ts";
+import type { OutboundOptions } from "../../src/capabilities/outbound.ts";
 import {
   archiveUrls,
   createRepositoryFetch,
-  type RepositoryOptions,
   type RepositorySource,
 } from "../../src/capabilities/repository.ts";
 import { limits } from "../../src/contract/limits.ts";
@@ -39,7 +39,7 @@ const source = (path: string, more: Partial<RepositorySource> = {}): RepositoryS
     branch: "main",
     ...more,
   }) as RepositorySource;
-const fetchFiles = async (from: RepositorySource, options: RepositoryOptions = {}) => {
+const fetchFiles = async (from: RepositorySource, options: OutboundOptions = {}) => {
   const fetchRepository = createRepositoryFetch({
     allowPrivateHosts: ["good.test"],
     resolve: async () => ["127.0.0.1"],

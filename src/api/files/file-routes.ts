@@ -42,6 +42,8 @@ import { holding, noEntry, type SharedFiles } from "./shared-files.ts";
 
 type Deps = Pick<ApiDeps, "db">;
 
+const MIB = (bytes: number) => `${bytes / 1024 / 1024} MiB`;
+
 const Recursive = Type.Object({
   recursive: Type.Optional(Type.Boolean({ description: "Include everything below." })),
 });
@@ -168,9 +170,10 @@ function fileRoutes(shared: SharedFiles, mount: Mount): Route[] {
       ...right("write"),
       summary: "Create a file or a directory",
       description:
-        "Directories above it are made. What exists already is left alone: 409. A content of more than 1 MiB is not " +
-        "sent back. Like every change by this API, it is " +
-        "the caller's own and adds no `file.written` to the log of a session.",
+        `Directories above it are made. What exists already is left alone: 409. A file has at most ${MIB(limits.fileBytesMax)}, ` +
+        `a workspace ${MIB(limits.workspaceBytesMax)} and ${limits.workspaceEntriesMax} entries. A content of more than ` +
+        "1 MiB is not sent back. Like every change by this API, it is the caller's own and adds no `file.written` to the " +
+        "log of a session.",
       body: CreateFileRequest,
       isBodyOptional: true,
       responses: { 201: SessionFile },
