@@ -4,7 +4,9 @@
  */
 import type { CapabilityConfig, InitialFile, McpServers } from "../contract/common.ts";
 import { type DeclarativeDefinition, declarativeName } from "../contract/declarative-capability.ts";
+import type { SkillLibrary } from "../contract/skill-library.ts";
 import { type Capability, defineCapability } from "./capability.ts";
+import { skillLine, skills } from "./skills.ts";
 
 /** Definitions by name. */
 export type Definitions = Readonly<Record<string, DeclarativeDefinition>>;
@@ -32,6 +34,8 @@ export function declarativeCapability(ref: string, definition: unknown): Capabil
   if (declarativeName(ref) === null || typeof definition !== "object" || definition === null) return null;
   const { name, display_name, description, category, icon, system_prompt, ...rest } =
     definition as DeclarativeDefinition;
+  const own = skillsForModels(definition as DeclarativeDefinition);
+  const lines = own.map((skill) => skillLine(skill));
   return defineCapability({
     id: ref,
     name: display_name ?? name,
@@ -40,8 +44,8 @@ export function declarativeCapability(ref: string, definition: unknown): Capabil
     icon: icon ?? "puzzle",
     riskLevel: rest.risk_level ?? "low",
     features: rest.features ?? [],
-    dependencies: rest.dependencies ?? [],
-    prompt: () => system_prompt ?? null,
+    dependencies: [...(own.length === 0 ? [] : [skills.id]), ...(rest.dependencies ?? [])],
+    prompt: () => [system_prompt ?? "", ...lines].filter((text) => text !== "").join("\n\n") || null,
     tools: () => [],
   });
 }
@@ -60,6 +64,40 @@ export function definedFiles(refs: readonly CapabilityConfig[], definitions: Def
 /** The MCP servers that these references bring along, in their order. */
 export function definedMcpServers(refs: readonly CapabilityConfig[], definitions: Definitions): McpServers[] {
   return definitionsOf(refs, definitions).map(({ mcp_servers }) => mcp_servers ?? {});
+}
+
+/**
+ * The skills of a turn with those that its declarative capabilities bring along; of two of one name the library's stands.
+ *
+ * @param refs  with their definitions
+ */
+export function withDefinedSkills(library: SkillLibrary, refs: readonly CapabilityConfig[]): SkillLibrary {
+  const defined = new Map(
+    refs
+      .filter(({ ref, config }) => declarativeName(ref) !== null && config !== undefined)
+      .flatMap(({ config }) => skillsForModels(config as DeclarativeDefinition))
+      .map((skill) => [skill.name, skill]),
+  );
+  if (defined.size === 0) return library;
+  return {
+    async list() {
+      const stored = await library.list();
+      const heads = new Map([...defined.values(), ...stored].map((skill) => [skill.name, skill]));
+      return [...heads.values()]
+        .map(({ name, description }) => ({ name, description }))
+        .sort((a, b) => (a.name < b.name ? -1 : 1));
+    },
+    async read(name) {
+      const stored = await library.read(name);
+      const skill = defined.get(name);
+      return stored ?? (skill ? { skillMd: skill.instructions, files: skill.files ?? [] } : null);
+    },
+  };
+}
+
+/** Those that a model may use by itself. */
+function skillsForModels({ skills }: DeclarativeDefinition) {
+  return (skills ?? []).filter((skill) => skill.disable_model_invocation !== true);
 }
 
 function definitionsOf(refs: readonly CapabilityConfig[], definitions: Definitions): DeclarativeDefinition[] {

@@ -95,9 +95,14 @@ export function skillCapability(ref: string, head: unknown): Capability | null {
     category: "Instructions",
     icon: "book-open",
     dependencies: [skills.id],
-    prompt: () => `Skill ${name}: ${description.replace(/\s+/g, " ")}`,
+    prompt: () => skillLine({ name, description }),
     tools: () => [],
   });
+}
+
+/** What the prompt says of a skill. */
+export function skillLine({ name, description }: SkillHead): string {
+  return `Skill ${name}: ${description.replace(/\s+/g, " ")}`;
 }
 
 function skillIdOf(ref: string): string | null {

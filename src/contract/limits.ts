@@ -13,6 +13,8 @@ export const limits = {
   harnessDepthMax: 16,
   harnessesPerOrganizationMax: 50,
   declarativeCapabilitiesPerOrganizationMax: 200,
+  /** A configuration of guardrails that is tried, as JSON. */
+  guardrailConfigBytesMax: 128 * 1024,
   /** A text that guardrails are tried on. */
   guardrailTextCharsMax: 200_000,
   declarativeSkillsMax: 50,

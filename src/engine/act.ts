@@ -5,6 +5,7 @@
  */
 import { LeaseLostError } from "../base/errors.ts";
 import { newId } from "../base/id.ts";
+import { withDefinedSkills } from "../capabilities/declarative.ts";
 import { type Invoked, invokeTool } from "../capabilities/invoke.ts";
 import { mountFiles } from "../capabilities/mounted-files.ts";
 import { skillIds } from "../capabilities/skills.ts";
@@ -287,7 +288,10 @@ function runTool(
       schedules: deps.schedulesOf({ organizationId: run.organization_id, sessionId: run.session_id }),
       files: sessionFiles(scope),
       databases: deps.databasesOf({ organizationId: run.organization_id, sessionId: run.session_id }),
-      skills: deps.skillsOf({ organizationId: run.organization_id, ids: skillIds(plan.capabilities) }),
+      skills: withDefinedSkills(
+        deps.skillsOf({ organizationId: run.organization_id, ids: skillIds(plan.capabilities) }),
+        plan.capabilities,
+      ),
       storage: deps.storageOf({ organizationId: run.organization_id, sessionId: run.session_id }),
       network: plan.network,
       progress(message) {

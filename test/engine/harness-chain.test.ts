@@ -121,3 +121,43 @@ test("a declarative capability speaks at its place, with what it depends on, as 
   second.finish();
   await logOnce(db, session, (events) => turnsEnded(events) === 2);
 });
+
+test("a declarative capability's skills are announced, listed and read", async () => {
+  const definition = {
+    name: "with-skills",
+    skills: [
+      {
+        name: "brew",
+        description: "How to make tea",
+        instructions: "Boil water.",
+        files: [{ path: "times.md", content: "Four minutes." }],
+      },
+      { name: "hidden", description: "For people", instructions: "x", disable_model_invocation: true },
+    ],
+  };
+  await db.sql`insert into declarative_capabilities (id, organization_id, name, definition)
+               values (${newId("cap")}, ${ORGANIZATION}, 'with-skills', ${JSON.stringify(definition)}::text::jsonb)`;
+  const session = await newSession(db, null, { capabilities: [{ ref: "declarative:with-skills" }] });
+  const model = createManualDriver();
+  engine = await startEngine(database, { driver: model.driver });
+  await send(db, session, "tea");
+  engine.hint();
+  const first = await model.nextCall();
+  expect(first.request.system).toContain("Skill brew: How to make tea");
+  expect(first.request.system).not.toContain("hidden");
+  first.callTool("list_skills", {});
+  first.callTool("activate_skill", { name: "brew" });
+  first.callTool("activate_skill", { name: "brew", file: "times.md" });
+  first.callTool("activate_skill", { name: "hidden" });
+  first.finish();
+  const second = await model.nextCall();
+  expect(second.request.messages.flatMap((one) => (one.role === "tool" ? [one.content] : []))).toEqual([
+    expect.stringContaining("brew"),
+    expect.stringContaining("Boil water."),
+    "Four minutes.",
+    expect.stringContaining("There is no skill hidden"),
+  ]);
+  second.say("done");
+  second.finish();
+  await logOnce(db, session, isIdle);
+});

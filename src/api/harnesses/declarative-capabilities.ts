@@ -31,9 +31,9 @@ import { defineRoute, type Route } from "../http/route.ts";
 const PATH = "/capabilities/declarative/{capability_id}";
 
 const WHAT_ACTS =
-  "`system_prompt` joins the prompt at the reference's place, `dependencies` come along, and `files` are put into the " +
-  "workspace of sessions that begin from then on. `mcp_servers` and `skills` are stored and shown; no tool comes of " +
-  "them yet.";
+  "`system_prompt` joins the prompt at the reference's place, `dependencies` come along, `skills` are read with " +
+  "`activate_skill`, and `files` are put into the workspace of sessions that begin from then on. `mcp_servers` join those " +
+  "of the layers.";
 
 export function declarativeCapabilityRoutes({
   db,

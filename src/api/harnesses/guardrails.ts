@@ -9,6 +9,8 @@ import {
   GuardrailsDryRunRequest,
   GuardrailsDryRunResponse,
 } from "../../contract/guardrail.ts";
+import { limits } from "../../contract/limits.ts";
+import { requireJsonBytes } from "../agents/layer.ts";
 import { present, reply } from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
 
@@ -29,7 +31,9 @@ export function guardrailRoutes(): Route[] {
       access: "read",
       body: GuardrailsDryRunRequest,
       responses: { 200: GuardrailsDryRunResponse },
+      problems: ["limit_exceeded"],
       async run({ body }) {
+        requireJsonBytes("config", body.config, limits.guardrailConfigBytesMax);
         const config = GuardrailsConfig.safeParse(body.config);
         if (!config.success) {
           throw new UserError(
