@@ -10,7 +10,7 @@ import { createCors } from "../../src/api/http/cors.ts";
 import { identifyAnonymous } from "../../src/api/http/identify.ts";
 import type { RateLimit } from "../../src/api/http/rate-limit.ts";
 import { createFiguresHistory } from "../../src/api/operations/figures-history.ts";
-import { systemClock } from "../../src/base/clock.ts";
+import { type Clock, systemClock } from "../../src/base/clock.ts";
 import { createLog, type Log } from "../../src/base/log.ts";
 import { createSealer } from "../../src/base/seal.ts";
 import { createCapabilities } from "../../src/capabilities/registry.ts";
@@ -66,10 +66,13 @@ export async function testApp(
     checkConnection?: ApiDeps["checkConnection"];
     corsOrigins?: readonly string[];
     rateLimit?: RateLimit;
+    /** Of the routes; the system's by default. */
+    clock?: Clock;
     /** Callers must prove who they are; by default they need not. */
     access?: Partial<Omit<Access, "jwts" | "passwords">>;
   } = {},
 ): Promise<TestApp> {
+  const clock = options.clock ?? systemClock;
   const database = await testDatabase();
   const db = options.db ?? database.db;
   const logged: string[] = [];
@@ -80,10 +83,10 @@ export async function testApp(
   const hints = createHints({ db, log });
   const published: Hint[] = [];
   hints.subscribe((hint) => published.push(hint));
-  const feed = createFeed({ db, hints, log, clock: systemClock });
+  const feed = createFeed({ db, hints, log, clock });
   const shutdown = new AbortController();
   const addresses = createClientAddresses([]);
-  const keys = { jwtKey: new Uint8Array(32).fill(9), clock: systemClock };
+  const keys = { jwtKey: new Uint8Array(32).fill(9), clock };
   const access = options.access
     ? createAccess({
         mode: "full",
@@ -101,7 +104,7 @@ export async function testApp(
   const app = buildApp({
     db,
     log,
-    clock: systemClock,
+    clock,
     identify: options.access
       ? identifyByCredential(db, access)
       : identifyAnonymous({
@@ -124,7 +127,7 @@ export async function testApp(
     hints,
     feed,
     streams: createStreamLimits(),
-    figures: createFiguresHistory({ db, log, clock: systemClock }),
+    figures: createFiguresHistory({ db, log, clock }),
     shutdown: shutdown.signal,
     version: "0.0.0-test",
     isReady: options.isReady ?? (async () => null),
