@@ -52,6 +52,18 @@ describe("what it opens", () => {
     });
   }
 
+  test("who may only write sends messages, and is not shown the answer to them", async () => {
+    const token = await mint({ write: true });
+    const messages = `/sessions/${session}/messages`;
+    expect((await as(token, "POST", messages, hello)).status).toBe(201);
+    const sent = async () => (await as(owner.token, "GET", messages)).body.data.length;
+    const before = await sent();
+    expect((await as(token, "POST", `${messages}?wait=true`, hello)).status).toBe(403);
+    const accept = { ...bearer(token), accept: "text/event-stream" };
+    expect((await app.call("POST", messages, hello, accept)).status).toBe(403);
+    expect(await sent()).toBe(before);
+  });
+
   test("reads when nothing is said, and all three when all are", async () => {
     const made = await as(owner.token, "POST", `/sessions/${session}/tokens`);
     expect(made.body).toMatchObject({ session_id: session, read: true, write: false, approve: false });

@@ -1,8 +1,12 @@
 /** A message whose answer is its turn: as a stream that ends with it, or when it has ended. On a real socket. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { openAccess } from "../../src/api/access/access.ts";
+import { identifyByCredential } from "../../src/api/access/authenticate.ts";
+import { manualClock } from "../../src/base/clock.ts";
 import { newId } from "../../src/base/id.ts";
 import type { Event } from "../../src/contract/event.ts";
 import { limits } from "../../src/contract/limits.ts";
+import { bearer, makeToken, makeUser } from "../support/callers.ts";
 import { seedModel, startEngine, type TestEngine } from "../support/engine.ts";
 import { type LiveServer, openStream, startServer, until } from "../support/live.ts";
 import { createManualDriver, type ManualDriver } from "../support/manual-driver.ts";
@@ -178,6 +182,35 @@ describe("the turn of a message", () => {
       for (let frame = last; frame !== null; frame = await open.next()) last = frame;
       expect(last).toMatchObject({ event: "disconnecting" });
       expect(JSON.parse(last?.data ?? "").reason).toBe("server_maintenance");
+    });
+
+    test("ends with the credential that opened it", async () => {
+      const clock = manualClock();
+      const access = openAccess({ jwtKey: new Uint8Array(32), clock });
+      const own = await startServer(database, { clock, identify: (db) => identifyByCredential(db, access) });
+      const { token, id } = await makeToken(database.db, (await makeUser(database.db)).id);
+      // The model says nothing: the turn does not end by itself.
+      const session = await newSession(database.db);
+      const open = await openStream(`${own.url}/v1/sessions/${session}/messages`, {
+        method: "POST",
+        body: JSON.stringify({ message: { content: "hi" } }),
+        headers: { ...bearer(token), accept: "text/event-stream", "content-type": "application/json" },
+      });
+      expect((await open.next())?.event).toBe("connected");
+      await database.db.sql`update access_tokens set revoked_at = now() where id = ${id}`;
+      let isOver = false;
+      const rest = open
+        .eventsUntil(() => false)
+        .finally(() => {
+          isOver = true;
+        });
+      while (!isOver) {
+        await clock.advance(1_000);
+        await Bun.sleep(2);
+      }
+      expect((await rest).length).toBeGreaterThan(0);
+      expect(open.chunks.at(-1)).toStartWith("event: disconnecting\n");
+      await own.stop();
     });
 
     test("is refused before anything is written: too many streams, an unknown type, a busy session", async () => {

@@ -17,7 +17,6 @@ import {
 } from "../../db/events.ts";
 import type { SessionLog } from "../../db/lineage.ts";
 import type { Db } from "../../db/pool.ts";
-import { authorize } from "../http/authorize.ts";
 import type { Identify } from "../http/identify.ts";
 import { operationOf } from "../http/operation.ts";
 import { pathId } from "../http/path-id.ts";
@@ -32,6 +31,7 @@ import {
   typeSelection,
 } from "./event-query.ts";
 import type { Feed } from "./feed.ts";
+import { credentialCheck, requireReader } from "./reader.ts";
 import { createStreamEncoder, streamEvents } from "./sse.ts";
 import type { StreamLimits } from "./stream-limits.ts";
 
@@ -56,20 +56,8 @@ export function eventsRoutes(deps: EventsDeps) {
   deps.shutdown.addEventListener("abort", () => deps.feed.closeAll(), { once: true });
   const readerOf = async (request: Request, params: { session_id: string }) => {
     const caller = await deps.identify(request);
-    authorize({ method: "GET", sessionRight: "read" }, caller, params);
+    requireReader(caller, params);
     return caller;
-  };
-  /** Whether the credential of a stream still opens it; a database that does not answer ends no stream. */
-  const again = (request: Request, params: { session_id: string }, organizationId: string) => {
-    // The request itself belongs to the server, which is done with it.
-    const kept = new Request(request.url, { headers: request.headers });
-    return async () => {
-      try {
-        return (await readerOf(kept, params)).organizationId === organizationId;
-      } catch (error) {
-        return !(error instanceof UserError);
-      }
-    };
   };
   return new Elysia()
     .get(
@@ -126,7 +114,7 @@ export function eventsRoutes(deps: EventsDeps) {
             shutdown: deps.shutdown,
             clock: deps.clock,
             onClose: release,
-            ...(caller.credential.kind === "none" ? {} : { mayGoOn: again(request, params, organizationId) }),
+            mayGoOn: credentialCheck(deps.identify, request, params, caller),
           },
         );
       },

@@ -33,8 +33,8 @@ export interface StreamOptions {
   /** Shows one turn and ends with it; it is not cycled, for nobody could take it up again. */
   cut?: TurnCut;
   random?: () => number;
-  /** Asked once a minute; false ends the stream. Never rejects. Absent: the reader may read as long as it likes. */
-  mayGoOn?: () => Promise<boolean>;
+  /** Asked once a minute; false ends the stream. Never rejects. Null: the reader may read as long as it likes. */
+  mayGoOn?: (() => Promise<boolean>) | null;
   onClose(): void;
 }
 

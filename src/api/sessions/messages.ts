@@ -24,6 +24,7 @@ import { modelExists } from "../../db/providers/model-exists.ts";
 import { promoteNext } from "../../db/queue.ts";
 import type { ApiDeps } from "../deps.ts";
 import { typeSelection } from "../events/event-query.ts";
+import { credentialCheck, requireReader } from "../events/reader.ts";
 import { createStreamEncoder } from "../events/sse.ts";
 import type { Caller } from "../http/identify.ts";
 import { pathId } from "../http/path-id.ts";
@@ -33,7 +34,7 @@ import { messageInput, withImageNames } from "./message-input.ts";
 import { addressedAgent } from "./participants.ts";
 import { answerAtEnd, streamTurn } from "./turn-answer.ts";
 
-type Deps = Pick<ApiDeps, "db" | "hints" | "clock" | "feed" | "streams" | "shutdown">;
+type Deps = Pick<ApiDeps, "db" | "hints" | "clock" | "feed" | "streams" | "shutdown" | "identify">;
 
 const MessageList = Type.Intersect([
   List(ListedMessage),
@@ -109,6 +110,9 @@ function createMessage(deps: Deps): Route {
         });
       }
       const search = new URL(request.url).searchParams;
+      // Who may only write is not shown what the agent says.
+      requireReader(caller, { session_id: sessionId });
+      const mayGoOn = credentialCheck(deps.identify, request, { session_id: sessionId }, caller);
       // Whatever can be refused is refused before the message is written.
       typeSelection(search);
       const release = deps.streams.take(organizationId, sessionId);
@@ -121,10 +125,13 @@ function createMessage(deps: Deps): Route {
           sequence: accepted.sequence,
           isNew: accepted.outcome === "started" || accepted.outcome === "queued",
         };
-        if (isStream) return streamTurn(deps, turn, { query: search, encode, onClose: release });
+        if (isStream) return streamTurn(deps, turn, { query: search, encode, mayGoOn, onClose: release });
         const timeoutMs = (query.timeout_seconds ?? limits.turnWaitSecondsDefault) * 1_000;
         const answer = await answerAtEnd(deps, turn, { timeoutMs, signal: request.signal });
         release();
+        if (mayGoOn !== null && !(await mayGoOn())) {
+          throw new UserError("unauthorized", "the credential has ended while the turn was waited for");
+        }
         return answer;
       } catch (error) {
         release();

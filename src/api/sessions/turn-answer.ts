@@ -154,7 +154,12 @@ async function readTurn({ db }: Deps, turn: AcceptedTurn): Promise<Run> {
 export function streamTurn(
   deps: Deps,
   turn: AcceptedTurn,
-  options: { query: URLSearchParams; encode: StreamEncoder; onClose: () => void },
+  options: {
+    query: URLSearchParams;
+    encode: StreamEncoder;
+    mayGoOn: (() => Promise<boolean>) | null;
+    onClose: () => void;
+  },
 ): Response {
   const log = { id: turn.sessionId, lineage: [] };
   return streamEvents(
@@ -164,6 +169,7 @@ export function streamTurn(
       filter: typeSelection(options.query),
       encode: options.encode,
       cut: createTurnCut(turn.turnId),
+      mayGoOn: options.mayGoOn,
       shutdown: deps.shutdown,
       clock: deps.clock,
       onClose: options.onClose,
