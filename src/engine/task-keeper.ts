@@ -8,7 +8,7 @@ import { describeError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Hints } from "../db/hints.ts";
 import type { Db } from "../db/pool.ts";
-import { cancelAbandonedTasks, endTasks, settleTaskWaits } from "../db/tasks/settle.ts";
+import { cancelAbandonedTasks, endTasks, hasOpenTasks, settleTaskWaits } from "../db/tasks/settle.ts";
 
 const LOOK_MS = 250;
 const TASKS_PER_LOOK = 100;
@@ -17,6 +17,7 @@ export function createTaskKeeper(deps: { db: Db; clock: Clock; log: Log; hints: 
   const { db, hints } = deps;
 
   const look = async () => {
+    if (!(await hasOpenTasks(db))) return;
     const cancelled = await cancelAbandonedTasks(db, TASKS_PER_LOOK, deps.clock.now());
     const ended = await endTasks(db, TASKS_PER_LOOK);
     const settled = await settleTaskWaits(db, TASKS_PER_LOOK);

@@ -15,6 +15,14 @@ import type { Db } from "../pool.ts";
 import { type SettledRun, settledWith, settleWaits } from "../waits.ts";
 import { TASK_COLUMNS, type TaskRow, taskToWire } from "./tasks.ts";
 
+/** Whether there is anything to look after: asked several times a second, and answered from two small indexes. */
+export async function hasOpenTasks({ sql }: Db): Promise<boolean> {
+  const rows = await sql<{ is_any: boolean }[]>`
+    select exists (select from session_tasks where finished_at is null)
+        or exists (select from waits where kind = 'subagent' and status = 'pending') as is_any`;
+  return rows[0]?.is_any ?? false;
+}
+
 interface EndedChild {
   task: TaskRow;
   state: RunStatus | null;
