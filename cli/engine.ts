@@ -1,6 +1,7 @@
 /** Wires the engine's workers for `serve` and `worker`. */
 import { systemClock } from "../src/base/clock.ts";
 import type { Sealer } from "../src/base/seal.ts";
+import { createMcpClients } from "../src/capabilities/mcp.ts";
 import type { Capabilities } from "../src/capabilities/registry.ts";
 import { createRepositoryFetch } from "../src/capabilities/repository.ts";
 import { createWebhookPost } from "../src/capabilities/webhook-post.ts";
@@ -14,6 +15,7 @@ import { createTaskStores } from "../src/db/tasks/spawn.ts";
 import { createWriter } from "../src/db/writer.ts";
 import { createDrivers } from "../src/engine/drivers.ts";
 import { noFailpoint } from "../src/engine/failpoint.ts";
+import { createMcpTools } from "../src/engine/mcp.ts";
 import { createProviderGate } from "../src/engine/provider-gate.ts";
 import { createWorker, type Worker } from "../src/engine/worker.ts";
 import { createDriverDeps } from "../src/llm/registry.ts";
@@ -44,6 +46,13 @@ export async function startWorkers(
     resolveCapabilities: (refs: Parameters<Capabilities["resolve"]>[0]) => capabilities.resolve(refs),
     filesOf: createFileStores(db),
     databasesOf: createSessionDatabases(db, openSqlRunner()),
+    findMcpTools: createMcpTools({
+      db,
+      sealer,
+      clients: createMcpClients({ allowPrivateHosts: config.allowPrivateHosts, version: versionText() }),
+      clock: systemClock,
+      log,
+    }),
     skillsOf: createSkillLibraries(db),
     storageOf: createSessionStorage(db, sealer),
     schedulesOf: createScheduleStores(db),

@@ -79,6 +79,7 @@ export async function startEngine(
       },
       filesOf: createFileStores(db),
       databasesOf: createSessionDatabases(db, () => Promise.reject(new Error("no turn of a bench has SQL"))),
+      findMcpTools: async () => ({ tools: [], notes: [] }),
       skillsOf: createSkillLibraries(db),
       storageOf: createSessionStorage(db, createSealer(new Uint8Array(32))),
       schedulesOf: createScheduleStores(db),

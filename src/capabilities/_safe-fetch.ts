@@ -48,6 +48,11 @@ export interface Fetched {
 /** Addresses of one host that are tried when connecting fails. */
 const ADDRESSES_TRIED_MAX = 3;
 const URL_CHARS_MAX = 8_192;
+const OWN_HEADERS = {
+  "user-agent": "everruns (web_fetch)",
+  accept: "text/html,text/markdown,text/plain,application/json,application/xml;q=0.9,*/*;q=0.1",
+  "accept-encoding": "gzip, deflate, br",
+};
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 
 export const systemResolve: Resolve = async (host) =>
@@ -112,7 +117,62 @@ function parseUrl(text: string, base: URL | null): URL {
   return url;
 }
 
-async function request(url: URL, policy: SafeFetchPolicy, signal: AbortSignal): Promise<Response> {
+/**
+ * `fetch` for a client that speaks a protocol of its own: the same judgement of addresses, no redirects, no GET (nobody
+ * listens to a server's own messages), a bound on each answer's bytes.
+ *
+ * @param limit  ends every request
+ */
+export function guardedFetch(
+  policy: Omit<RequestPolicy, "headers" | "postBody"> & { bytesMax: number },
+  limit: AbortSignal,
+): (input: string | URL, init?: RequestInit) => Promise<Response> {
+  return async (input, init = {}) => {
+    if ((init.method ?? "GET") === "GET") return new Response(null, { status: 405 });
+    const signal = init.signal ? AbortSignal.any([limit, init.signal]) : limit;
+    const url = parseUrl(String(input), null);
+    const response = await request(url, policy, signal, { ...init, method: init.method ?? "POST" });
+    if (response.status >= 300 && response.status < 400) {
+      await response.body?.cancel();
+      throw new ToolError(
+        `${url.host} redirects, which is not followed here; store the address that it names.`,
+      );
+    }
+    if ((response.headers.get("content-encoding") ?? "identity") !== "identity") {
+      await response.body?.cancel();
+      throw new ToolError(`${url.host} answers in an encoding that it was not asked for.`);
+    }
+    return new Response(response.body?.pipeThrough(boundedBytes(url, policy.bytesMax)) ?? null, {
+      status: response.status,
+      statusText: response.statusText,
+      headers: response.headers,
+    });
+  };
+}
+
+function boundedBytes(url: URL, bytesMax: number): TransformStream<Uint8Array, Uint8Array> {
+  let bytes = 0;
+  return new TransformStream({
+    transform(piece, controller) {
+      bytes += piece.length;
+      if (bytes > bytesMax) controller.error(new ToolError(`The answer of ${url.host} is too large.`));
+      else controller.enqueue(piece);
+    },
+  });
+}
+
+type RequestPolicy = Pick<
+  SafeFetchPolicy,
+  "network" | "allowPrivateHosts" | "resolve" | "extraCa" | "headers" | "postBody"
+>;
+
+/** @param send  another request than a GET: it is sent once, as it may have done something before it failed */
+async function request(
+  url: URL,
+  policy: RequestPolicy,
+  signal: AbortSignal,
+  send?: RequestInit,
+): Promise<Response> {
   const refusal = refuseUrl(url, policy.network);
   if (refusal) throw new ToolError(`${refusal}.`);
   const host = hostOf(url);
@@ -122,9 +182,9 @@ async function request(url: URL, policy: SafeFetchPolicy, signal: AbortSignal): 
     if (why) throw new ToolError(`${why}.`);
   }
   let failure: unknown;
-  for (const address of addresses.slice(0, ADDRESSES_TRIED_MAX)) {
+  for (const address of addresses.slice(0, send === undefined ? ADDRESSES_TRIED_MAX : 1)) {
     try {
-      return await connect(url, host, address, policy, signal);
+      return await connect(url, host, address, policy, signal, send);
     } catch (error) {
       signal.throwIfAborted();
       failure = error;
@@ -133,7 +193,7 @@ async function request(url: URL, policy: SafeFetchPolicy, signal: AbortSignal): 
   throw new ToolError(`${url.host} could not be reached: ${reasonOf(failure)}.`);
 }
 
-async function resolveHost(host: string, policy: SafeFetchPolicy, signal: AbortSignal): Promise<string[]> {
+async function resolveHost(host: string, policy: RequestPolicy, signal: AbortSignal): Promise<string[]> {
   if (/^[0-9.]+$/.test(host) || host.includes(":")) return [host];
   let addresses: string[];
   try {
@@ -151,20 +211,20 @@ function connect(
   url: URL,
   host: string,
   address: string,
-  policy: SafeFetchPolicy,
+  policy: RequestPolicy,
   signal: AbortSignal,
+  send?: RequestInit,
 ): Promise<Response> {
   const pinned = new URL(url);
   pinned.hostname = address.includes(":") ? `[${address}]` : address;
+  const headers = new Headers(send?.headers ?? OWN_HEADERS);
+  for (const [name, value] of Object.entries(policy.headers ?? {})) headers.set(name, value);
+  headers.set("host", url.host);
+  if (send !== undefined) headers.set("accept-encoding", "identity");
   return fetch(pinned, {
     ...(policy.postBody === undefined ? {} : { method: "POST", body: policy.postBody }),
-    headers: {
-      host: url.host,
-      "user-agent": "everruns (web_fetch)",
-      accept: "text/html,text/markdown,text/plain,application/json,application/xml;q=0.9,*/*;q=0.1",
-      "accept-encoding": "gzip, deflate, br",
-      ...policy.headers,
-    },
+    ...(send === undefined ? {} : { method: send.method ?? "POST", body: send.body ?? null }),
+    headers,
     redirect: "manual",
     keepalive: false,
     decompress: false,

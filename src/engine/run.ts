@@ -24,7 +24,7 @@ import { park } from "./park.ts";
 import { planTurn } from "./plan.ts";
 import { reason } from "./reason.ts";
 import { verdictOn } from "./retry.ts";
-import { contextOf, type EngineDeps, type RunScope, write } from "./scope.ts";
+import { contextOf, type EngineDeps, type OfferedTool, type RunScope, write } from "./scope.ts";
 import { type DoneReason, nextStep } from "./turn.ts";
 
 /** What became of a claimed run. */
@@ -108,7 +108,7 @@ async function drive(
     readNewestPage(deps.db, run.session_id),
     isFresh ? [] : givenApprovals(deps.db, run.id),
   ]);
-  const scope = openScope(deps, run, lease, config, steps, isFresh);
+  const scope = await openScope(deps, run, lease, config, steps, isFresh);
   await loadHistory(scope, newest);
   await announceTurn(scope, isFresh);
 
@@ -177,23 +177,33 @@ async function drive(
   }
 }
 
-function openScope(
+async function openScope(
   deps: EngineDeps,
   run: ClaimedRun,
   lease: Lease,
   config: TurnConfig | null,
   steps: readonly StoredStep[],
   isFresh: boolean,
-): RunScope {
+): Promise<RunScope> {
   if (config === null) throw new UserError("processing_error", "the session does not exist any more");
   if (config.model === null) throw noModel(config);
   const plan = planTurn(config);
-  const capabilities = deps.resolveCapabilities(plan.capabilities);
-  if (capabilities.unknown.length > 0) {
-    deps.log.warn("capabilities that this program does not have are left out", {
-      unknown: capabilities.unknown,
-    });
+  const resolved = deps.resolveCapabilities(plan.capabilities);
+  const unknown = resolved.unknown.filter((ref) => !ref.startsWith("mcp:"));
+  if (unknown.length > 0) {
+    deps.log.warn("capabilities that this program does not have are left out", { unknown });
   }
+  const mcp = await deps.findMcpTools({
+    organizationId: run.organization_id,
+    refs: plan.capabilities,
+    network: plan.network,
+    signal: lease.signal,
+  });
+  const capabilities = {
+    ...resolved,
+    prompt: [resolved.prompt, ...mcp.notes].filter((text) => text !== "").join("\n\n"),
+    tools: withoutDoubles([...resolved.tools, ...mcp.tools]),
+  };
   deps.providers.learn(run.organization_id, config.model);
   const toolCount = steps.filter((step) => step.kind === "tool" && step.status !== "pending").length;
   return {
@@ -227,6 +237,13 @@ function openScope(
     progressedAt: progressOf(run, steps),
     lastInputSequence: run.input_sequence,
   };
+}
+
+/** Of two tools of one name the first stands: the model can call only one of them. */
+function withoutDoubles(tools: readonly OfferedTool[]): OfferedTool[] {
+  return [
+    ...new Map(tools.toReversed().map((offered) => [offered.tool.name, offered])).values(),
+  ].toReversed();
 }
 
 function progressOf(run: ClaimedRun, steps: readonly StoredStep[]): Date {

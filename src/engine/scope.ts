@@ -31,6 +31,7 @@ import type { RunWrite, Writer, Written } from "../db/writer.ts";
 import type { Driver } from "../llm/driver.ts";
 import type { ReachFailpoint } from "./failpoint.ts";
 import type { Lease } from "./lease.ts";
+import type { FindMcpTools } from "./mcp.ts";
 import type { TurnPlan } from "./plan.ts";
 import type { ProviderGate } from "./provider-gate.ts";
 
@@ -65,6 +66,8 @@ export interface EngineDeps {
   };
   filesOf(tree: { organizationId: string; treeId: string }): FileStore;
   databasesOf(session: { organizationId: string; sessionId: string }): SessionDatabases;
+  /** The tools of the MCP servers that a turn refers to. */
+  findMcpTools: FindMcpTools;
   /** @param turn.ids  of the skills that the turn refers to */
   skillsOf(turn: { organizationId: string; ids: readonly string[] }): SkillLibrary;
   storageOf(session: { organizationId: string; sessionId: string }): SessionStorage;

@@ -3,6 +3,7 @@ import { systemClock } from "../../src/base/clock.ts";
 import { newId } from "../../src/base/id.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { createSealer } from "../../src/base/seal.ts";
+import { createMcpClients } from "../../src/capabilities/mcp.ts";
 import { createCapabilities } from "../../src/capabilities/registry.ts";
 import type { Tool } from "../../src/capabilities/tool.ts";
 import { createFileStores } from "../../src/db/files/files.ts";
@@ -15,6 +16,7 @@ import { createSessionStorage } from "../../src/db/session-storage.ts";
 import { createTaskStores } from "../../src/db/tasks/spawn.ts";
 import { createWriter, type Writer } from "../../src/db/writer.ts";
 import { noFailpoint, type ReachFailpoint } from "../../src/engine/failpoint.ts";
+import { createMcpTools } from "../../src/engine/mcp.ts";
 import { createProviderGate } from "../../src/engine/provider-gate.ts";
 import type { EngineDeps } from "../../src/engine/scope.ts";
 import type { WebhookSending } from "../../src/engine/webhook-sender.ts";
@@ -47,6 +49,8 @@ export async function startEngine(
     webhooks?: WebhookSending;
     driver?: Driver;
     tools?: readonly Tool[];
+    /** Where MCP servers of a test may be. */
+    allowPrivateHosts?: readonly string[];
     /** Stands between the engine and its writer, to let writes fail. */
     throughWriter?: (writer: Writer) => Writer;
   } = {},
@@ -75,6 +79,13 @@ export async function startEngine(
       return { ...resolved, tools: [...resolved.tools, ...extra] };
     },
     filesOf: createFileStores(db),
+    findMcpTools: createMcpTools({
+      db,
+      sealer: createSealer(new Uint8Array(32).fill(7)),
+      clients: createMcpClients({ allowPrivateHosts: options.allowPrivateHosts ?? [], version: "test" }),
+      clock: systemClock,
+      log: silentLog,
+    }),
     skillsOf: createSkillLibraries(db),
     databasesOf: createSessionDatabases(db, testSqlRunner()),
     // The key of the test app, so that a worker opens what the API has sealed.

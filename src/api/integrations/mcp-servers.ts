@@ -31,8 +31,9 @@ import { defineRoute, type Route } from "../http/route.ts";
 
 type Deps = Pick<ApiDeps, "db" | "seal" | "capabilities">;
 
-const NOT_CALLED =
-  "Stored, listed and referred to by `mcp:<id>` in `capabilities`; its tools are not called yet. ";
+const USED =
+  "Agents refer to a server by `mcp:<uuid>` in `capabilities`; their turns are then offered its tools as " +
+  "`mcp_<server>__<tool>`, over streamable HTTP. ";
 /** What a request sets for itself. */
 const OWN_HEADERS = new Set([
   ...[
@@ -64,7 +65,7 @@ export function mcpServerRoutes(deps: Deps): Route[] {
       operationId: "list_mcp_servers",
       tag: "mcp-servers",
       summary: "List MCP servers, newest first",
-      description: `${NOT_CALLED}\`search\` looks at name, description and address.`,
+      description: `${USED}\`search\` looks at name, description and address.`,
       query: TreeListQuery,
       responses: { 200: List(McpServerWithUrls) },
       async run({ query, caller: { organizationId }, request }) {
@@ -86,9 +87,10 @@ export function mcpServerRoutes(deps: Deps): Route[] {
       tag: "mcp-servers",
       summary: "Add an MCP server",
       description:
-        `${NOT_CALLED}The address must be https and public, unless the operator allows the host ` +
+        `${USED}The address must be https and public, unless the operator allows the host ` +
         "(`EVERRUNS_ALLOW_PRIVATE_HOSTS`). `stdio` is refused: it would run a program on this machine. `api_key` and " +
-        "the values of `headers` are encrypted and never shown.",
+        "the values of `headers` are encrypted and never shown; the key goes along as `Authorization: Bearer`. `auth_mode` " +
+        "`o_auth` and `protocol_mode` are kept and change nothing yet.",
       body: CreateMcpServerRequest,
       responses: { 201: McpServerWithUrls },
       problems: ["limit_exceeded", "name_taken"],

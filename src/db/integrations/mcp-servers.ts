@@ -4,7 +4,7 @@ import { sealPlace } from "../../base/seal.ts";
 import { assignments } from "../assign.ts";
 import type { Db } from "../pool.ts";
 import { type Page, type Slice, searchPatterns } from "../search.ts";
-import { isUniqueViolation } from "../sqlstate.ts";
+import { asRetryable, isUniqueViolation } from "../sqlstate.ts";
 
 export interface McpServerFields {
   name: string;
@@ -77,6 +77,29 @@ export async function findMcpServer(
     select ${selectServer({ sql })} from mcp_servers
      where id = ${id} and organization_id = ${organizationId} and status <> 'deleted'`;
   return rows[0] ?? null;
+}
+
+/** What a worker needs to call a server. Its secrets are sealed still. */
+export interface McpEndpointRow
+  extends Pick<McpServerFields, "name" | "url" | "auth_mode" | "api_key_sealed" | "headers_sealed"> {
+  id: string;
+  updated_at: Date;
+}
+
+/** The active ones among these, in their order. @throws RetryableError the database cannot be reached */
+export async function readMcpEndpoints(
+  { sql }: Db,
+  organizationId: string,
+  ids: readonly string[],
+): Promise<McpEndpointRow[]> {
+  const rows = await sql<McpEndpointRow[]>`
+    select id, name, url, auth_mode, api_key_sealed, headers_sealed, updated_at from mcp_servers
+     where organization_id = ${organizationId} and id = any(${[...ids]}::text[]) and status = 'active'`.catch(
+    (error) => {
+      throw asRetryable(error);
+    },
+  );
+  return rows.toSorted((a, b) => ids.indexOf(a.id) - ids.indexOf(b.id));
 }
 
 export async function mcpServerIdOfName(
