@@ -10,10 +10,13 @@ export function callerOf(url: string): Caller {
       method,
       redirect: "manual",
       signal: AbortSignal.timeout(ANSWER_MS_MAX),
-      headers: { ...(body === undefined ? {} : { "content-type": "application/json" }), ...headers },
+      headers: {
+        ...(body === undefined || body instanceof FormData ? {} : { "content-type": "application/json" }),
+        ...headers,
+      },
       ...(body === undefined || method === "GET"
         ? {}
-        : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+        : { body: typeof body === "string" || body instanceof FormData ? body : JSON.stringify(body) }),
     });
     const text = await response.text();
     const isJson = /json/.test(response.headers.get("content-type") ?? "json");
