@@ -37,6 +37,7 @@ const REFUSED: readonly (readonly [route: RegExp, why: RegExp, reason: string])[
     /transport_type is "stdio"/,
     "a program on the server's machine is not the client's to start",
   ],
+  [/GET .*\/tasks$/, /state|kind|created_after/, "there is no other state or kind, and a time is a time"],
   [/GET .*\/events$/, /around/, "an event of another session is no place in this one"],
   [/POST .*\/messages$/, /content is empty/, "a message without content says nothing"],
   [

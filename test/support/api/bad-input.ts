@@ -1,5 +1,5 @@
 /** What must be true of every refusal, whatever was sent: a documented status, a code of the table, and no leak. */
-import { expect } from "bun:test";
+import { expect, setDefaultTimeout } from "bun:test";
 import { tmpdir } from "node:os";
 import { isProblemCode, problems } from "../../../src/contract/problem.ts";
 import { type Answer, OTHER_ORGANIZATION } from "../app.ts";
@@ -63,6 +63,8 @@ export interface Tally {
 }
 
 const SHOWN_MAX = 40;
+/** Thousands of requests in one test, on a machine that may have other things to do. */
+setDefaultTimeout(180_000);
 
 export function createTally(concern: string): Tally {
   const routes = new Set<string>();

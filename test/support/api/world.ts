@@ -53,6 +53,7 @@ const PREFIX_OF: Readonly<Record<string, string>> = {
   other_id: "session",
   parent_harness_id: "harness",
   provider_id: "prov",
+  run_id: "healthcheck",
   schedule_id: "sched",
   server_id: "mcp",
   source_session_id: "session",
