@@ -18,10 +18,9 @@ afterAll(async () => {
 
 /**
  * Fields that may be as large as this: files have a limit of their own, above it; a signal to cancel is not read; a
- * skill is only looked at, and what is wrong with it is the answer; a preview keeps nothing.
+ * skill is only looked at, and what is wrong with it is the answer.
  */
-const LARGE =
-  /\binitial_files\.0\.content$|\/signal payload$|\/skills\/validate skill_md$|\/agents\/(analyze|preview) /;
+const LARGE = /\binitial_files\.0\.content$|\/signal payload$|\/skills\/validate skill_md$/;
 
 test("what is larger than makes sense is refused", async () => {
   for (const operation of world.operations) {
