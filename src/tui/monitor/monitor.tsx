@@ -1,6 +1,7 @@
 /** The monitor, drawn with Ink: one frame of exactly the window's size, in the terminal's other screen. */
 import { render, Text, useApp, useInput, useWindowSize } from "ink";
 import { useEffect, useState, useSyncExternalStore } from "react";
+import { systemClock } from "../../base/clock.ts";
 import { type Paint, paintWith } from "../theme.ts";
 import { frame } from "./frame.ts";
 import { Monitor, type MonitorKey, type MonitorOptions } from "./store.ts";
@@ -35,8 +36,16 @@ export async function openMonitor({ isColoured, signal, ...options }: OpenMonito
     },
   );
   void monitor.run();
-  await app.waitUntilExit();
+  // A terminal that was closed takes no last frame: it is not waited for.
+  await Promise.race([app.waitUntilExit(), aborted(signal).then(() => systemClock.sleep(LAST_FRAME_MS))]);
   monitor.close();
+}
+
+const LAST_FRAME_MS = 500;
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }
 
 export interface MonitorAppProps {
