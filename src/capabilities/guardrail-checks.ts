@@ -81,7 +81,7 @@ export interface GuardrailHit {
   /** `guardrail.<rule_type>` */
   reason_code: string;
   replacement: string | null;
-  /** The end of what matched, or the word; null when the check could not be finished. */
+  /** What matched, or the word; null when the check could not be finished. */
   matched: string | null;
 }
 
@@ -167,10 +167,22 @@ function findAny(regexes: readonly LinearRegex[], text: string): { matched: stri
     for (const line of text.split("\n")) {
       const end = regex.matchEnd(line, meter);
       if (meter.left < 0) return { matched: null };
-      if (end !== null) return { matched: line.slice(Math.max(0, end - EXCERPT_CHARS_MAX), end) };
+      if (end !== null) return { matched: shortestMatch(regex, line, end) };
     }
   }
   return null;
+}
+
+/** The latest beginning of a match that ends there, found by halving; cut to the length of an excerpt. */
+function shortestMatch(regex: LinearRegex, line: string, end: number): string {
+  let from = Math.max(0, end - EXCERPT_CHARS_MAX);
+  let to = end;
+  while (to - from > 1) {
+    const middle = (from + to) >> 1;
+    if (regex.test(line.slice(middle, end), { left: WORK_MAX })) from = middle;
+    else to = middle;
+  }
+  return line.slice(from, end);
 }
 
 /** `a*b` as `["a", "b"]`: the first part begins the name, the last ends it, the others come in order between. */

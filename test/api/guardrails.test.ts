@@ -38,7 +38,7 @@ describe("trying guardrails on a text", () => {
             stage: "output",
             action: "block",
             reason_code: "guardrail.regex",
-            matched: "the launch code 4",
+            matched: "code 4",
             replacement: "held back",
           },
           {
