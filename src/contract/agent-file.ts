@@ -5,7 +5,7 @@
  * letter by letter: nothing is trimmed, no line is added. JSON and YAML carry the prompt as a field. Any other text
  * is a prompt alone.
  */
-import { isAlias, isMap, parseDocument, stringify, visit } from "yaml";
+import { parseDocument, stringify } from "yaml";
 import { UserError } from "../base/errors.ts";
 
 export const AGENT_FILE_FORMATS = ["markdown", "yaml", "json"] as const;
@@ -49,7 +49,11 @@ export function formatAgentFile(fields: AgentFileFields, format: AgentFileFormat
   const kept = Object.fromEntries(Object.entries(fields).filter(([, value]) => !isEmpty(value)));
   const { system_prompt: prompt = "", ...others } = kept;
   if (format === "json") return `${JSON.stringify({ ...others, system_prompt: prompt }, null, 2)}\n`;
-  if (format === "yaml") return stringify({ ...others, system_prompt: prompt }, { lineWidth: 0 });
+  if (format === "yaml") {
+    return Object.entries({ ...others, system_prompt: prompt })
+      .map(([name, value]) => inYaml({ [name]: value }))
+      .join("");
+  }
   const lines = Object.entries(others).flatMap(([name, value]) => linesOf(name, value));
   return `---\n${lines.map((line) => `${line}\n`).join("")}---\n${prompt}`;
 }
@@ -90,46 +94,123 @@ function readObject(source: string): AgentFileFields | null {
   return "name" in read.value || "system_prompt" in read.value ? read.value : null;
 }
 
-/** More than any agent needs; the time to read YAML grows with them, and with nothing else so fast. */
+/** More than any agent needs. */
 const YAML_VALUES_MAX = 100_000;
+const YAML_DEPTH_MAX = 64;
+const FIELD_NAME = /^([A-Za-z_]+)[ \t]*:(?=\s|$)/gm;
+/** Fields that hold more than a text, a number or a yes; `inYaml` may have made JSON texts of them. */
+const STRUCTURED = ["capabilities", "tools", "initial_files", "mcpServers", "network_access"];
 
 /**
- * Aliases are refused: a few lines of them can stand for gigabytes. The package's own check for keys that occur twice
- * compares each with each, which for a large file takes minutes; here the agent's own fields are checked.
+ * With Bun's reader, and not the package `yaml` that writes: for three megabytes of keys, anchors or comments the
+ * package needs minutes, Bun's never a second. Aliases are refused: a few lines of them can stand for gigabytes.
  */
 function readYaml(text: string): { value: AgentFileFields | null } | { problem: string } {
-  if ((text.match(/[,{[]|:\s|^\s*-\s/gm)?.length ?? 0) > YAML_VALUES_MAX)
-    return { problem: `more than ${YAML_VALUES_MAX} values` };
+  const names = [...text.matchAll(FIELD_NAME)].map(([, name]) => name);
+  let value: unknown;
   try {
-    const options = { prettyErrors: true, schema: "core", stringKeys: true, uniqueKeys: false } as const;
-    const document = parseDocument(text, options);
-    const [error] = document.errors;
-    if (error) return { problem: error.message.split("\n")[0]?.replace(/:$/, "") ?? "it is not YAML" };
-    let hasAlias = false;
-    visit(document, (_key, node) => {
-      hasAlias ||= isAlias(node);
-      return hasAlias ? visit.BREAK : undefined;
-    });
-    if (hasAlias) return { problem: "YAML aliases (*name) are not taken" };
-    const names = isMap(document.contents) ? document.contents.items.map(({ key }) => String(key)) : [];
-    const twice = names.find((name, place) => names.indexOf(name) !== place);
-    if (twice !== undefined) return { problem: `the field ${twice} is there twice` };
-    return { value: document.toJS({ maxAliasCount: 0 }) as AgentFileFields | null };
+    value = Bun.YAML.parse(text);
   } catch (error) {
-    // Values within values, thousands deep.
     if (error instanceof RangeError) return { problem: "values are nested too deep" };
-    throw error;
+    const place = text.length <= LOCATED_CHARS_MAX ? placeOfFault(text) : null;
+    return { problem: place ?? (error instanceof Error ? error.message : "it is not YAML") };
+  }
+  const problem = problemOf(value);
+  if (problem !== null) return { problem };
+  if (!isObject(value)) return { value: value as null };
+  if (new Set(names).size < names.length) {
+    const twice = names.find((name, place) => names.indexOf(name) !== place);
+    return { problem: `the field ${twice} is there twice` };
+  }
+  return { value: { ...value, ...jsonFields(value) } };
+}
+
+/** The package says where a fault is, which Bun's reader does not; it takes long for long texts. */
+const LOCATED_CHARS_MAX = 8 * 1024;
+
+function placeOfFault(text: string): string | null {
+  const [error] = parseDocument(text, { prettyErrors: true, uniqueKeys: false }).errors;
+  return error?.message.split("\n")[0]?.replace(/:$/, "") ?? null;
+}
+
+/** What must be known before anybody walks through it. */
+function problemOf(root: unknown): string | null {
+  const seen = new Set<object>();
+  let problem: string | null = null;
+  let left = YAML_VALUES_MAX;
+  const visit = (value: unknown, depth: number): void => {
+    left -= 1;
+    if (left < 0) problem = `more than ${YAML_VALUES_MAX} values`;
+    if (problem !== null || typeof value !== "object" || value === null) return;
+    if (seen.has(value)) problem = "YAML aliases (*name) are not taken";
+    else if (depth > YAML_DEPTH_MAX) problem = "values are nested too deep";
+    seen.add(value);
+    for (const item of Object.values(value)) {
+      if (problem !== null) return;
+      visit(item, depth + 1);
+    }
+  };
+  visit(root, 0);
+  return problem;
+}
+
+function jsonFields(fields: AgentFileFields): AgentFileFields {
+  const read = STRUCTURED.flatMap((name) => {
+    const text = fields[name];
+    if (typeof text !== "string") return [];
+    try {
+      return [[name, JSON.parse(text)] as const];
+    } catch {
+      // The check of the fields says what is wrong with it.
+      return [];
+    }
+  });
+  return Object.fromEntries(read);
+}
+
+/**
+ * Fields as YAML that is read as the same: texts in lines of their own where that works, else in quotes; and, since
+ * readers take a key `<<` for "merge the other map in", as JSON in a text when that occurs.
+ */
+function inYaml(fields: AgentFileFields): string {
+  const lines = stringify(fields, { lineWidth: 0 });
+  if (isReadAs(lines, fields)) return lines;
+  const quotes = stringify(fields, {
+    lineWidth: 0,
+    blockQuote: false,
+    defaultStringType: "QUOTE_DOUBLE",
+    defaultKeyType: "QUOTE_DOUBLE",
+    doubleQuotedMinMultiLineLength: Number.MAX_SAFE_INTEGER,
+  });
+  if (isReadAs(quotes, fields)) return quotes;
+  return Object.entries(fields)
+    .map(
+      ([name, value]) =>
+        `${name}: ${quoted(typeof value === "object" ? JSON.stringify(value) : String(value))}\n`,
+    )
+    .join("");
+}
+
+function isReadAs(text: string, fields: AgentFileFields): boolean {
+  try {
+    return JSON.stringify(Bun.YAML.parse(text)) === JSON.stringify(fields);
+  } catch {
+    return false;
   }
 }
 
 /** One field as the lines of its YAML: strings in double quotes, lists of names one below the other. */
 function linesOf(name: string, value: unknown): string[] {
   if (typeof value === "string") return [`${name}: ${quoted(value)}`];
-  if (name === "capabilities" && Array.isArray(value)) return [`${name}:`, ...value.flatMap(capabilityLines)];
+  if (name === "capabilities" && Array.isArray(value)) {
+    const lines = [`${name}:`, ...value.flatMap(capabilityLines)];
+    const bare = value.map((item) => (item.config == null ? item.ref : item));
+    if (isReadAs(lines.join("\n"), { [name]: bare })) return lines;
+  }
   if (Array.isArray(value) && value.every((item) => typeof item === "string")) {
     return [`${name}:`, ...value.map((item) => `  - ${quoted(item)}`)];
   }
-  return stringify({ [name]: value }, { lineWidth: 0 })
+  return inYaml({ [name]: value })
     .replace(/\n$/, "")
     .split("\n");
 }

@@ -43,6 +43,8 @@ const NASTY: [what: string, text: string][] = [
   ["a tag, an anchor, an alias", "!!js/function &a *a"],
   ["JSON", '{"name": "x", "system_prompt": "y"}'],
   ["a merge key", "<<"],
+  ["a merge key in a map", '{"<<": {"a": 1}}'],
+  ["lines of nothing but spaces", "a\n  \n\n \n b\n\t\n"],
   ["a long line", "a b ".repeat(5_000)],
 ];
 
@@ -67,7 +69,14 @@ describe("export and import again", () => {
             description: text.slice(0, 5_000),
             system_prompt: text,
             harness_name: "base",
-            capabilities: ["current_time", { ref: "web_fetch", config: {} }],
+            capabilities: [
+              "current_time",
+              { ref: "web_fetch", config: {} },
+              {
+                ref: "tool_approval",
+                config: { mode: "normal", [text.slice(0, 50)]: { "<<": { a: text } } },
+              },
+            ],
             tags: [text.slice(0, 100), "b"],
             tools: [tool],
             initial_files: [{ path: "/a b.txt", content: text, is_readonly: true }],
