@@ -25,7 +25,8 @@ export function sessionViewRoutes({ db, reportContext }: Pick<ApiDeps, "db" | "r
       summary: "What the next model call would carry, in tokens",
       description:
         "By section and source: the prompts of harness, agent, session and capabilities, the definitions of the tools, " +
-        "and the part of the conversation that the model is shown. Tokens are estimated, three bytes each.",
+        "and the part of the conversation that the model is shown. Tokens are estimated, three bytes each. " +
+        "Tools of MCP servers are not counted: only a worker asks those servers for them.",
       sessionRight: "read",
       responses: { 200: SessionContextReport },
       problems: ["invalid_id", "not_found"],
