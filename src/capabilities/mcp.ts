@@ -8,7 +8,7 @@ import { Client, type ClientOptions } from "@modelcontextprotocol/sdk/client/ind
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import { z } from "zod";
 import { guardedFetch } from "./_safe-fetch.ts";
-import { type OutboundOptions, outboundPolicy } from "./outbound.ts";
+import { type OutboundOptions, outboundPolicy, refuseServerUrl } from "./outbound.ts";
 import { type Tool, type ToolContext, ToolError } from "./tool.ts";
 
 /** Where a server is and what goes along with each request: its key and headers, in clear. Never logged. */
@@ -48,6 +48,8 @@ export function createMcpClients(options: OutboundOptions & { version: string })
     timeoutMs: number,
     use: (client: Client, signal: AbortSignal) => Promise<T>,
   ): Promise<T> => {
+    const refusal = refuseServerUrl(endpoint.url, policy.allowPrivateHosts);
+    if (refusal !== null) throw new ToolError(`The address of the MCP server ${endpoint.name} ${refusal}.`);
     const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
     const transport = new StreamableHTTPClientTransport(new URL(endpoint.url), {
       fetch: guardedFetch({ ...policy, network }, limit),

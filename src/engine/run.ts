@@ -196,6 +196,7 @@ async function openScope(
   const mcp = await deps.findMcpTools({
     organizationId: run.organization_id,
     refs: plan.capabilities,
+    inline: plan.mcpServers,
     network: plan.network,
     signal: lease.signal,
   });

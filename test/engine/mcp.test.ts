@@ -47,14 +47,14 @@ const stored = async (name: string, url = server.url) => {
 const turn = async (
   capabilities: string[],
   calls: object[],
-  options: { allowPrivateHosts?: string[]; network_access?: object } = {},
+  options: { allowPrivateHosts?: string[]; network_access?: object; mcpServers?: object } = {},
 ) => {
   const engine = await startEngine(
     { address: app.db.address },
     { allowPrivateHosts: options.allowPrivateHosts ?? ["127.0.0.1"] },
   );
-  const { network_access } = options;
-  const { body: session } = await app.post("/sessions", { capabilities, network_access });
+  const { network_access, mcpServers } = options;
+  const { body: session } = await app.post("/sessions", { capabilities, network_access, mcpServers });
   await send(
     app.db,
     session.id,
@@ -100,6 +100,28 @@ describe("tools of an MCP server", () => {
       { effect: string }[]
     >`select distinct effect from steps where tool_name like 'mcp_%'`;
     expect(steps.map(({ effect }) => effect)).toEqual(["at_most_once"]);
+  });
+
+  test("that a session brings along itself", async () => {
+    const { results, events } = await turn(
+      [],
+      [
+        { name: "mcp_own__add", arguments: { a: 1, b: 1 } },
+        { name: "mcp_own__look", arguments: {} },
+        { name: "mcp_local__add", arguments: {} },
+      ],
+      {
+        mcpServers: {
+          own: { url: server.url, headers: { "X-Key": CANARY } },
+          local: { type: "stdio", command: "/bin/sh" },
+          plain: { url: "http://mcp.example.com/" },
+        },
+      },
+    );
+    expect(results[0]).toBe("2");
+    expect(results[1]).toContain('"x-key":"[secret]"');
+    expect(results[2]).toContain("There is no tool named");
+    expect(events.some((event) => JSON.stringify(event.data).includes(CANARY))).toBe(false);
   });
 
   const unreachable: [string, string | null, object][] = [
