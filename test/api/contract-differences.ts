@@ -74,8 +74,6 @@ export const DIFFERENCES: Readonly<Record<string, string>> = {
   "GET /v1/agents/{agent_id}/export * is beyond the contract": "ours: `format` for YAML and JSON",
   "POST /v1/agents/import body: * is beyond the contract":
     "the contract's text takes Markdown, JSON and YAML; so may the content type say",
-  "GET * ?kind: only *": "there is no other kind; another is 400",
-  "GET * ?state: only *": "there is no other state; another is 400",
   "answer SessionTask.*: missing": OPTIONAL,
   "answer TaskLinks.*: missing": OPTIONAL,
   "answer EventData: fields of any name":

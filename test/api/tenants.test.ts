@@ -20,6 +20,9 @@ let token: string;
 const workspace = session.replace("session", "wsp");
 const memory = newId("mem");
 const image = newId("img");
+const task = newId("task");
+const webhook = newId("wh");
+const healthCheck = newId("healthcheck");
 
 beforeAll(async () => {
   app = await testApp();
@@ -68,6 +71,14 @@ beforeAll(async () => {
             values (${session}, 'foreign', ${OTHER_ORGANIZATION}, 'secret')`;
   await sql`insert into session_secrets (session_id, name, organization_id, value_sealed)
             values (${session}, 'foreign', ${OTHER_ORGANIZATION}, 'secret')`;
+  await sql`insert into session_tasks (id, organization_id, session_id, root_session_id, kind, display_name, state, spec,
+                                       run_id, tool_call_id, child_session_id, child_run_id)
+            values (${task}, ${OTHER_ORGANIZATION}, ${session}, ${session}, 'subagent', 'secret', 'running', '{}',
+                    ${turn}, 'call_2', ${session}, ${turn})`;
+  await sql`insert into task_webhooks (id, organization_id, url, secret_sealed, enabled)
+            values (${webhook}, ${OTHER_ORGANIZATION}, 'https://foreign.example.com', 'secret', true)`;
+  await sql`insert into agent_health_checks (id, organization_id, agent_id, config_hash, configuration, session_id, turn_id)
+            values (${healthCheck}, ${OTHER_ORGANIZATION}, ${agent}, 'hash', '{}', ${session}, ${turn})`;
   await sql`update sessions set queue_length = 1 where id = ${session}`;
   await sql`update runs set state = 'waiting', waiting_on = 'approval' where id = ${turn}`;
   await sql`insert into waits (run_id, kind, tool_call_id, id, organization_id, session_id, tool_name, arguments,
@@ -111,6 +122,9 @@ const values = (): Record<string, string> => ({
   workspace_id: workspace,
   memory_id: memory,
   image_id: image,
+  task_id: task,
+  webhook_id: webhook,
+  run_id: healthCheck,
   path: "kept.txt",
 });
 /** Bodies that would be taken if the row were ours. */
@@ -128,6 +142,7 @@ const BODIES: Record<string, unknown> = {
   create_database: { name: "stolen" },
   batch_set_secrets: { secrets: { stolen: "x" } },
   settle_step: { outcome: "done" },
+  post_task_message: { text: "x" },
   update_queued_message: { content: [{ type: "text", text: "x" }] },
   send_signal: { signal_type: "input", payload: { message: "x" } },
   add_member: { email: "x@example.com", role: "viewer" },
@@ -168,6 +183,10 @@ const rows = async () => {
     await sql`select * from session_databases where session_id = ${session}`,
     await sql`select * from session_values where session_id = ${session}`,
     await sql`select * from session_secrets where session_id = ${session}`,
+    await sql`select * from session_tasks where organization_id = ${OTHER_ORGANIZATION}`,
+    await sql`select * from task_messages where task_id = ${task}`,
+    await sql`select * from task_webhooks where organization_id = ${OTHER_ORGANIZATION}`,
+    await sql`select * from agent_health_checks where organization_id = ${OTHER_ORGANIZATION}`,
     await sql`select * from schedules where organization_id = ${OTHER_ORGANIZATION}`,
     await sql`select * from schedule_executions where organization_id = ${OTHER_ORGANIZATION}`,
     await sql`select * from memberships where organization_id = ${OTHER_ORGANIZATION}`,

@@ -111,8 +111,10 @@ describe("reading the log", () => {
       expect(await page(null, "start")).toEqual(expected);
       expect(await page(3, "start")).toEqual(expected.slice(0, 3));
       expect(await page(3, "end")).toEqual(expected.slice(-3));
+      // The count is of the log, wherever the page lies: a window of sequences does not narrow it.
+      const isWindow = filter.afterSequence !== null || filter.beforeSequence !== null;
       expect(await countEvents(database.db, ownLog(session), filter)).toBe(
-        expected.filter((event) => !event.type.endsWith(".delta")).length,
+        (isWindow ? log : expected).filter((event) => !event.type.endsWith(".delta")).length,
       );
     });
   }

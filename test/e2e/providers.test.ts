@@ -4,6 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
+import { uuidOf } from "../../src/base/id.ts";
 import type { Event } from "../../src/contract/event.ts";
 import { killCluster, workDirectory } from "../embedded/support/clusters.ts";
 import { type RunningServer, runExecutable, serveExecutable } from "../support/executable.ts";
@@ -343,6 +344,9 @@ for (const protocol of PROTOCOLS) {
         model_id: ids.model ?? "",
         capability_id: "current_time",
         harness_id: "generic",
+        workspace_id: sessionId.replace("session", "wsp"),
+        workflow_id: uuidOf(ids.turn ?? ""),
+        path: "a",
         "models.id": ids.model ?? "",
         "providers.id": ids.provider ?? "",
       });

@@ -199,6 +199,20 @@ describe("what surrounds a conversation", () => {
     expect(lines.map(({ role }) => role)).toEqual(["user", "agent"]);
   });
 
+  test("connections are stored, listed under data, and taken away; the key never comes out", async () => {
+    const [provider] = (await sdk.request("GET", "/user/connections/providers")).data;
+    const key = provider.provider ?? provider.id;
+    const made = strictly(
+      "Connection",
+      await sdk.request("POST", `/user/connections/${key}`, { api_key: "sk-hidden" }),
+    );
+    expect(JSON.stringify(made)).not.toContain("sk-hidden");
+    const listed = allStrictly("Connection", (await sdk.request("GET", "/user/connections")).data);
+    expect(listed.map((one) => (one as { provider: string }).provider)).toEqual([key]);
+    expect(await sdk.request("DELETE", `/user/connections/${key}`)).toBeUndefined();
+    expect((await sdk.request("GET", "/user/connections")).data).toEqual([]);
+  });
+
   test("secrets go in, and only their names come out", async () => {
     const session = await sdk.sessions.create();
     expect(

@@ -18,6 +18,14 @@ import {
   Urls,
 } from "../../contract/common.ts";
 import { Connection } from "../../contract/connection.ts";
+import {
+  DlqEntryResponse,
+  HealthResponse,
+  MetricsPoint,
+  TaskResponse,
+  WorkflowEventResponse,
+  WorkflowResponse,
+} from "../../contract/durable.ts";
 import { eventDefinitions } from "../../contract/event.ts";
 import { EventSchema } from "../../contract/event-schema.ts";
 import { FileInfo, FileStat, GrepResult, SessionFile, Workspace } from "../../contract/file.ts";
@@ -49,11 +57,24 @@ import {
   UpdateProviderRequest,
 } from "../../contract/provider.ts";
 import { Run, Step, Worker } from "../../contract/run.ts";
+import { ScheduleExecutionResponse, ScheduleResponse, SessionSchedule } from "../../contract/schedule.ts";
 import { CreateSessionRequest, SessionWithUrls, UpdateSessionRequest } from "../../contract/session.ts";
 import { SkillWithUrls } from "../../contract/skill.ts";
+import { SessionTask, TaskMessage } from "../../contract/task.ts";
 import { TokenUsage } from "../../contract/usage.ts";
 
 export const COMPONENTS: Readonly<Record<string, object>> = {
+  DlqEntryResponse,
+  HealthResponse,
+  MetricsPoint,
+  ScheduleExecutionResponse,
+  ScheduleResponse,
+  SessionSchedule,
+  SessionTask,
+  TaskMessage,
+  TaskResponse,
+  WorkflowEventResponse,
+  WorkflowResponse,
   Agent: AgentWithUrls,
   AgentWithCounts,
   AllowedAction,

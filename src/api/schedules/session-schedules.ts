@@ -44,6 +44,7 @@ export function sessionScheduleRoutes({
       path: "/sessions/{session_id}/schedules",
       operationId: "list_session_schedules",
       tag: "schedules",
+      sessionRight: "read",
       summary: "List the schedules of a session, oldest first",
       description:
         "Its agent makes them, with the capability `session_schedule`. When one is due the session gets its description as a " +
@@ -60,6 +61,7 @@ export function sessionScheduleRoutes({
       path: "/sessions/{session_id}/schedules/{schedule_id}",
       operationId: "get_session_schedule",
       tag: "schedules",
+      sessionRight: "read",
       summary: "Read a schedule of a session",
       responses: { 200: SessionSchedule },
       problems: PROBLEMS,

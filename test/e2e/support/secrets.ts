@@ -8,19 +8,27 @@ import { withSql } from "../../embedded/support/clusters.ts";
 /** Ids to put into the paths of the API, by the names of their parameters. */
 export type PathIds = Readonly<Record<string, string>>;
 
+/** Parameters whose resource no provider has a part in: their routes are asked for what is not there. */
+const NOTHING_THERE = new Set(
+  "run_id from_version_id to_version_id provider execution_id schedule_id image_id server_id memory_id org name task_id skill_id webhook_id".split(
+    " ",
+  ),
+);
+
 /**
  * Every answer to a GET of every route that the server's own document lists, as text by path. Streams are left
  * out: they carry what the list of events has.
  */
 export async function everyAnswer(url: string, ids: PathIds): Promise<Map<string, string>> {
   const document = (await (await fetch(`${url}/api-doc/openapi.json`)).json()) as {
-    paths: Record<string, { get?: unknown }>;
+    paths: Record<string, { get?: { responses: Record<string, { content?: object }> } }>;
   };
   const answers = new Map<string, string>();
   for (const [template, methods] of Object.entries(document.paths)) {
-    if (!methods.get || template.endsWith("/sse")) continue;
+    if (!methods.get || "text/event-stream" in (methods.get.responses["200"]?.content ?? {})) continue;
     const path = template.replace(/\{(\w+)\}/g, (_, name: string) => {
-      const id = ids[name] ?? ids[`${template.split("/")[2]}.${name}`];
+      const known = ids[name] ?? ids[`${template.split("/")[2]}.${name}`];
+      const id = known ?? (NOTHING_THERE.has(name) ? "none" : undefined);
       if (!id) throw new Error(`no id for ${name} of ${template}`);
       return id;
     });
