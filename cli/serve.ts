@@ -8,6 +8,7 @@ import { createStreamLimits } from "../src/api/events/stream-limits.ts";
 import { createClientAddresses } from "../src/api/http/client-address.ts";
 import { createCors } from "../src/api/http/cors.ts";
 import { DEFAULT_ORGANIZATION, identifyAnonymous } from "../src/api/http/identify.ts";
+import { createOrganizationCaps } from "../src/api/http/organization-caps.ts";
 import { createRateLimit } from "../src/api/http/rate-limit.ts";
 import { createFiguresHistory } from "../src/api/operations/figures-history.ts";
 import { systemClock } from "../src/base/clock.ts";
@@ -82,7 +83,8 @@ async function serve(
   const askService = createConnectionCheck({ allowPrivateHosts: config.allowPrivateHosts });
   const addresses = createClientAddresses(config.trustedProxies);
   // Without authentication the only callers are programs of this machine.
-  const perMinute = config.requestsPerMinute ?? (config.authMode === "none" ? 0 : limits.requestsPerMinute);
+  const orUsual = (said: number | null, usual: number) => said ?? (config.authMode === "none" ? 0 : usual);
+  const perMinute = orUsual(config.requestsPerMinute, limits.requestsPerMinute);
   const access = accessOf(config, key);
   const driverFor = createDrivers(sealer, createDriverDeps());
   const app = buildApp({
@@ -97,6 +99,11 @@ async function serve(
     addresses,
     cors: createCors(config.corsOrigins),
     rateLimit: perMinute === 0 ? null : createRateLimit({ perMinute, clock: systemClock }),
+    caps: createOrganizationCaps(db, systemClock, {
+      agents: orUsual(config.maxAgents, limits.agentsPerOrganization) || null,
+      sessions: orUsual(config.maxSessions, limits.sessionsPerOrganization) || null,
+      activeTurns: orUsual(config.maxActiveTurns, limits.activeTurnsPerOrganization) || null,
+    }),
     capabilities,
     reportContext: (session) =>
       reportContext({ db, resolveCapabilities: (refs) => capabilities.resolve(refs) }, session),

@@ -11,6 +11,7 @@ import { createStreamLimits } from "../src/api/events/stream-limits.ts";
 import { createClientAddresses } from "../src/api/http/client-address.ts";
 import { createCors } from "../src/api/http/cors.ts";
 import { identifyAnonymous } from "../src/api/http/identify.ts";
+import { createOrganizationCaps, NO_CAPS } from "../src/api/http/organization-caps.ts";
 import { createFiguresHistory } from "../src/api/operations/figures-history.ts";
 import { systemClock } from "../src/base/clock.ts";
 import { silentLog } from "../src/base/log.ts";
@@ -32,6 +33,7 @@ export async function openApiText(): Promise<string> {
     addresses: createClientAddresses([]),
     cors: createCors([]),
     rateLimit: null,
+    caps: createOrganizationCaps(db, systemClock, NO_CAPS),
     capabilities: createCapabilities(),
     reportContext: async () => null,
     seal: () => "",

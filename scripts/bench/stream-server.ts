@@ -9,6 +9,7 @@ import { createFeed } from "../../src/api/events/feed.ts";
 import { createClientAddresses } from "../../src/api/http/client-address.ts";
 import { createCors } from "../../src/api/http/cors.ts";
 import { identifyAnonymous } from "../../src/api/http/identify.ts";
+import { createOrganizationCaps, NO_CAPS } from "../../src/api/http/organization-caps.ts";
 import { createFiguresHistory } from "../../src/api/operations/figures-history.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
@@ -30,6 +31,7 @@ const app = buildApp({
   addresses: createClientAddresses([]),
   cors: createCors([]),
   rateLimit: null,
+  caps: createOrganizationCaps(db, systemClock, NO_CAPS),
   capabilities,
   reportContext: (session) =>
     reportContext({ db, resolveCapabilities: (refs) => capabilities.resolve(refs) }, session),

@@ -12,6 +12,7 @@ import type { StreamLimits } from "./events/stream-limits.ts";
 import type { ClientAddresses } from "./http/client-address.ts";
 import type { Cors } from "./http/cors.ts";
 import type { Identify } from "./http/identify.ts";
+import type { OrganizationCaps } from "./http/organization-caps.ts";
 import type { RateLimit } from "./http/rate-limit.ts";
 import type { FiguresHistory } from "./operations/figures-history.ts";
 
@@ -28,6 +29,7 @@ export interface ApiDeps {
   cors: Cors;
   /** null: as many requests as come. */
   rateLimit: RateLimit | null;
+  caps: OrganizationCaps;
   capabilities: CapabilityCatalog;
   /** Encrypts a secret for the place where it is stored; it opens only there (base/seal.ts, `sealPlace`). */
   seal(plaintext: string, place: string): string;

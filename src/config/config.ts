@@ -10,6 +10,7 @@ import { UserError } from "../base/errors.ts";
 import { parseHostRule } from "../base/host-rule.ts";
 import { parseOrigin } from "../base/origin.ts";
 import { authProblems, authSettings } from "./auth.ts";
+import { capSettings } from "./caps.ts";
 import { isLoopbackHost } from "./loopback.ts";
 import { address, listOf, oneOf, type Setting, setting, text, type World, wholeNumber } from "./setting.ts";
 
@@ -114,6 +115,7 @@ const settings = {
     schema: wholeNumber(0, 1_000_000),
     fallback: () => null,
   }),
+  ...capSettings,
   encryptionKey: setting<string | null>({
     env: "EVERRUNS_ENCRYPTION_KEY",
     schema: text,

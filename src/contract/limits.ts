@@ -12,6 +12,10 @@ export const limits = {
   /** A harness with all its parents. */
   harnessDepthMax: 16,
   harnessesPerOrganizationMax: 50,
+  /** Of one organization, with authentication and unless it is configured otherwise. */
+  agentsPerOrganization: 500,
+  sessionsPerOrganization: 10_000,
+  activeTurnsPerOrganization: 1_000,
   declarativeCapabilitiesPerOrganizationMax: 200,
   /** A configuration of guardrails that is tried, as JSON. */
   guardrailConfigBytesMax: 128 * 1024,

@@ -8,6 +8,7 @@ import { createStreamLimits } from "../../src/api/events/stream-limits.ts";
 import { type ClientAddresses, createClientAddresses } from "../../src/api/http/client-address.ts";
 import { createCors } from "../../src/api/http/cors.ts";
 import { identifyAnonymous } from "../../src/api/http/identify.ts";
+import { type CapSettings, createOrganizationCaps, NO_CAPS } from "../../src/api/http/organization-caps.ts";
 import type { RateLimit } from "../../src/api/http/rate-limit.ts";
 import { createFiguresHistory } from "../../src/api/operations/figures-history.ts";
 import { type Clock, systemClock } from "../../src/base/clock.ts";
@@ -66,6 +67,7 @@ export async function testApp(
     checkConnection?: ApiDeps["checkConnection"];
     corsOrigins?: readonly string[];
     rateLimit?: RateLimit;
+    caps?: Partial<CapSettings>;
     /** Of the routes; the system's by default. */
     clock?: Clock;
     /** Callers must prove who they are; by default they need not. */
@@ -115,6 +117,7 @@ export async function testApp(
     addresses,
     cors: createCors(options.corsOrigins ?? []),
     rateLimit: options.rateLimit ?? null,
+    caps: createOrganizationCaps(db, clock, { ...NO_CAPS, ...options.caps }),
     capabilities,
     reportContext: (session) =>
       reportContext({ db, resolveCapabilities: (refs) => capabilities.resolve(refs) }, session),

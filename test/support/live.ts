@@ -7,6 +7,7 @@ import { createStreamLimits, type StreamLimits } from "../../src/api/events/stre
 import { createClientAddresses } from "../../src/api/http/client-address.ts";
 import { createCors } from "../../src/api/http/cors.ts";
 import { type Identify, identifyAnonymous } from "../../src/api/http/identify.ts";
+import { createOrganizationCaps, NO_CAPS } from "../../src/api/http/organization-caps.ts";
 import { createFiguresHistory } from "../../src/api/operations/figures-history.ts";
 import { type Clock, systemClock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
@@ -59,6 +60,7 @@ export async function startServer(
     addresses: createClientAddresses([]),
     cors: createCors([]),
     rateLimit: null,
+    caps: createOrganizationCaps(db, systemClock, NO_CAPS),
     capabilities,
     reportContext: (session) =>
       reportContext({ db, resolveCapabilities: (refs) => capabilities.resolve(refs) }, session),

@@ -45,8 +45,18 @@ const IMPORT_TYPES = [
 
 const checkAgent = createValidator(CreateAgentRequest, "body");
 
-export function agentFileRoutes(deps: Pick<ApiDeps, "db" | "capabilities" | "clock">): Route[] {
-  const { db, clock } = deps;
+const IMPORT_PROBLEMS = [
+  "forbidden",
+  "invalid_id",
+  "invalid_name",
+  "limit_exceeded",
+  "name_taken",
+  "not_found",
+  "conflict",
+] as const;
+
+export function agentFileRoutes(deps: Pick<ApiDeps, "db" | "capabilities" | "caps" | "clock">): Route[] {
+  const { db, caps, clock } = deps;
   return [
     defineRoute({
       method: "GET",
@@ -87,7 +97,7 @@ export function agentFileRoutes(deps: Pick<ApiDeps, "db" | "capabilities" | "clo
       body: TextBody({ bytesMax: limits.importBytesMax, contentTypes: IMPORT_TYPES }),
       isBodyOptional: true,
       responses: { 200: AgentWithUrls, 201: AgentWithUrls },
-      problems: ["forbidden", "invalid_id", "invalid_name", "limit_exceeded", "name_taken", "not_found"],
+      problems: [...IMPORT_PROBLEMS],
       async run({ query, body, caller, request: { headers } }) {
         const example = query["from-example"];
         const madeUp = nameFromTime(clock.now());
@@ -97,6 +107,7 @@ export function agentFileRoutes(deps: Pick<ApiDeps, "db" | "capabilities" | "clo
         const { organizationId } = caller;
         const id = request.id == null ? null : pathId("agent", request.id);
         const fields = await readFields(deps, caller, request);
+        await caps.admitAgent(organizationId, { id, name: fields.name });
         const apply = fields.name === madeUp ? applyUnnamed : applyAgent;
         return agentReply(db, await apply(db, { organizationId, id, fields }), organizationId, fields.name);
       },

@@ -32,8 +32,8 @@ import { readChanges } from "./agent-input.ts";
 import { agentReply, agentWithUrls, noAgent, requireAgent } from "./agent-wire.ts";
 import { requireBytes, requireName } from "./layer.ts";
 
-export function agentVersionRoutes(deps: Pick<ApiDeps, "db" | "capabilities">): Route[] {
-  const { db } = deps;
+export function agentVersionRoutes(deps: Pick<ApiDeps, "db" | "capabilities" | "caps">): Route[] {
+  const { db, caps } = deps;
   const snapshot = (organizationId: string) => (agent: AgentRow) => snapshotOf(deps, organizationId, agent);
 
   const existing = async (organizationId: string, agentRef: string, versionId: string) => {
@@ -187,10 +187,11 @@ export function agentVersionRoutes(deps: Pick<ApiDeps, "db" | "capabilities">): 
       description: "With the version's fields and a first version of its own. Its name must be free.",
       body: ForkAgentVersionRequest,
       responses: { 200: AgentWithUrls },
-      problems: ["invalid_id", "invalid_name", "not_found", "name_taken", "limit_exceeded"],
+      problems: ["invalid_id", "invalid_name", "not_found", "name_taken", "limit_exceeded", "conflict"],
       async run({ params, body, caller }) {
         const { organizationId, principalId } = caller;
         const { version } = await existing(organizationId, params.agent_id, params.version_id);
+        await caps.admitAgent(organizationId, null);
         requireBytes("description", body.description, limits.descriptionBytesMax);
         const kept = {
           ...version.authored_config,

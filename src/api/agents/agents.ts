@@ -35,15 +35,28 @@ const AgentPage = Type.Intersect([
   List(AgentWithCounts),
   Type.Object({ agents: Type.Array(AgentWithCounts) }),
 ]);
-const CREATE_PROBLEMS = ["invalid_id", "invalid_name", "limit_exceeded", "not_found", "name_taken"] as const;
+const CREATE_PROBLEMS = [
+  "invalid_id",
+  "invalid_name",
+  "limit_exceeded",
+  "not_found",
+  "name_taken",
+  "conflict",
+] as const;
 
-export function agentRoutes(deps: Pick<ApiDeps, "db" | "capabilities">): Route[] {
-  const { db } = deps;
+export function agentRoutes(deps: Pick<ApiDeps, "db" | "capabilities" | "caps">): Route[] {
+  const { db, caps } = deps;
 
   const existing = (organizationId: string, idOrName: string) => requireAgent(db, organizationId, idOrName);
 
   const written = (result: AgentWritten, organizationId: string, name: string) =>
     agentReply(db, result, organizationId, name);
+
+  const apply = async (input: Parameters<typeof applyAgent>[1]) => {
+    const { organizationId, id, fields } = input;
+    await caps.admitAgent(organizationId, { id, name: fields.name });
+    return written(await applyAgent(db, input), organizationId, fields.name);
+  };
 
   return [
     defineRoute({
@@ -86,7 +99,7 @@ export function agentRoutes(deps: Pick<ApiDeps, "db" | "capabilities">): Route[]
         const { organizationId } = caller;
         const id = body.id == null ? null : pathId("agent", body.id);
         const fields = await readFields(deps, caller, body);
-        return written(await applyAgent(db, { organizationId, id, fields }), organizationId, fields.name);
+        return apply({ organizationId, id, fields });
       },
     }),
     defineRoute({
@@ -145,11 +158,7 @@ export function agentRoutes(deps: Pick<ApiDeps, "db" | "capabilities">): Route[]
         const ref = agentRef(params.agent_id);
         const fields = await readFields(deps, caller, body);
         if (isId("agent", ref)) {
-          return written(
-            await applyAgent(db, { organizationId, id: ref, fields }),
-            organizationId,
-            fields.name,
-          );
+          return apply({ organizationId, id: ref, fields });
         }
         const id = await agentIdOfName(db, organizationId, ref);
         if (id === null && fields.name !== ref) {
@@ -158,7 +167,7 @@ export function agentRoutes(deps: Pick<ApiDeps, "db" | "capabilities">): Route[]
             `name: there is no agent ${ref} to rename to ${fields.name}`,
           );
         }
-        return written(await applyAgent(db, { organizationId, id, fields }), organizationId, fields.name);
+        return apply({ organizationId, id, fields });
       },
     }),
     defineRoute({
@@ -229,9 +238,10 @@ export function agentRoutes(deps: Pick<ApiDeps, "db" | "capabilities">): Route[]
       summary: "Copy an agent",
       description: "The copy is named `{name}-copy`, or with a number behind it when that name is taken.",
       responses: { 201: AgentWithUrls },
-      problems: ["invalid_id", "not_found", "name_taken"],
+      problems: ["invalid_id", "not_found", "name_taken", "conflict"],
       async run({ params, caller: { organizationId } }) {
         const source = await existing(organizationId, params.agent_id);
+        await caps.admitAgent(organizationId, null);
         for (const name of copyNames(source.name)) {
           const copy = await insertCopy(db, { organizationId, source, name });
           if (copy) return created(agentWithUrls(copy));

@@ -36,7 +36,7 @@ import { configHash, resolveAgent } from "./agent-config.ts";
 import { findingsOf } from "./agent-preview.ts";
 import { requireAgent } from "./agent-wire.ts";
 
-type Deps = Pick<ApiDeps, "db" | "capabilities" | "hints" | "clock">;
+type Deps = Pick<ApiDeps, "db" | "capabilities" | "caps" | "hints" | "clock">;
 
 /** What stands in the way of every turn; other findings do not fail a check. */
 const BLOCKING = new Set([

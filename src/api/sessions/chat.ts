@@ -14,7 +14,7 @@ const CHAT_HARNESS = "platform-chat";
 /** Two requests at once make two sessions, of which one stays; the other asks again. */
 const ATTEMPTS = 3;
 
-export function chatRoutes(deps: Pick<ApiDeps, "db" | "capabilities">): Route[] {
+export function chatRoutes(deps: Pick<ApiDeps, "db" | "capabilities" | "caps">): Route[] {
   const { db } = deps;
   return [
     defineRoute({
@@ -29,7 +29,7 @@ export function chatRoutes(deps: Pick<ApiDeps, "db" | "capabilities">): Route[] 
       body: GetOrCreateChatSessionRequest,
       isBodyOptional: true,
       responses: { 200: SessionWithUrls },
-      problems: ["not_found"],
+      problems: ["not_found", "conflict"],
       async run({ body, caller }) {
         const { organizationId, principalId } = caller;
         const locale = readLocale(body?.locale ?? null);

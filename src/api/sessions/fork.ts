@@ -16,7 +16,7 @@ import { defineRoute, type Route } from "../http/route.ts";
 import { findSessionAgent, readLocale } from "./session-start.ts";
 import { sessionToWire } from "./sessions.ts";
 
-type Deps = Pick<ApiDeps, "db" | "capabilities">;
+type Deps = Pick<ApiDeps, "db" | "capabilities" | "caps">;
 
 export function forkRoutes(deps: Deps): Route[] {
   return [forkRoute(deps), diffRoute(deps)];
@@ -55,6 +55,7 @@ function forkRoute(deps: Deps): Route {
               id: body.model_id,
               code: "not_found",
             });
+      await deps.caps.admitSession(organizationId);
       const forked = await forkSession(db, {
         organizationId,
         sessionId,

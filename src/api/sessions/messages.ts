@@ -34,7 +34,7 @@ import { messageInput, withImageNames } from "./message-input.ts";
 import { addressedAgent } from "./participants.ts";
 import { answerAtEnd, streamTurn } from "./turn-answer.ts";
 
-type Deps = Pick<ApiDeps, "db" | "hints" | "clock" | "feed" | "streams" | "shutdown" | "identify">;
+type Deps = Pick<ApiDeps, "db" | "caps" | "hints" | "clock" | "feed" | "streams" | "shutdown" | "identify">;
 
 const MessageList = Type.Intersect([
   List(ListedMessage),
@@ -168,6 +168,7 @@ async function send(
     ...(input.externalActor === null ? {} : { external_actor: input.externalActor }),
     ...(input.metadata === null ? {} : { metadata: input.metadata }),
   };
+  await deps.caps.admitMessage(organizationId, { sessionId, clientMessageId: input.clientMessageId });
   const accepted = await acceptMessage(deps.db, {
     organizationId,
     sessionId,

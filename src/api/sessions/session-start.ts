@@ -20,7 +20,7 @@ import { action } from "../http/respond.ts";
 
 /** Checks what a new session names, puts its first files, and creates it with its first event. @throws UserError */
 export async function startSession(
-  { db, capabilities }: Pick<ApiDeps, "db" | "capabilities">,
+  { db, capabilities, caps }: Pick<ApiDeps, "db" | "capabilities" | "caps">,
   { organizationId, principalId }: Caller,
   body: CreateSessionRequest,
 ): Promise<SessionRow> {
@@ -35,6 +35,7 @@ export async function startSession(
       ? null
       : await requireModel(db, organizationId, { field: "model_id", id: body.model_id, code: "not_found" });
 
+  await caps.admitSession(organizationId);
   const id = newId("session");
   const shared = body.workspace_id == null ? null : pathId("wsp", body.workspace_id);
   if (shared !== null) await requireWorkspace(db, organizationId, shared);

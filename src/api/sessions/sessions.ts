@@ -39,7 +39,7 @@ import {
 import { defineRoute, type Route } from "../http/route.ts";
 import { readLocale, startSession } from "./session-start.ts";
 
-type Deps = Pick<ApiDeps, "db" | "capabilities" | "hints" | "clock">;
+type Deps = Pick<ApiDeps, "db" | "capabilities" | "caps" | "hints" | "clock">;
 
 const SessionPage = Type.Intersect([
   List(SessionWithUrls),
