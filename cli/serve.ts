@@ -27,6 +27,7 @@ import { defaultModel, seedProviders } from "../src/db/seed.ts";
 import { asRetryable } from "../src/db/sqlstate.ts";
 import { reportContext } from "../src/engine/context-report.ts";
 import { createDrivers } from "../src/engine/drivers.ts";
+import { reviewAgent } from "../src/engine/review.ts";
 import { createDriverDeps } from "../src/llm/registry.ts";
 import { accessOf, ensureAdmin } from "./access.ts";
 import type { CommandContext } from "./action.ts";
@@ -110,6 +111,7 @@ async function serve(
     seal: (plaintext, place) => sealer.seal(plaintext, place),
     listModels: (provider, organizationId, signal) =>
       driverFor({ provider }, organizationId).listModels(signal),
+    reviewAgent: (agent, signal) => reviewAgent({ db, driverFor }, agent, signal),
     checkConnection: (provider, { sealed, place }) => askService(provider, sealer.open(sealed, place)),
     hints,
     feed,

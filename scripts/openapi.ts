@@ -37,6 +37,7 @@ export async function openApiText(): Promise<string> {
     capabilities: createCapabilities(),
     reportContext: async () => null,
     seal: () => "",
+    reviewAgent: async () => [],
     listModels: async () => null,
     checkConnection: async () => ({ valid: false, error: "nobody was asked", username: null, scopes: null }),
     hints,

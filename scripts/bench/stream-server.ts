@@ -36,6 +36,7 @@ const app = buildApp({
   reportContext: (session) =>
     reportContext({ db, resolveCapabilities: (refs) => capabilities.resolve(refs) }, session),
   seal: (plaintext) => plaintext,
+  reviewAgent: async () => [],
   listModels: async () => null,
   checkConnection: async () => ({ valid: false, error: "nobody was asked", username: null, scopes: null }),
   hints,

@@ -2,6 +2,7 @@ import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import type { ConnectionCheck } from "../capabilities/connection-check.ts";
 import type { Capabilities } from "../capabilities/registry.ts";
+import type { Finding } from "../contract/agent-analysis.ts";
 import type { ContextReport } from "../contract/session-view.ts";
 import type { Hints } from "../db/hints.ts";
 import type { Db } from "../db/pool.ts";
@@ -40,6 +41,16 @@ export interface ApiDeps {
    * @throws UserError, RetryableError          with another code of a failed turn: it could not be asked
    */
   listModels(provider: SealedProvider, organizationId: string, signal: AbortSignal): Promise<string[] | null>;
+  /** What a model finds amiss with an agent; when it cannot be asked, one finding that says why. */
+  reviewAgent(
+    agent: {
+      organizationId: string;
+      modelId: string;
+      prompt: string;
+      tools: readonly { name: string; description: string }[];
+    },
+    signal: AbortSignal,
+  ): Promise<Finding[]>;
   /** Asks a service whether the key that is sealed there is valid; the API itself opens nothing. */
   checkConnection(provider: string, key: { sealed: string; place: string }): Promise<ConnectionCheck>;
   hints: Hints;

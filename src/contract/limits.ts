@@ -215,6 +215,9 @@ export const limits = {
   providerModelsMax: 1_000,
   /** How long a provider may take to list its models. */
   providerListMs: 30_000,
+  /** The review of an agent by a model. */
+  reviewMs: 60_000,
+  reviewOutputTokensMax: 4_000,
   /** How long a turn waits for a provider whose circuit breaker is open before it fails. */
   providerOutageMaxMs: 120_000,
   providerConcurrencyMax: 10_000,

@@ -6,11 +6,13 @@ import { EMPTY_LAYER } from "../../src/api/agents/layer.ts";
 import { newId } from "../../src/base/id.ts";
 import { offerOf } from "../../src/capabilities/offer.ts";
 import { createCapabilities } from "../../src/capabilities/registry.ts";
+import type { Finding } from "../../src/contract/agent-analysis.ts";
 import { limits } from "../../src/contract/limits.ts";
 import { loadTurnConfig } from "../../src/db/sessions.ts";
 import { planTurn } from "../../src/engine/plan.ts";
 import { ORGANIZATION, type TestApp, testApp } from "../support/app.ts";
 import { expectProblem, long } from "../support/bad-requests.ts";
+import { startModelServer } from "../support/model-server.ts";
 
 let app: TestApp;
 let model: string;
@@ -239,6 +241,83 @@ describe("analysis", () => {
     await sql`update organizations set default_model_id = ${added.id} where id = ${ORGANIZATION}`;
     expect(await seen()).toEqual(["provider_key_missing"]);
     await sql`update organizations set default_model_id = ${before?.default_model_id ?? null} where id = ${ORGANIZATION}`;
+  });
+
+  test("a real model is asked as well; what it says stands beside the rules' findings", async () => {
+    const models = await startModelServer();
+    const provider = await app.post("/providers", {
+      name: "Reviewer",
+      provider_type: "openai_completions",
+      base_url: models.openaiUrl,
+      api_key: "sk-review",
+    });
+    const { body } = await app.post(`/providers/${provider.body.id}/models`, {
+      model_id: "gpt-5.2",
+      display_name: "Reviewer",
+    });
+    const asked = (system_prompt: string) =>
+      analyze({ system_prompt, default_model_id: body.id, tools: [tool()], max_iterations: 2_000 });
+    const fromModel = (found: Finding[]) => found.filter(({ source }) => source === "llm");
+    const prompt = `${PROMPT} Never use tools. Always call look_up first.`;
+    models.text(
+      /Never use tools/,
+      `Here: \`\`\`json\n${JSON.stringify({
+        findings: [
+          {
+            rule: "Contradiction!",
+            severity: "grave",
+            category: "structure",
+            message: " Both. ",
+            fix: "Choose.",
+            quote: "Never use tools.",
+          },
+          { rule: "tone", severity: "warning", category: "safety", message: "Harsh.", quote: "not there" },
+        ],
+      })}\n\`\`\``,
+    );
+    const found: Finding[] = await asked(prompt);
+    const start = prompt.indexOf("Never use tools.");
+    expect(fromModel(found)).toEqual([
+      { rule_id: "model_tone", severity: "warning", category: "safety", message: "Harsh.", source: "llm" },
+      {
+        rule_id: "model_contradiction_",
+        severity: "suggestion",
+        category: "structure",
+        message: "Both.",
+        fix: "Choose.",
+        location: { field: "system_prompt", start, end: start + "Never use tools.".length },
+        source: "llm",
+      },
+    ]);
+    expect(found.some(({ source }) => source === "builtin")).toBe(true);
+    const sent = JSON.stringify(models.requests()[0]?.body);
+    expect(sent).toContain("look_up");
+
+    for (const [answer, why] of [
+      ["No.", /did not answer as it was asked to/],
+      ['{"findings": [{"message": 1}]}', /did not answer as it was asked to/],
+    ] as const) {
+      const words = `${PROMPT} ${answer.replaceAll('"', "'")}`;
+      models.text(words, answer);
+      const [only, ...others] = fromModel(await asked(words));
+      expect(others).toEqual([]);
+      expect(only).toMatchObject({
+        rule_id: "model_not_asked",
+        severity: "info",
+        message: expect.stringMatching(why),
+      });
+    }
+    models.failNext(401, { message: "bad key sk-review" });
+    const [refused] = fromModel(await asked(`${PROMPT} Once more.`));
+    expect(refused).toMatchObject({ rule_id: "model_not_asked" });
+    expect(JSON.stringify(refused)).not.toContain("sk-review");
+    expect((await app.post("/agents/preview", sound({ default_model_id: body.id }))).body.findings).toEqual(
+      [],
+    );
+    const before = models.requests().length;
+    expect(fromModel(await analyze({}))).toEqual([]);
+    expect(models.requests()).toHaveLength(before);
+    await models.stop();
   });
 
   test("the longest prompt is read in bounded time, whatever it is made of", async () => {

@@ -20,6 +20,7 @@ import type { Db } from "../../src/db/pool.ts";
 import { seedProviders } from "../../src/db/seed.ts";
 import { reportContext } from "../../src/engine/context-report.ts";
 import { createDrivers } from "../../src/engine/drivers.ts";
+import { reviewAgent } from "../../src/engine/review.ts";
 import { createDriverDeps } from "../../src/llm/registry.ts";
 import type { FetchLike } from "../../src/llm/watch.ts";
 import { testDatabase } from "./postgres.ts";
@@ -124,6 +125,7 @@ export async function testApp(
     seal: (plaintext, place) => sealer.seal(plaintext, place),
     listModels: (provider, organizationId, signal) =>
       driverFor({ provider }, organizationId).listModels(signal),
+    reviewAgent: (agent, signal) => reviewAgent({ db, driverFor }, agent, signal),
     checkConnection:
       options.checkConnection ??
       (async () => ({ valid: false, error: "nobody was asked", username: null, scopes: null })),

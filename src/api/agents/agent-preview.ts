@@ -2,6 +2,7 @@
 import {
   AgentAnalysisResponse,
   AgentPreviewResponse,
+  FINDING_SEVERITIES,
   type Finding,
   PreviewAgentRequest,
 } from "../../contract/agent-analysis.ts";
@@ -19,7 +20,7 @@ import { analyzeAgent } from "./agent-rules.ts";
 import type { AnalyzedAgent } from "./finding.ts";
 import { EMPTY_LAYER, requireJsonBytes } from "./layer.ts";
 
-type Deps = Pick<ApiDeps, "db" | "capabilities">;
+type Deps = Pick<ApiDeps, "db" | "capabilities" | "reviewAgent">;
 
 export function agentPreviewRoutes(deps: Deps): Route[] {
   return [
@@ -53,13 +54,19 @@ export function agentPreviewRoutes(deps: Deps): Route[] {
       tag: "agents",
       summary: "What is amiss with an agent",
       description:
-        "By built-in rules alone (`source` is always `builtin`); no model is asked. Warnings come first. Each finding " +
-        "has a stable `rule_id`, what was seen, where, and a `fix`.",
+        "By built-in rules (`source: builtin`), and by the agent's model (`source: llm`, one call that is in no session's " +
+        "usage) when the caller may write agents and the model is a real one: not the simulated one. A model that could " +
+        "not be asked is a finding, `model_not_asked`. Warnings come first. Each finding has a `rule_id`, which is stable " +
+        "for the rules, what was seen, where, and a `fix`.",
       access: "read",
       body: PreviewAgentRequest,
       responses: { 200: AgentAnalysisResponse },
       problems: ["invalid_id", "limit_exceeded"],
-      run: async ({ body, caller }) => reply(200, { findings: (await look(deps, caller, body)).findings }),
+      async run({ body, caller, request }) {
+        const { resolved, findings } = await look(deps, caller, body);
+        const reviewed = caller.canWrite ? await review(deps, caller, body, resolved, request.signal) : [];
+        return reply(200, { findings: gravestFirst([...findings, ...reviewed]) });
+      },
     }),
   ];
 }
@@ -88,9 +95,31 @@ async function look(
   return { resolved, findings: await findingsOf(deps, organizationId, agent, resolved) };
 }
 
+/** What its model finds; nothing when it has none that could be asked. */
+async function review(
+  { db, reviewAgent }: Deps,
+  { organizationId }: Caller,
+  { system_prompt: prompt }: PreviewAgentRequest,
+  { modelId, offer }: ResolvedAgent,
+  signal: AbortSignal,
+): Promise<Finding[]> {
+  const model = await modelState(db, organizationId, modelId);
+  const isReal = model.provider_type !== null && model.provider_type !== "llmsim";
+  const isReady = model.is_enabled && model.is_provider_active && (model.has_key || model.base_url !== null);
+  if (model.id === null || !isReal || !isReady) return [];
+  const tools = toolsToWire(offer).map(({ name, description }) => ({
+    name: String(name),
+    description: String(description),
+  }));
+  return reviewAgent({ organizationId, modelId: model.id, prompt, tools }, signal);
+}
+
+const gravestFirst = (findings: readonly Finding[]): Finding[] =>
+  FINDING_SEVERITIES.flatMap((severity) => findings.filter((one) => one.severity === severity));
+
 /** What is amiss with an agent, by the rules. */
 export async function findingsOf(
-  { db, capabilities }: Deps,
+  { db, capabilities }: Pick<ApiDeps, "db" | "capabilities">,
   organizationId: string,
   agent: AgentLayerFields,
   resolved: ResolvedAgent,
