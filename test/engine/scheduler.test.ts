@@ -17,6 +17,7 @@ import { createScheduleStores } from "../../src/db/schedules/session-schedules.t
 import { createScheduler, planFire } from "../../src/engine/scheduler.ts";
 import { type TestApp, testApp } from "../support/app.ts";
 import { seedModel, startEngine, type TestEngine } from "../support/engine.ts";
+import { until } from "../support/live.ts";
 import { script } from "../support/scripts.ts";
 import { isIdle, logOnce, newSession, ORGANIZATION, readLog, send } from "../support/sessions.ts";
 import { completedCalls } from "../support/waiting.ts";
@@ -321,14 +322,8 @@ describe("with a worker", () => {
     const session = await newSession(app.db);
     const schedule = await newSchedule(session);
     await logOnce(app.db, session, isIdle);
-    for (;;) {
-      const [execution] = await executions(schedule.id);
-      if (execution?.status !== "running") {
-        expect(execution).toMatchObject({ status: "completed", error: null });
-        break;
-      }
-      await Bun.sleep(20);
-    }
+    await until(async () => (await executions(schedule.id))[0]?.status !== "running");
+    expect((await executions(schedule.id))[0]).toMatchObject({ status: "completed", error: null });
   });
 
   test("the agent makes a schedule, sees it, is told when it is due, and cancels it", async () => {
@@ -411,72 +406,5 @@ describe("with a worker", () => {
     expect(
       (await app.get(`/sessions/${session}/schedules`)).body.map((one: { id: string }) => one.id),
     ).toEqual([ann.id]);
-  });
-});
-
-describe("the schedules of a session", () => {
-  const cron = "0 9 * * *";
-  const make = (session: string, key: string) =>
-    createScheduleStores(app.db)({ organizationId: ORGANIZATION, sessionId: session }).create({
-      description: "Go.",
-      cronExpression: cron,
-      scheduledAt: null,
-      timezone: "UTC",
-      idempotencyKey: key,
-    });
-
-  test("a creation that is repeated makes one; at once past the cap none", async () => {
-    const session = await newSession(app.db);
-    const [first, again] = [await make(session, `${session}:1`), await make(session, `${session}:1`)];
-    expect(again).toEqual(first);
-    const more = await Promise.allSettled(
-      Array.from({ length: 10 }, (_, n) => make(session, `${session}:${n + 2}`)),
-    );
-    expect(more.filter((one) => one.status === "fulfilled")).toHaveLength(
-      limits.sessionSchedulesPerSession - 1,
-    );
-    expect((await app.get(`/sessions/${session}/schedules`)).body).toHaveLength(
-      limits.sessionSchedulesPerSession,
-    );
-  });
-
-  test("are switched off and on, triggered and deleted over REST", async () => {
-    const session = await newSession(app.db);
-    const { id } = await make(session, session);
-    const path = `/sessions/${session}/schedules/${id}`;
-    const off = await app.call("PATCH", path, { enabled: false });
-    expect(off.body).toMatchObject({ enabled: false });
-    expect(off.body.next_trigger_at).toBeUndefined();
-    expect((await app.call("PATCH", path, { enabled: true })).body).toMatchObject({
-      enabled: true,
-      next_trigger_at: expect.any(String),
-    });
-    expect((await app.post(`${path}/trigger`)).body).toMatchObject({
-      trigger_count: 1,
-      enabled: true,
-      next_trigger_at: expect.any(String),
-    });
-    expect(inputs(await readLog(app.db, session))).toHaveLength(1);
-    expect((await app.call("DELETE", path)).status).toBe(204);
-    for (const [method, at] of [
-      ["GET", path],
-      ["DELETE", path],
-      ["POST", `${path}/trigger`],
-    ] as const) {
-      expect((await app.call(method, at)).status).toBe(404);
-    }
-    expect((await app.get(`/sessions/${newId("session")}/schedules`)).status).toBe(404);
-    expect((await app.get(`/sessions/${session}/schedules/x`)).status).toBe(400);
-  });
-
-  test("one whose time is past cannot be switched on", async () => {
-    const session = await newSession(app.db);
-    const { id } = await make(session, session);
-    await app.db.sql`
-      update schedules set cron_expression = null, scheduled_at = now() - interval '1 day', enabled = false,
-                           next_trigger_at = null where id = ${id}`;
-    expect((await app.call("PATCH", `/sessions/${session}/schedules/${id}`, { enabled: true })).status).toBe(
-      409,
-    );
   });
 });

@@ -1,89 +1,34 @@
 /** Workers on a real database, with a model that speaks when the test says so. */
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { z } from "zod";
 import { defineTool } from "../../src/capabilities/tool.ts";
-import type { Event } from "../../src/contract/event.ts";
 import { limits } from "../../src/contract/limits.ts";
-import { cancelTurn } from "../../src/db/cancel.ts";
 import { RUN_ATTEMPTS_MAX } from "../../src/engine/retry.ts";
-import { seedModel, startEngine, type TestEngine } from "../support/engine.ts";
+import { seedModel, startEngine } from "../support/engine.ts";
 import { cutConnections, until } from "../support/live.ts";
-import { createManualDriver, type ManualDriver } from "../support/manual-driver.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
-import { isIdle, logOnce, newSession, ORGANIZATION, readLog, send, turnsEnded } from "../support/sessions.ts";
+import { isIdle, logOnce, newSession, readLog, send, turnsEnded } from "../support/sessions.ts";
 import { transcript } from "../support/transcript.ts";
+import { workerScene } from "../support/worker-scene.ts";
 
 describe("a worker", () => {
-  let database: TestDatabase;
-  let model: ManualDriver;
-  const engines: TestEngine[] = [];
-  beforeEach(async () => {
-    database = await testDatabase();
-    await seedModel(database.db);
-    model = createManualDriver();
-  });
-  afterEach(async () => {
-    for (const engine of engines.splice(0)) await engine.stop();
-    await database.drop();
-  });
-
-  const start = async (options: Parameters<typeof startEngine>[1] = {}) => {
-    const engine = await startEngine(database, { driver: model.driver, drainMs: 100, ...options });
-    engines.push(engine);
-    return engine;
-  };
-  /** A session with a message that the worker has been told of. */
-  const ask = async (engine: TestEngine, text = "go") => {
-    const session = await newSession(database.db);
-    await send(database.db, session, text);
-    engine.hint();
-    return session;
-  };
-  const runOf = async (session: string) => {
-    const [run] = await database.db.sql<
-      { id: string; state: string; attempt: number; lease_epoch: number; lease_owner: string | null }[]
-    >`select id, state, attempt, lease_epoch, lease_owner from runs where session_id = ${session}`;
-    if (!run) throw new Error("the session has no run");
-    return run;
-  };
-  const loseLease = (session: string) =>
-    database.db
-      .sql`update runs set lease_expires_at = now() where session_id = ${session} and state = 'running'`;
-  const types = (events: readonly Event[]) => events.map((event) => event.type);
-  const ended = (events: readonly Event[]) => turnsEnded(events) > 0 && isIdle(events);
-  const expectWhole = (events: readonly Event[]) => {
-    expect(events.map((event) => event.sequence)).toEqual(events.map((_, index) => index + 1));
-    expect(turnsEnded(events)).toBe(1);
-  };
-  const answers = (events: readonly Event[]) =>
-    events.flatMap((event) =>
-      event.type === "output.message.completed"
-        ? event.data.message.content.map((part) => (part as { text?: string }).text ?? part.type)
-        : [],
-    );
-  const cancel = (session: string) =>
-    cancelTurn(database.db, {
-      organizationId: ORGANIZATION,
-      sessionId: session,
-      reason: "test",
-      now: new Date(),
-    });
-  const delta = (events: readonly Event[]) => events.some((event) => event.type === "output.message.delta");
+  const scene = workerScene();
+  const { start, ask, runOf, loseLease, types, ended, expectWhole, answers, cancel, delta } = scene;
 
   describe("whose turn is cancelled", () => {
     test("aborts the call in flight, and nothing of it is written after `turn.cancelled`", async () => {
       const engine = await start();
       const session = await ask(engine);
-      const call = await model.nextCall();
+      const call = await scene.model.nextCall();
       call.say("half an ");
-      await logOnce(database.db, session, delta);
+      await logOnce(scene.database.db, session, delta);
       const cancelled = await cancel(session);
       if (cancelled.outcome !== "cancelled") throw new Error("the turn was not running");
       engine.cancelled(cancelled.turnId);
       await until(() => call.signal.aborted);
       expect(call.signal.reason).toBe("cancelled");
       await until(() => engine.worker.load() === 0);
-      const events = await readLog(database.db, session);
+      const events = await readLog(scene.database.db, session);
       expectWhole(events);
       expect(types(events.slice(-4))).toEqual([
         "turn.cancelled",
@@ -97,7 +42,7 @@ describe("a worker", () => {
     test("learns it from the next heartbeat when the hint was lost", async () => {
       const engine = await start({ leaseMs: 300 });
       const session = await ask(engine);
-      const call = await model.nextCall();
+      const call = await scene.model.nextCall();
       await cancel(session);
       await until(() => call.signal.aborted);
       expect(call.signal.reason).toBe("lost");
@@ -106,9 +51,9 @@ describe("a worker", () => {
     test("looks at once after its listening connection was down", async () => {
       const engine = await start({ leaseMs: 3_600_000 });
       const session = await ask(engine);
-      const call = await model.nextCall();
+      const call = await scene.model.nextCall();
       await cancel(session);
-      await cutConnections(database.db, { applicationName: "everruns-listen" });
+      await cutConnections(scene.database.db, { applicationName: "everruns-listen" });
       await until(() => call.signal.aborted);
     });
 
@@ -128,7 +73,7 @@ describe("a worker", () => {
       });
       const engine = await start({ tools: [tool] });
       const session = await ask(engine);
-      const call = await model.nextCall();
+      const call = await scene.model.nextCall();
       call.callTool("wait", {});
       call.finish();
       const signal = await begun.promise;
@@ -136,7 +81,7 @@ describe("a worker", () => {
       await cancel(session);
       engine.cancelled(id);
       await until(() => signal.aborted && engine.worker.load() === 0);
-      const events = await readLog(database.db, session);
+      const events = await readLog(scene.database.db, session);
       expect(types(events)).not.toContain("tool.completed");
       expectWhole(events);
     });
@@ -146,16 +91,16 @@ describe("a worker", () => {
     test("answers in a second iteration of the same turn, in the order of the conversation", async () => {
       const engine = await start();
       const session = await ask(engine, "one");
-      const first = await model.nextCall();
-      expect(await send(database.db, session, "two")).toMatchObject({ outcome: "steered" });
+      const first = await scene.model.nextCall();
+      expect(await send(scene.database.db, session, "two")).toMatchObject({ outcome: "steered" });
       first.say("answer to one");
       first.finish();
-      const second = await model.nextCall();
+      const second = await scene.model.nextCall();
       expect(second.request.messages.map((message) => message.role)).toEqual(["user", "assistant", "user"]);
       expect(JSON.stringify(second.request.messages[2])).toContain("two");
       second.say("answer to two");
       second.finish();
-      const events = await logOnce(database.db, session, ended);
+      const events = await logOnce(scene.database.db, session, ended);
       expectWhole(events);
       expect(answers(events)).toEqual(["answer to one", "answer to two"]);
       expect(events.find((event) => event.type === "turn.completed")?.data).toMatchObject({ iterations: 2 });
@@ -173,139 +118,70 @@ describe("a worker", () => {
       });
       const session = await ask(engine, "one");
       await reached.promise;
-      await send(database.db, session, "two");
+      await send(scene.database.db, session, "two");
       release.resolve();
-      const call = await model.nextCall();
+      const call = await scene.model.nextCall();
       expect(call.request.messages).toHaveLength(2);
       call.finish();
-      expectWhole(await logOnce(database.db, session, ended));
-      expect(model.calls()).toBe(1);
-    });
-  });
-
-  describe("that drains", () => {
-    test("hands a run back at its step boundary; another finishes it; no attempt is counted", async () => {
-      const first = await start({ drainMs: 60_000 });
-      const session = await ask(first);
-      const call = await model.nextCall();
-      const stopping = first.stop();
-      call.callTool("no_such_tool", {});
-      call.finish();
-      await stopping;
-      expect(await runOf(session)).toMatchObject({ state: "queued", attempt: 0, lease_owner: null });
-      const second = await start();
-      second.hint();
-      const next = await model.nextCall();
-      next.say("done");
-      next.finish();
-      const events = await logOnce(database.db, session, ended);
-      expectWhole(events);
-      expect(types(events).filter((type) => type === "tool.completed")).toHaveLength(1);
-      expect(await runOf(session)).toMatchObject({ state: "completed", attempt: 1 });
-      const [worker] = await database.db.sql`select status, load from workers where id = ${first.worker.id}`;
-      expect(worker).toMatchObject({ status: "stopped", load: 0 });
-    });
-
-    test("aborts what takes longer than the grace, and hands it back", async () => {
-      const first = await start({ drainMs: 1 });
-      const session = await ask(first);
-      const call = await model.nextCall();
-      call.say("never to be ");
-      await first.stop();
-      expect(call.signal.reason).toBe("drained");
-      expect(await runOf(session)).toMatchObject({ state: "queued", attempt: 0 });
-      await start();
-      const next = await model.nextCall();
-      next.say("finished");
-      next.finish();
-      const events = await logOnce(database.db, session, ended);
-      expectWhole(events);
-      expect(answers(events)).toEqual(["finished"]);
-    });
-
-    test("hands back also what its last claim brought", async () => {
-      for (let round = 0; round < 20; round += 1) {
-        const engine = await start();
-        const session = await ask(engine);
-        // The hint has set the claim going; whether it or the drain comes first is left to chance.
-        await engine.stop();
-        expect(await runOf(session)).toMatchObject({ state: "queued", lease_owner: null });
-        await cancel(session);
-      }
-    });
-
-    test("still hears of a cancelled turn", async () => {
-      const engine = await start({ drainMs: 3_600_000, leaseMs: 3_600_000 });
-      const session = await ask(engine);
-      const call = await model.nextCall();
-      const stopping = engine.stop();
-      await until(async () => {
-        const [row] = await database.db.sql`select status from workers where id = ${engine.worker.id}`;
-        return row?.status === "draining";
-      });
-      const { id } = await runOf(session);
-      await cancel(session);
-      engine.cancelled(id);
-      await until(() => call.signal.aborted);
-      await stopping;
-      expectWhole(await readLog(database.db, session));
+      expectWhole(await logOnce(scene.database.db, session, ended));
+      expect(scene.model.calls()).toBe(1);
     });
   });
 
   describe("that dies", () => {
     test("is buried as soon as its lock is gone, and its runs go on long before the lease ends", async () => {
-      const session = await newSession(database.db);
-      await send(database.db, session, "go");
+      const session = await newSession(scene.database.db);
+      await send(scene.database.db, session, "go");
       // What a worker that was killed with -9 leaves behind: rows, and no lock.
-      await database.db.sql`
+      await scene.database.db.sql`
         insert into workers (id, hostname, pid, version, concurrency, lock_key)
         values ('worker-dead', 'elsewhere', 1, 'test', 8, 4711)`;
-      await database.db.sql`
+      await scene.database.db.sql`
         update runs set state = 'running', attempt = 1, lease_epoch = 1, lease_owner = 'worker-dead',
                         lease_expires_at = now() + interval '1 day', started_at = now()
          where session_id = ${session}`;
       await start();
-      const call = await model.nextCall();
+      const call = await scene.model.nextCall();
       call.say("taken over");
       call.finish();
-      expectWhole(await logOnce(database.db, session, ended));
+      expectWhole(await logOnce(scene.database.db, session, ended));
       expect(await runOf(session)).toMatchObject({ state: "completed", attempt: 2 });
-      const [dead] = await database.db.sql`select status from workers where id = 'worker-dead'`;
+      const [dead] = await scene.database.db.sql`select status from workers where id = 'worker-dead'`;
       expect(dead?.status).toBe("stopped");
     });
 
     test("does not: one that only lost its connections keeps its runs, though others watch", async () => {
       const engine = await start({ concurrency: 1 });
       const session = await ask(engine);
-      const call = await model.nextCall();
+      const call = await scene.model.nextCall();
       const watcher = await start();
       const locks = async () =>
         (
-          await database.db.sql`
+          await scene.database.db.sql`
             select from pg_locks where locktype = 'advisory' and granted
                and database = (select oid from pg_database where datname = current_database())`
         ).length;
       for (let round = 0; round < 3; round += 1) {
-        await cutConnections(database.db);
+        await cutConnections(scene.database.db);
         await until(async () => (await locks().catch(() => 0)) === 2);
       }
       call.say("still here");
       call.finish();
-      const events = await logOnce(database.db, session, ended);
+      const events = await logOnce(scene.database.db, session, ended);
       expectWhole(events);
       expect(await runOf(session)).toMatchObject({ attempt: 1 });
-      expect(model.calls()).toBe(1);
+      expect(scene.model.calls()).toBe(1);
       expect(watcher.worker.load()).toBe(0);
     });
 
     test("heartbeats keep a lease beyond its length", async () => {
       const engine = await start({ leaseMs: 400 });
       const session = await ask(engine);
-      const call = await model.nextCall();
+      const call = await scene.model.nextCall();
       const renewals = new Set<number>();
       // Ten different ends of the lease: more than three times its length.
       await until(async () => {
-        const [row] = await database.db.sql<
+        const [row] = await scene.database.db.sql<
           { at: Date | null }[]
         >`select lease_expires_at as at from runs where session_id = ${session}`;
         renewals.add(row?.at?.getTime() ?? 0);
@@ -314,7 +190,7 @@ describe("a worker", () => {
       expect(call.signal.aborted).toBe(false);
       call.say("kept");
       call.finish();
-      expectWhole(await logOnce(database.db, session, ended));
+      expectWhole(await logOnce(scene.database.db, session, ended));
       expect(await runOf(session)).toMatchObject({ attempt: 1, lease_epoch: 1 });
     });
   });
@@ -323,16 +199,16 @@ describe("a worker", () => {
     test("tries again later; the second attempt announces itself anew and its answer stands", async () => {
       const engine = await start();
       const session = await ask(engine);
-      const first = await model.nextCall();
+      const first = await scene.model.nextCall();
       first.say("half a");
-      await logOnce(database.db, session, delta);
+      await logOnce(scene.database.db, session, delta);
       first.fail({ retryable: true });
-      const second = await model.nextCall();
+      const second = await scene.model.nextCall();
       expect(second.request.messages).toEqual(first.request.messages);
       expect(second.request.idempotencyKey).toBe(first.request.idempotencyKey);
       second.say("whole");
       second.finish();
-      const events = await logOnce(database.db, session, ended);
+      const events = await logOnce(scene.database.db, session, ended);
       expectWhole(events);
       const started = events.filter((event) => event.type === "output.message.started");
       expect(started.map((event) => (event.data as { iteration?: number }).iteration)).toEqual([1, 1]);
@@ -345,23 +221,23 @@ describe("a worker", () => {
       const engine = await start();
       const session = await ask(engine);
       for (let attempt = 1; attempt <= RUN_ATTEMPTS_MAX; attempt += 1) {
-        (await model.nextCall()).fail({ code: "provider_rate_limited", retryable: true });
+        (await scene.model.nextCall()).fail({ code: "provider_rate_limited", retryable: true });
         engine.hint();
       }
-      const events = await logOnce(database.db, session, ended);
+      const events = await logOnce(scene.database.db, session, ended);
       expectWhole(events);
       expect(types(events.slice(-3))).toEqual(["output.message.completed", "turn.failed", "session.idled"]);
       expect(events.at(-2)?.data).toMatchObject({ error_code: "provider_rate_limited" });
-      expect(model.calls()).toBe(RUN_ATTEMPTS_MAX);
-      expect(await send(database.db, session, "again")).toMatchObject({ outcome: "started" });
+      expect(scene.model.calls()).toBe(RUN_ATTEMPTS_MAX);
+      expect(await send(scene.database.db, session, "again")).toMatchObject({ outcome: "started" });
     });
 
     test("fails at once on what another try cannot help", async () => {
       const engine = await start();
       const session = await ask(engine);
-      (await model.nextCall()).fail({ code: "provider_misconfigured", retryable: false });
-      expectWhole(await logOnce(database.db, session, ended));
-      expect(model.calls()).toBe(1);
+      (await scene.model.nextCall()).fail({ code: "provider_misconfigured", retryable: false });
+      expectWhole(await logOnce(scene.database.db, session, ended));
+      expect(scene.model.calls()).toBe(1);
       expect((await runOf(session)).state).toBe("failed");
     });
   });
@@ -369,27 +245,27 @@ describe("a worker", () => {
   describe("with a turn that does not end by itself", () => {
     test("ends it at max_iterations, as completed", async () => {
       const engine = await start();
-      const session = await newSession(database.db);
-      await database.db.sql`update sessions set max_iterations = 3 where id = ${session}`;
-      await send(database.db, session, "go");
+      const session = await newSession(scene.database.db);
+      await scene.database.db.sql`update sessions set max_iterations = 3 where id = ${session}`;
+      await send(scene.database.db, session, "go");
       engine.hint();
       for (let n = 0; n < 3; n += 1) {
-        const call = await model.nextCall();
+        const call = await scene.model.nextCall();
         call.callTool("no_such_tool", { n });
         call.finish();
       }
-      const events = await logOnce(database.db, session, ended);
+      const events = await logOnce(scene.database.db, session, ended);
       expectWhole(events);
       expect(events.at(-2)).toMatchObject({
         type: "turn.completed",
         data: { iterations: 3, status: "max_iterations", tool_call_count: 3 },
       });
-      expect(model.calls()).toBe(3);
+      expect(scene.model.calls()).toBe(3);
     });
 
     test("seals it at the third worker in a row that is lost with it", async () => {
-      const session = await newSession(database.db);
-      await send(database.db, session, "go");
+      const session = await newSession(scene.database.db);
+      await send(scene.database.db, session, "go");
       const release = Promise.withResolvers<void>();
       const lost: string[] = [];
       for (let n = 1; n <= limits.takeoversMax; n += 1) {
@@ -408,7 +284,7 @@ describe("a worker", () => {
         await loseLease(session);
       }
       await start();
-      const events = await logOnce(database.db, session, ended);
+      const events = await logOnce(scene.database.db, session, ended);
       release.resolve();
       expectWhole(events);
       expect(events.at(-2)).toMatchObject({
@@ -420,27 +296,27 @@ describe("a worker", () => {
             `last worker ${lost.at(-1)}, no step is stored`,
         },
       });
-      expect(model.calls()).toBe(0);
+      expect(scene.model.calls()).toBe(0);
       expect((await runOf(session)).state).toBe("sealed");
     });
 
     test("never seals one that stores a step between two losses", async () => {
-      const session = await newSession(database.db);
-      await send(database.db, session, "go");
+      const session = await newSession(scene.database.db);
+      await send(scene.database.db, session, "go");
       for (let n = 0; n < limits.takeoversMax + 2; n += 1) {
         await start({ concurrency: 1 });
-        const call = await model.nextCall();
+        const call = await scene.model.nextCall();
         call.callTool("no_such_tool", { n });
         call.finish();
         // The step is stored once the next call is made; that one is lost with its worker.
-        await model.nextCall();
+        await scene.model.nextCall();
         await loseLease(session);
       }
       await start();
-      const call = await model.nextCall();
+      const call = await scene.model.nextCall();
       call.say("done");
       call.finish();
-      const events = await logOnce(database.db, session, ended);
+      const events = await logOnce(scene.database.db, session, ended);
       expect(answers(events).at(-1)).toBe("done");
       expect(turnsEnded(events)).toBe(1);
       expect(await runOf(session)).toMatchObject({ state: "completed", attempt: limits.takeoversMax + 3 });
@@ -455,18 +331,18 @@ describe("a worker", () => {
       { text: "And another one.", tool_calls: [write("/c.md")] },
       { text: "All of it is written now, word by word, as slowly as it goes." },
     ]);
-    const sessions = await Promise.all(Array.from({ length: 4 }, () => newSession(database.db)));
-    const engine = await startEngine(database);
-    engines.push(engine);
-    for (const session of sessions) await send(database.db, session, text);
+    const sessions = await Promise.all(Array.from({ length: 4 }, () => newSession(scene.database.db)));
+    const engine = await startEngine(scene.database);
+    scene.engines.push(engine);
+    for (const session of sessions) await send(scene.database.db, session, text);
     engine.hint();
     let cuts = 0;
     const isDone = async () => {
-      const logs = await Promise.all(sessions.map((session) => readLog(database.db, session)));
+      const logs = await Promise.all(sessions.map((session) => readLog(scene.database.db, session)));
       return logs.every(ended);
     };
     while (!(await isDone())) {
-      cuts += await cutConnections(database.db);
+      cuts += await cutConnections(scene.database.db);
       await Bun.sleep(200);
     }
     expect(cuts).toBeGreaterThan(0);
@@ -476,7 +352,7 @@ describe("a worker", () => {
     quiet.hint();
     const expected = transcript(await logOnce(other.db, reference, isIdle), { durable: true });
     for (const session of sessions) {
-      const events = await readLog(database.db, session);
+      const events = await readLog(scene.database.db, session);
       expectWhole(events);
       expect(transcript(events, { durable: true })).toBe(expected);
     }
