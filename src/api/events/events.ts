@@ -17,6 +17,7 @@ import {
 } from "../../db/events.ts";
 import type { SessionLog } from "../../db/lineage.ts";
 import type { Db } from "../../db/pool.ts";
+import { credentialCheck } from "../http/credential-check.ts";
 import type { Identify } from "../http/identify.ts";
 import { operationOf } from "../http/operation.ts";
 import { pathId } from "../http/path-id.ts";
@@ -31,7 +32,7 @@ import {
   typeSelection,
 } from "./event-query.ts";
 import type { Feed } from "./feed.ts";
-import { credentialCheck, requireReader } from "./reader.ts";
+import { requireReader } from "./reader.ts";
 import { createStreamEncoder, streamEvents } from "./sse.ts";
 import type { StreamLimits } from "./stream-limits.ts";
 
@@ -114,7 +115,7 @@ export function eventsRoutes(deps: EventsDeps) {
             shutdown: deps.shutdown,
             clock: deps.clock,
             onClose: release,
-            mayGoOn: credentialCheck(deps.identify, request, params, caller),
+            mayGoOn: credentialCheck(deps.identify, request, caller, (one) => requireReader(one, params)),
           },
         );
       },

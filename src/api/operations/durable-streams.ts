@@ -8,6 +8,9 @@ import { readEngineFigures } from "../../db/durable/figures.ts";
 import { listBreakers } from "../../db/providers/breakers.ts";
 import { listWorkers, newestRuns, readRun } from "../../db/run-lists.ts";
 import type { ApiDeps } from "../deps.ts";
+import { type Access, authorize } from "../http/authorize.ts";
+import { credentialCheck } from "../http/credential-check.ts";
+import type { Caller } from "../http/identify.ts";
 import { Raw } from "../http/media.ts";
 import { defineRoute, type Route } from "../http/route.ts";
 import { healthToWire } from "./_health-wire.ts";
@@ -25,7 +28,10 @@ import { streamSnapshots } from "./snapshot-stream.ts";
 import { createSnapshots } from "./snapshots.ts";
 import { workerToWire } from "./workers.ts";
 
-type StreamDeps = Pick<ApiDeps, "db" | "hints" | "clock" | "log" | "streams" | "shutdown" | "figures">;
+type StreamDeps = Pick<
+  ApiDeps,
+  "db" | "hints" | "clock" | "log" | "streams" | "shutdown" | "figures" | "identify"
+>;
 
 const STREAM = {
   tag: "durable",
@@ -67,6 +73,9 @@ export function durableStreamRoutes(deps: StreamDeps): Route[] {
     };
   };
 
+  const check = (request: Request, caller: Caller, access: Access) =>
+    credentialCheck(deps.identify, request, caller, (one) => authorize({ method: "GET", access }, one, {}));
+
   return [
     defineRoute({
       ...STREAM,
@@ -79,7 +88,8 @@ export function durableStreamRoutes(deps: StreamDeps): Route[] {
         `${HOW} A snapshot has the health and the workers of the installation, and of the organization the newest ` +
         `${limits.snapshotRows} workflows, tasks, dead turns and circuit breakers; the first one has \`metrics_history\`, too.`,
       problems: ["rate_limited"],
-      async run({ caller: { organizationId } }) {
+      async run({ caller, request }) {
+        const { organizationId } = caller;
         const onClose = streams.take(organizationId, `durable ${organizationId}`, "the engine");
         const watched = {
           key: organizationId,
@@ -90,6 +100,7 @@ export function durableStreamRoutes(deps: StreamDeps): Route[] {
           clock,
           shutdown,
           onClose,
+          mayGoOn: check(request, caller, "operator"),
           first: () => ({ metrics_history: figures.timeSeries() }),
         });
       },
@@ -103,7 +114,8 @@ export function durableStreamRoutes(deps: StreamDeps): Route[] {
       summary: "A workflow as snapshots, as Server-Sent Events",
       description: `${HOW} A snapshot has the workflow, its task and its events.`,
       problems: ["invalid_id", "not_found", "rate_limited"],
-      async run({ params, caller: { organizationId } }) {
+      async run({ params, caller, request }) {
+        const { organizationId } = caller;
         const runId = idOfUuid("turn", params.workflow_id);
         const run = await readRun(db, organizationId, runId);
         if (!run) throw noWorkflow();
@@ -119,7 +131,12 @@ export function durableStreamRoutes(deps: StreamDeps): Route[] {
             cancelled: readonly string[];
           }) => sessions.includes(run.session_id) || cancelled.includes(runId),
         };
-        return streamSnapshots((onReady) => snapshots.watch(watched, onReady), { clock, shutdown, onClose });
+        return streamSnapshots((onReady) => snapshots.watch(watched, onReady), {
+          clock,
+          shutdown,
+          onClose,
+          mayGoOn: check(request, caller, "admin"),
+        });
       },
     }),
   ];

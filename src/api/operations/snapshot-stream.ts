@@ -11,6 +11,8 @@ export interface SnapshotStreamOptions {
   clock: Clock;
   /** Aborted when the server goes down. */
   shutdown: AbortSignal;
+  /** Asked again and again: false ends the stream. null: it may as long as it lasts. */
+  mayGoOn: (() => Promise<boolean>) | null;
   /** Fields that only the first snapshot has. */
   first?(): Record<string, unknown>;
   random?: () => number;
@@ -65,7 +67,12 @@ export function streamSnapshots(
   };
   const live = async () => {
     const lifeMs = limits.durableSseCycleMs * (0.8 + 0.4 * (options.random ?? Math.random)());
-    await clock.sleep(lifeMs, AbortSignal.any([shutdown, ended.signal]));
+    const endAtMs = clock.monotonicMs() + lifeMs;
+    const over = AbortSignal.any([shutdown, ended.signal]);
+    for (let leftMs = lifeMs; leftMs > 0 && !over.aborted; leftMs = endAtMs - clock.monotonicMs()) {
+      await clock.sleep(Math.min(leftMs, limits.sseCheckMs), over);
+      if (!over.aborted && (await options.mayGoOn?.()) === false) break;
+    }
     if (ended.signal.aborted) return;
     isEnding = true;
     await clock.sleep(ALONE_MS, ended.signal);

@@ -24,8 +24,9 @@ import { modelExists } from "../../db/providers/model-exists.ts";
 import { promoteNext } from "../../db/queue.ts";
 import type { ApiDeps } from "../deps.ts";
 import { typeSelection } from "../events/event-query.ts";
-import { credentialCheck, requireReader } from "../events/reader.ts";
+import { requireReader } from "../events/reader.ts";
 import { createStreamEncoder } from "../events/sse.ts";
+import { credentialCheck } from "../http/credential-check.ts";
 import type { Caller } from "../http/identify.ts";
 import { pathId } from "../http/path-id.ts";
 import { reply, whole } from "../http/respond.ts";
@@ -112,7 +113,9 @@ function createMessage(deps: Deps): Route {
       const search = new URL(request.url).searchParams;
       // Who may only write is not shown what the agent says.
       requireReader(caller, { session_id: sessionId });
-      const mayGoOn = credentialCheck(deps.identify, request, { session_id: sessionId }, caller);
+      const mayGoOn = credentialCheck(deps.identify, request, caller, (one) =>
+        requireReader(one, { session_id: sessionId }),
+      );
       // Whatever can be refused is refused before the message is written.
       typeSelection(search);
       const release = deps.streams.take(organizationId, sessionId);
