@@ -234,11 +234,14 @@ program.commandsGroup("Look after it:").helpCommand("help [command]", "print hel
 
 serverOptions(clientCommand("doctor", "say what is wrong and what to type next"))
   .option("--json", "print the findings as JSON")
+  .option("--probe [model]", "ask one model of each provider, or this one: streaming, tools, usage")
   .addHelpText(
     "after",
-    "\nStarts nothing and changes nothing.\n\nExit codes: 0 all well · 1 something is wrong",
+    "\nStarts nothing and changes nothing; a probe makes a session and deletes it.\n\nExit codes: 0 all well · 1 something is wrong",
   )
-  .action((options) => start(async (context) => (await import("./doctor.ts")).doctor(context, options)));
+  .action((options) =>
+    start(async (context) => (await import("./doctor/doctor.ts")).doctor(context, options)),
+  );
 
 serverCommand("config", "print the configuration in force and where each value comes from")
   .option("-p, --port <port>", "as for serve (PORT)")

@@ -29,18 +29,19 @@ export interface Db {
   close(): Promise<void>;
 }
 
+/** Connections of the lane for single statements: on the measured machines more than eight bought nothing. */
+export const SINGLE_LANE = 8;
 /** Connections of the transaction lane; `tx.ts` hands out as many permits. */
 export const TRANSACTION_LANE = 2;
 
 /**
- * Opens the lanes; connects lazily. `connections` is the size of the first lane: on the measured machines more
- * than eight connections bought nothing.
+ * Opens the lanes; connects lazily. `connections` is the size of the first lane.
  */
 export function openDb(
   address: DatabaseAddress,
   options: { connections?: number; applicationName?: string; log?: Log } = {},
 ): Db {
-  const connections = options.connections ?? 8;
+  const connections = options.connections ?? SINGLE_LANE;
   const sql = openPool(address, connections, options);
   const transactions = openPool(address, TRANSACTION_LANE, options);
   return {

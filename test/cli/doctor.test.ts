@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import type { Finding } from "../../cli/doctor.ts";
+import type { Finding } from "../../cli/doctor/finding.ts";
 import packageJson from "../../package.json" with { type: "json" };
 import { type ContractServer, startContractServer } from "../client/support/server.ts";
 import { runCli } from "./support.ts";
@@ -49,6 +49,7 @@ describe("everruns doctor", () => {
     expect(states).toEqual({
       configuration: "ok",
       "data directory": "ok",
+      disk: "ok",
       "encryption key": "ok",
       database: "warn",
       server: "ok",
