@@ -41,9 +41,9 @@ export function cellsOf(resource: Resource, item: Item): string[] {
   });
 }
 
-/** Events and files have names of their own. */
+/** Events, files and breakers have names of their own. */
 export function idOf(item: Item): string {
-  return String(item.id ?? item.path ?? item.name ?? "");
+  return String(item.id ?? item.path ?? item.key ?? item.name ?? "");
 }
 
 /** Links that a person does not type. */

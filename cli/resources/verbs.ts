@@ -1,5 +1,6 @@
 /** What can be done with any kind of object: list, get, create, update, edit, delete, and the actions of its own. */
 import { UserError } from "../../src/base/errors.ts";
+import { callOf, performCall } from "../../src/client/act.ts";
 import type { Client } from "../../src/client/client.ts";
 import type { Action, Item, Resource } from "../../src/client/resources.ts";
 import { type CommandContext, UsageError } from "../action.ts";
@@ -120,10 +121,9 @@ export async function act(
   const client = clientOf(context, flags);
   if (action.isFinal && !flags.yes) await confirm(context, `${verb} ${ids.join(", ")}?`);
   for (const id of ids) {
-    const path = [pathOf(resource, id), action.path ?? verb].filter((part) => part !== "").join("/");
-    const method = action.method ?? "POST";
-    const body = action.body ?? (method === "POST" ? {} : undefined);
-    const answer = await client.request<Item | undefined>(method, path, { body });
+    requireId(resource, id);
+    const call = callOf(resource, verb, id);
+    const answer = call === null ? undefined : await performCall(client, call);
     if (flags.output !== "table" && answer !== undefined) printItem(context, answer, flags.output);
     else
       context.out.line(
@@ -133,8 +133,12 @@ export async function act(
 }
 
 export function pathOf(resource: Resource, id: string): string {
-  if (id === "") throw new UsageError(`which one? everruns ${resource.name} get <id>`);
+  requireId(resource, id);
   return `${resource.path}/${encodeURIComponent(id)}`;
+}
+
+function requireId(resource: Resource, id: string): void {
+  if (id === "") throw new UsageError(`which one? everruns ${resource.name} get <id>`);
 }
 
 async function read(client: Client, resource: Resource, id: string): Promise<Item> {

@@ -6,9 +6,11 @@
 import type { Agent } from "../contract/agent.ts";
 import type { Approval } from "../contract/approval.ts";
 import type { CapabilityInfo } from "../contract/capability.ts";
+import type { DlqEntryResponse } from "../contract/durable.ts";
 import type { Harness } from "../contract/harness.ts";
 import type { ModelWithProvider, Provider } from "../contract/provider.ts";
-import type { Run, Worker } from "../contract/run.ts";
+import type { CircuitBreakerResponse, Run, Worker } from "../contract/run.ts";
+import type { ScheduleResponse } from "../contract/schedule.ts";
 import type { Session } from "../contract/session.ts";
 
 /** An object as the API shows it. */
@@ -62,6 +64,8 @@ export interface Action {
   isFinal?: boolean;
   /** Prints one field of the answer rather than all of it: for scripts. */
   prints?: string;
+  /** Answers with a word, not with JSON. */
+  isText?: boolean;
 }
 
 const RESTORE: Action = {
@@ -307,6 +311,71 @@ export const CATALOG: readonly Resource[] = [
     actions: {
       drain: { summary: "let it finish what it has and take nothing new" },
       resume: { summary: "let it take runs again" },
+    },
+  }),
+  define<ScheduleResponse>({
+    name: "schedules",
+    one: "schedule",
+    summary: "schedules of the organization, by name",
+    path: "/durable/schedules",
+    key: "id",
+    columns: {
+      id: (schedule) => schedule.id,
+      name: (schedule) => schedule.name,
+      state: (schedule) => (schedule.enabled ? "on" : "paused"),
+      cron: (schedule) => schedule.cron_expression,
+      timezone: (schedule) => schedule.timezone,
+      next: (schedule) => schedule.next_trigger_at,
+      last: (schedule) => age(schedule.last_triggered_at),
+    },
+    filters: { enabled: "only those that are on (true), or off (false)" },
+    isPaged: true,
+    isCreatable: true,
+    isReadable: true,
+    editable: ["description", "cron_expression", "timezone", "target", "catch_up_missed", "max_concurrent"],
+    deletes: "deletes",
+    actions: {
+      pause: { summary: "switch it off" },
+      resume: { summary: "switch it on, from its next time" },
+      trigger: { summary: "fire it now; its own times stay" },
+    },
+  }),
+  define<CircuitBreakerResponse>({
+    name: "breakers",
+    one: "breaker",
+    summary: "circuit breakers of models that have been in trouble",
+    path: "/durable/circuit-breakers",
+    key: "id",
+    columns: {
+      key: (breaker) => breaker.key,
+      state: (breaker) => breaker.state,
+      failures: (breaker) => breaker.failure_count,
+      opened: (breaker) => age(breaker.opened_at),
+      updated: (breaker) => age(breaker.updated_at),
+    },
+    isReadable: true,
+    deletes: "deletes",
+    actions: {
+      open: { summary: "send nothing to the model until it is closed by hand" },
+      close: { summary: "let calls go out again" },
+    },
+  }),
+  define<DlqEntryResponse>({
+    name: "dead-runs",
+    one: "dead run",
+    summary: "runs that ended without an answer and can be retried, the last first",
+    path: "/durable/dlq",
+    key: "id",
+    columns: {
+      id: (dead) => dead.id,
+      run: (dead) => dead.activity_id,
+      attempts: (dead) => dead.attempts,
+      died: (dead) => age(dead.dead_at),
+      error: (dead) => dead.last_error,
+    },
+    isPaged: true,
+    actions: {
+      retry: { summary: "take it up again from its last checkpoint", isText: true },
     },
   }),
 ];

@@ -44,6 +44,7 @@ describe("help", () => {
       " ",
     ),
     ..."agents harnesses capabilities sessions runs approvals models providers workers".split(" "),
+    ..."schedules breakers dead-runs".split(" "),
   ];
   for (const command of commands) {
     test(`of ${command} fits a terminal of 100 columns`, async () => {

@@ -35,10 +35,11 @@ export interface LiveServer {
 /**
  * @param options.clock     moves streams and feed; the system's by default
  * @param options.identify  who is calling; everybody is the anonymous admin by default
+ * @param options.port      where it listens, for one that comes back; any free one by default
  */
 export async function startServer(
   database: Pick<TestDatabase, "address">,
-  options: { clock?: Clock; identify?: (db: Db) => Identify } = {},
+  options: { clock?: Clock; identify?: (db: Db) => Identify; port?: number } = {},
 ): Promise<LiveServer> {
   const clock = options.clock ?? systemClock;
   const db = openDb(database.address);
@@ -79,7 +80,7 @@ export async function startServer(
   await hints.start();
   await feed.start();
   const server = Bun.serve({
-    port: 0,
+    port: options.port ?? 0,
     hostname: "127.0.0.1",
     idleTimeout: 0,
     fetch: (request) => app.fetch(request),

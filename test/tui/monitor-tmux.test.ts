@@ -30,20 +30,20 @@ describe.skipIf(!hasTmux)("everruns monitor in a real terminal (only where tmux 
 
   test("fits 80 × 24, goes to a list, and leaves the terminal as it was", async () => {
     const terminal = open();
-    const shown = await terminal.until("nobody is waited for");
+    const shown = await terminal.until("calls to decide");
     expect(shown.split("\n").length).toBeLessThanOrEqual(24);
     for (const line of shown.split("\n")) expect(line.length).toBeLessThanOrEqual(80);
     terminal.type(":work", "Enter");
-    await terminal.until(/workers 0[\s\S]*no workers/);
+    await terminal.until(/workers · 0[\s\S]*no workers/);
     terminal.press("q");
     const left = await terminal.until("exit code 0");
-    expect(left).not.toContain("everruns ·");
+    expect(left).not.toContain("calls to decide");
     terminal.close();
   }, 30_000);
 
   test("ends with its terminal", async () => {
     const terminal = open();
-    await terminal.until("nobody is waited for");
+    await terminal.until("calls to decide");
     expect(processes()).not.toBe("");
     terminal.close();
     await until(() => processes() === "");

@@ -1,89 +1,17 @@
-/** The monitor: frames as pure functions, and keys against the real API with a real worker. */
+/** The monitor's keys against the real API with a real worker. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { render } from "ink-testing-library";
 import { createClient } from "../../src/client/client.ts";
-import { CATALOG, type Resource } from "../../src/client/resources.ts";
-import { frame } from "../../src/tui/monitor/frame.ts";
 import { MonitorApp } from "../../src/tui/monitor/monitor.tsx";
-import { type MonitorState, visibleItems } from "../../src/tui/monitor/state.ts";
 import { Monitor } from "../../src/tui/monitor/store.ts";
-import { paintWith } from "../../src/tui/theme.ts";
 import { type LiveServer, startServer } from "../support/live.ts";
 import { isIdle, logOnce, newSession, send } from "../support/sessions.ts";
 import { startWaiting, type Waiting } from "../support/waiting.ts";
+import { paint } from "./support/monitor-state.ts";
 
-const paint = paintWith(false);
-const runs = CATALOG.find(({ name }) => name === "runs") as Resource;
-const state = (change: Partial<MonitorState> = {}): MonitorState => ({
-  server: "here",
-  view: "resource",
-  resource: runs,
-  items: [],
-  total: 0,
-  widths: [],
-  selectedId: null,
-  filter: "",
-  sort: null,
-  prompt: null,
-  detail: null,
-  isHelp: false,
-  overview: null,
-  trouble: null,
-  note: null,
-  isReadonly: false,
-  ...change,
-});
-const run = (number: number, status: string) => ({
-  id: `turn_${number}`,
-  status,
-  attempt: number,
-  iterations: 1,
-  session_id: `session_${number}`,
-  error: "\u001b[31mred",
-});
-const items = [run(1, "failed"), run(2, "running"), run(10, "failed")];
-const widths = [10, 8, 8, 11, 7, 12, 5];
-
-describe("a frame", () => {
-  test.each([
-    [80, 24],
-    [40, 10],
-    [200, 60],
-    [20, 5],
-  ])("is exactly %d × %d at most, whatever it shows", (columns, rows) => {
-    const many = Array.from({ length: 300 }, (_, at) => run(at, "completed"));
-    const long = { id: "x", lines: Array.from({ length: 500 }, () => "日本 ".repeat(80)), scroll: 3 };
-    for (const change of [
-      { items: many, total: 300, widths },
-      { detail: long },
-      { isHelp: true },
-      { trouble: "x".repeat(500) },
-      { filter: "nothing has this", items },
-      { prompt: { kind: "confirm" as const, text: "", question: "y".repeat(300) } },
-    ]) {
-      const lines = frame(state(change), { columns, rows, paint });
-      expect(lines.length).toBeLessThanOrEqual(rows);
-      for (const line of lines) expect(Bun.stringWidth(line)).toBeLessThanOrEqual(columns);
-      expect(lines.join("")).not.toContain("\u001b[31m");
-    }
-  });
-
-  test("columns stay where they were when a row comes that is shorter", () => {
-    const at = (shown: typeof items) =>
-      frame(state({ items: shown, total: 1, widths }), { columns: 120, rows: 20, paint })[3]?.indexOf(
-        "SESSION",
-      );
-    expect(at(items)).toBe(at([]) as number);
-  });
-
-  test("the filter keeps what has the text, with ! what has it not; numbers sort as numbers", () => {
-    const ids = (change: Partial<MonitorState>) =>
-      visibleItems(state({ items, ...change })).map(({ id }) => id);
-    expect(ids({ filter: "FAILED" })).toEqual(["turn_1", "turn_10"]);
-    expect(ids({ filter: "!failed" })).toEqual(["turn_2"]);
-    expect(ids({ sort: { column: 0, isDescending: true } })).toEqual(["turn_10", "turn_2", "turn_1"]);
-  });
-});
+/** Not a wait: the point at which a test has failed. */
+const GIVE_UP_MS = 15_000;
+const APPROVAL = { capabilities: [{ ref: "tool_approval", config: { mode: "normal" } }] };
 
 describe("keys", () => {
   let it: Waiting;
@@ -117,74 +45,103 @@ describe("keys", () => {
       monitor.close();
       app.unmount();
     };
+    const shown = () => Bun.stripANSI(app.lastFrame() ?? "");
     const until = async (text: string | RegExp) => {
-      const shows = () => {
-        const shown = Bun.stripANSI(app.lastFrame() ?? "");
-        return typeof text === "string" ? shown.includes(text) : text.test(shown);
-      };
-      while (!shows()) await new Promise((resolve) => setImmediate(resolve));
-      return Bun.stripANSI(app.lastFrame() ?? "");
+      const shows = () => (typeof text === "string" ? shown().includes(text) : text.test(shown()));
+      const deadline = Date.now() + GIVE_UP_MS;
+      while (!shows()) {
+        if (Date.now() > deadline) throw new Error(`never on the screen: ${text}\n${shown()}`);
+        await Bun.sleep(1);
+      }
+      return shown();
     };
     return { press: (keys: string) => app.stdin.write(keys), until, quit: () => hasQuit };
   }
 
-  test("the overview says first whether anything is broken, and who waits", async () => {
-    const { session } = await it.waiting([{ name: "charge", arguments: { amount: 1 } }], {
-      capabilities: [{ ref: "tool_approval", config: { mode: "normal" } }],
-    });
+  test("the overview says first whether anything is broken, and who waits; the inbox decides", async () => {
+    const { session } = await it.waiting([{ name: "charge", arguments: { amount: 1 } }], APPROVAL);
     const monitor = open();
-    const shown = await monitor.until("1 call for a person to decide");
-    expect(shown).toContain("1 approval, the oldest for");
-    monitor.press(":approvals\r");
-    await monitor.until(/pending +charge/);
+    const shown = await monitor.until("1 calls to decide");
+    expect(shown).toContain("WAIT FOR A PERSON, OLDEST FIRST");
+    expect(shown).toContain('{"amount":1}');
+    monitor.press("2");
+    await monitor.until(/❯ .*charge/);
     monitor.press("a");
-    await monitor.until("approve: 1 done   POST /v1/approvals/approval_");
+    await monitor.until("approve: done · everruns approvals approve approval_");
     await logOnce(it.app.db, session, isIdle);
     expect(it.ran.splice(0).map(({ input }) => input)).toEqual([{ amount: 1 }]);
-    await monitor.until("no approvals");
+    await monitor.until("nobody is waited for");
+  });
+
+  test("a call is denied with a reason, which the model reads", async () => {
+    const { session } = await it.waiting([{ name: "charge", arguments: { amount: 3 } }], APPROVAL);
+    const monitor = open();
+    monitor.press("2");
+    await monitor.until(/❯ .*charge/);
+    monitor.press("d");
+    await monitor.until("why not?");
+    monitor.press("\u001b");
+    await monitor.until("nothing was done");
+    monitor.press("d");
+    await monitor.until("why not?");
+    monitor.press("too dear\r");
+    await monitor.until(/deny: done · POST \/v1\/approvals\/approval_/);
+    const events = await logOnce(it.app.db, session, isIdle);
+    expect(JSON.stringify(events)).toContain("too dear");
+    expect(it.ran).toEqual([]);
   });
 
   test("a list is filtered while one types; Enter opens, Escape goes back step by step", async () => {
-    const session = await newSession(it.app.db);
+    const session: string = (await it.app.post("/sessions", {})).body.id;
     await send(it.app.db, session, "look at me");
     it.engine.hint();
     await logOnce(it.app.db, session, isIdle);
     const monitor = open();
     monitor.press(":ses\r");
-    await monitor.until(session);
+    await monitor.until(`…${session.slice(-8)}`);
     monitor.press(`/${session.slice(-6)}`);
-    await monitor.until(`· sessions 1 of`);
+    await monitor.until("sessions · 1 of");
     monitor.press("\r");
     monitor.press("\r");
-    await monitor.until(/turn\.completed +.*[\s\S]*session\.idled/);
+    await monitor.until(/❯ look at me[\s\S]*● /);
+    monitor.press("\t");
+    await monitor.until(/session\.idled[\s\S]*── session\.idled \d+[\s\S]*"sequence":/);
+    monitor.press("k");
+    await monitor.until("── turn.completed");
+    monitor.press("\r");
+    await monitor.until(/\nturn\.completed \d+ *\n\{/);
     monitor.press("\u001b");
-    await monitor.until("Enter open");
+    await monitor.until("[events]");
+    monitor.press("\t");
+    await monitor.until("no files");
+    monitor.press("\t");
+    await monitor.until(/completed .*\$0\.00/);
+    monitor.press("\t");
+    await monitor.until("no tasks");
     monitor.press("\u001b");
-    await monitor.until(/· sessions \d+ *\n/);
+    await monitor.until("/ filter");
     monitor.press("\u001b");
-    await monitor.until("· overview");
+    await monitor.until(/\nsessions · \d+ *\n/);
+    monitor.press("\u001b");
+    await monitor.until("broken");
     monitor.press(":nonsense\r");
-    await monitor.until("there is no :nonsense; there are overview agents");
+    await monitor.until("there is no :nonsense; there are overview approvals");
     monitor.press("q");
     expect(monitor.quit()).toBe(true);
   });
 
   test("what could hurt asks first, and read-only changes nothing", async () => {
-    const waiting = await it.waiting([{ name: "charge", arguments: { amount: 2 } }], {
-      capabilities: [{ ref: "tool_approval", config: { mode: "normal" } }],
-    });
+    const waiting = await it.waiting([{ name: "charge", arguments: { amount: 2 } }], APPROVAL);
     const looking = open({ isReadonly: true });
     looking.press(":runs\r");
-    await looking.until("waiting");
+    await looking.until("waits for approval");
     expect(await looking.until("read-only")).not.toContain("c cancel");
     looking.press("c");
     await looking.until("read-only: nothing can be changed here");
     close();
     const monitor = open();
-    monitor.press(":runs\r");
-    await monitor.until("c cancel");
-    monitor.press("/waiting\r");
-    await monitor.until("· runs 1 of");
+    monitor.press(":runs waiting\r");
+    await monitor.until(/runs status=waiting · 1\n/);
     monitor.press("c");
     await monitor.until(/cancel turn_[0-9a-f]+\? y\/n/);
     monitor.press("n");
@@ -193,17 +150,65 @@ describe("keys", () => {
     monitor.press("c");
     await monitor.until("y/n");
     monitor.press("y");
-    await monitor.until("cancel: 1 done");
+    await monitor.until(/cancel: done · everruns runs cancel turn_/);
     expect((await it.run(waiting.session)).state).toBe("cancelled");
   });
 
-  test("a server that is gone is told, and looked for again", async () => {
+  test("all that the filter shows are marked and cancelled at once, after a question", async () => {
+    const waiting = [];
+    for (let amount = 0; amount < 3; amount += 1) {
+      waiting.push(await it.waiting([{ name: "charge", arguments: { amount } }], APPROVAL));
+    }
     const monitor = open();
-    await monitor.until("all well");
-    const { stop } = server;
-    await stop();
     monitor.press(":runs\r");
-    await monitor.until("no server at");
-    server = await startServer(it.app.db);
+    await monitor.until(/waits for approval/);
+    monitor.press("/waits for\r");
+    await monitor.until("runs · 3 of");
+    monitor.press("\u0001");
+    await monitor.until("3 marked");
+    monitor.press("c");
+    await monitor.until(/! cancel 3 runs.*\? y\/n/);
+    monitor.press("y");
+    await monitor.until("cancel: 3 done · everruns runs cancel <id>");
+    for (const { session } of waiting) expect((await it.run(session)).state).toBe("cancelled");
+    await monitor.until('nothing has "waits for"');
+  });
+
+  test("a dead run is looked at and requeued, and its session forked", async () => {
+    const session = await newSession(it.app.db);
+    await send(
+      it.app.db,
+      session,
+      "```llmsim\nsteps:\n  - error: { code: provider_quota_exhausted, times: 1 }\n  - text: Now it works.\n```",
+    );
+    it.engine.hint();
+    await logOnce(it.app.db, session, isIdle);
+    const monitor = open();
+    monitor.press("9");
+    await monitor.until(/provider_quota_exhausted/);
+    monitor.press("\r");
+    await monitor.until(/\nrun turn_[\s\S]*status +failed[\s\S]*STEP/);
+    monitor.press("\r");
+    await monitor.until(/session_[0-9a-f]+ · idle/);
+    monitor.press("f");
+    await monitor.until(/fork: done session_[0-9a-f]{32}/);
+    monitor.press("\u001b");
+    await monitor.until("Enter session");
+    monitor.press("\u001b");
+    await monitor.until("r requeue");
+    monitor.press("r");
+    await monitor.until("requeue: done · everruns dead-runs retry ");
+    await monitor.until("no run is dead");
+  });
+
+  test("a server that is gone is told with the time, and looked for again", async () => {
+    const monitor = open();
+    await monitor.until("api ");
+    const { url, stop } = server;
+    await stop();
+    monitor.press("4");
+    await monitor.until(/✗ since \d\d:\d\d:\d\dZ, \d+s: no server at/);
+    server = await startServer(it.app.db, { port: Number(new URL(url).port) });
+    await monitor.until(/api [\s\S]*runs · \d+/);
   });
 });

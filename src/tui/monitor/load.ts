@@ -1,120 +1,114 @@
-/** What the monitor reads, all of it from the public API. A part that the caller may not see is left out. */
+/** What the lists read, all of it from the public API. */
 import type { Client } from "../../client/client.ts";
 import { ClientError } from "../../client/errors.ts";
-import { summaryOf } from "../../client/event-line.ts";
-import type { Item, Resource } from "../../client/resources.ts";
+import type { Item } from "../../client/resources.ts";
 import type { HealthResponse } from "../../contract/durable.ts";
 import type { CircuitBreakersListResponse, Run } from "../../contract/run.ts";
-import type { SessionStatsResponse } from "../../contract/session.ts";
-import type { Overview } from "./state.ts";
+import type { Condition, ListPlace } from "./state.ts";
+import { QUEUE_REASON } from "./views.ts";
 
-const LIST_MAX = 100;
-const DEAD_SHOWN = 8;
-const EVENTS_SHOWN = 200;
-const MINUTE_MS = 60_000;
-
-interface Listed<T = Item> {
+export interface Listed<T = Item> {
   data: T[];
   total?: number;
 }
 
+/** Rows of one page: what the API gives at most. */
+export const PAGE_ROWS = 100;
+/** Rows that are read while somebody looks for something; memory and what one key may change are bounded by it. */
+export const ROWS_MAX = 500;
+
 export async function loadList(
   client: Client,
-  resource: Resource,
-): Promise<{ items: Item[]; total: number }> {
-  const query = {
-    ...(resource.isPaged ? { limit: LIST_MAX } : {}),
-    // An inbox: what is decided waits for nobody.
-    ...(resource.name === "approvals" ? { status: "pending" } : {}),
-  };
-  const { data, total = data.length } = await client.request<Listed>("GET", resource.path, { query });
-  return { items: data, total };
-}
-
-export async function loadOverview(client: Client): Promise<Overview> {
-  const runs = (status: string, limit: number, offset = 0) =>
-    client.request<Listed<Run> & { total: number }>("GET", "/runs", { query: { status, limit, offset } });
-  const [health, stats, approvals, queued, failed, sealed, completed, breakers] = await Promise.all([
-    allowed(client.request<HealthResponse>("GET", "/durable/health")),
-    allowed(client.request<SessionStatsResponse>("GET", "/sessions/stats")),
-    client.listApprovals({ status: "pending", limit: LIST_MAX }),
-    runs("queued", 1),
-    runs("failed", DEAD_SHOWN),
-    runs("sealed", DEAD_SHOWN),
-    runs("completed", LIST_MAX),
-    allowed(client.request<CircuitBreakersListResponse>("GET", "/durable/circuit-breakers")),
-  ]);
-  // Lists are newest first: the oldest is the last of them all.
-  const oldest = queued.total > 1 ? (await runs("queued", 1, queued.total - 1)).data[0] : queued.data[0];
-  const since = Date.now() - MINUTE_MS;
-  const recent = completed.data.filter((run) => Date.parse(run.finished_at ?? "") >= since);
-  const newestFirst = (a: Run, b: Run) => Date.parse(b.finished_at ?? "") - Date.parse(a.finished_at ?? "");
-  return {
-    health,
-    sessions:
-      stats === null
-        ? null
-        : {
-            active: stats.active,
-            waiting: stats.waiting_for_tool_results,
-            idle: stats.idle,
-            new: stats.started,
-          },
-    pendingApprovals: approvals.total,
-    oldestApproval: approvals.data.at(-1)?.requested_at ?? null,
-    queuedRuns: queued.total,
-    oldestQueued: oldest?.queued_at ?? null,
-    deadRuns: [...failed.data, ...sealed.data].sort(newestFirst).slice(0, DEAD_SHOWN),
-    openBreakers: (breakers?.data ?? [])
-      .filter((breaker) => breaker.state !== "closed")
-      .map((breaker) => breaker.key),
-    perMinute: {
-      turns: recent.length,
-      tokens: sum(recent, (run) => (run.usage?.input_tokens ?? 0) + (run.usage?.output_tokens ?? 0)),
-      costUsd: sum(recent, (run) => run.cost_usd ?? 0),
-    },
-  };
-}
-
-/** What Enter shows: the object; of a session what happened in it, and `isLog`: the newest stands at the end. */
-export async function loadDetail(
-  client: Client,
-  resource: Resource,
-  item: Item,
-): Promise<{ lines: string[]; isLog: boolean }> {
-  const id = String(item.id ?? "");
-  if (resource.name !== "sessions") {
-    const path = `${resource.path}/${encodeURIComponent(id)}`;
-    return {
-      lines: linesOf(resource.isReadable ? await client.request<Item>("GET", path) : item),
-      isLog: false,
-    };
+  place: ListPlace,
+): Promise<Pick<ListPlace, "items" | "total">> {
+  const { view, conditions, filter } = place;
+  const query = { ...view.query, ...parametersOf(conditions) };
+  if (!view.isPaged) {
+    const { data, total = data.length } = await client.request<Listed>("GET", view.path, { query });
+    return { items: await withMore(client, view.name, data.slice(0, ROWS_MAX)), total };
   }
-  const [session, events] = await Promise.all([
-    client.getSession(id),
-    client.listEvents(id, { limit: EVENTS_SHOWN, exclude: ["output.message.delta"] }),
-  ]);
-  const { status, title, agent_id, usage } = session;
-  const lines = events.map((event) => {
-    const text = summaryOf(event).replace(/\s+/g, " ");
-    return `${String(event.sequence).padStart(6)}  ${event.ts.slice(11, 19)}Z  ${event.type.padEnd(24)} ${text}`;
-  });
-  return { lines: [...linesOf({ id, status, title, agent_id, usage }), "", ...lines], isLog: true };
+  const page = async (offset: number) =>
+    client.request<Listed>("GET", view.path, { query: { ...query, limit: PAGE_ROWS, offset } });
+  const isSearched = filter !== "" || conditions.some(({ parameter }) => parameter === null);
+  const rowsMax = isSearched ? ROWS_MAX : PAGE_ROWS;
+  const first = await page(0);
+  const total = first.total ?? first.data.length;
+  const items = [...first.data];
+  if (view.isOldestFirst && total > rowsMax) {
+    // The oldest are on the last pages.
+    items.length = 0;
+    for (let offset = total - rowsMax; offset < total; offset += PAGE_ROWS) {
+      items.push(...(await page(offset)).data);
+    }
+  } else {
+    while (items.length < Math.min(total, rowsMax)) {
+      const { data } = await page(items.length);
+      if (data.length === 0) break;
+      items.push(...data);
+    }
+  }
+  if (view.isOldestFirst) items.reverse();
+  return { items: await withMore(client, view.name, items), total };
 }
 
-function linesOf(item: Item): string[] {
-  const fields = Object.entries(item).filter(
-    ([name, value]) => value !== null && value !== undefined && !/_url$|^ui_link$|^allowed_/.test(name),
+/** `status=failed status=sealed` is one parameter with two values. */
+function parametersOf(conditions: readonly Condition[]): Record<string, string[]> {
+  const parameters: Record<string, string[]> = {};
+  for (const { parameter, value } of conditions) {
+    if (parameter !== null) parameters[parameter] = [...(parameters[parameter] ?? []), value];
+  }
+  return parameters;
+}
+
+/** What a row of two views needs of other lists. */
+async function withMore(client: Client, view: string, items: Item[]): Promise<Item[]> {
+  if (view === "providers") return withBreakers(client, items);
+  return view === "queue" && items.length > 0 ? withReasons(client, items) : items;
+}
+
+async function withBreakers(client: Client, providers: readonly Item[]): Promise<Item[]> {
+  const breakers = await allowed(
+    client.request<CircuitBreakersListResponse>("GET", "/durable/circuit-breakers"),
   );
-  const width = Math.max(0, ...fields.map(([name]) => name.length));
-  return fields.flatMap(([name, value]) => {
-    const lines = (typeof value === "string" ? value : JSON.stringify(value)).split("\n");
-    return lines.map((line, at) => `${(at === 0 ? name : "").padEnd(width)}  ${line}`);
+  return providers.map((provider) => {
+    const own = (breakers?.data ?? []).filter(({ key }) => key.startsWith(`${String(provider.id)}:`));
+    const open = own.filter(({ state }) => state !== "closed");
+    const models = open.map(({ key, state }) => `${key.slice(key.indexOf(":") + 1)} ${state}`);
+    const said = breakers === null ? "unknown" : open.length === 0 ? "closed" : models.join(", ");
+    return { ...provider, breakers: said };
   });
+}
+
+async function withReasons(client: Client, queued: readonly Item[]): Promise<Item[]> {
+  const [atWork, health] = await Promise.all([
+    client.request<Listed<Run>>("GET", "/runs", {
+      query: { status: ["running", "waiting"], limit: PAGE_ROWS },
+    }),
+    allowed(client.request<HealthResponse>("GET", "/durable/health")),
+  ]);
+  const busy = new Map(atWork.data.map((run) => [run.session_id, run.status]));
+  return queued.map((run) => ({ ...run, [QUEUE_REASON]: reasonOf(run, busy, health) }));
+}
+
+/** PURE: why a queued run does not run, as far as can be told from outside. */
+export function reasonOf(
+  run: Item,
+  busy: ReadonlyMap<string, string>,
+  health: Pick<HealthResponse, "active_workers" | "workers_accepting"> | null,
+): string {
+  if (typeof run.stuck_reason === "string") return run.stuck_reason;
+  const dueMs = Date.parse(String(run.available_at)) - Date.now();
+  if (dueMs > 1_000)
+    return `is due in ${Math.ceil(dueMs / 1000)}s${run.error ? `: ${String(run.error)}` : ""}`;
+  const other = busy.get(String(run.session_id));
+  if (other !== undefined) return `its session has a run that is ${other}`;
+  if (health?.active_workers === 0) return "no worker is alive";
+  if (health?.workers_accepting === 0) return "no worker has a free slot";
+  return "its turn comes next";
 }
 
 /** null for what the caller may not see, or this server does not have. */
-async function allowed<T>(answer: Promise<T>): Promise<T | null> {
+export async function allowed<T>(answer: Promise<T>): Promise<T | null> {
   try {
     return await answer;
   } catch (error) {
@@ -123,5 +117,12 @@ async function allowed<T>(answer: Promise<T>): Promise<T | null> {
   }
 }
 
-const sum = <T>(items: readonly T[], of: (item: T) => number) =>
-  items.reduce((total, item) => total + of(item), 0);
+/** What went wrong, and what to do about it. */
+export function sentenceOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (!(error instanceof ClientError)) return error.message;
+  const said = error.message.replace(/\.$/, "");
+  if (error.status === 401) return `${said}; q, then sign in with everruns login or set EVERRUNS_API_KEY`;
+  if (error.status === 403) return `${said}; another key or --context may see it`;
+  return said;
+}

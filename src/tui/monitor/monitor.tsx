@@ -1,10 +1,13 @@
 /** The monitor, drawn with Ink: one frame of exactly the window's size, in the terminal's other screen. */
 import { render, Text, useApp, useInput, useWindowSize } from "ink";
-import { useEffect, useState, useSyncExternalStore } from "react";
+import { useEffect, useMemo, useState, useSyncExternalStore } from "react";
 import { systemClock } from "../../base/clock.ts";
+import type { Entry } from "../../client/entries.ts";
+import { entryLines } from "../entry-lines.ts";
 import { type Paint, paintWith } from "../theme.ts";
 import { frame } from "./frame.ts";
-import { Monitor, type MonitorKey, type MonitorOptions } from "./store.ts";
+import type { MonitorKey } from "./keys.ts";
+import { Monitor, type MonitorOptions } from "./store.ts";
 
 export interface OpenMonitorOptions extends Omit<MonitorOptions, "onQuit"> {
   isColoured: boolean;
@@ -75,23 +78,53 @@ export function MonitorApp({ monitor, paint, signal, onReady }: MonitorAppProps)
   useInput((input, key) => {
     // A fast typist or a program sends several letters as one piece.
     const name = nameOf(input, key);
-    if (name !== null) return monitor.press({ input: "", name }, rows);
+    if (name !== null) return monitor.press({ input: "", name });
+    if (key.ctrl || key.meta) return;
     for (const letter of input) {
-      if (letter === "\r") monitor.press({ input: "", name: "enter" }, rows);
-      else if (letter >= " ") monitor.press({ input: letter, name: null }, rows);
+      if (letter === "\r") monitor.press({ input: "", name: "enter" });
+      else if (letter === "\t") monitor.press({ input: "", name: "tab" });
+      else if (letter >= " ") monitor.press({ input: letter, name: null });
     }
   });
-  return <Text wrap="truncate">{frame(state, { columns, rows, paint }).join("\n")}</Text>;
+  const linesOf = useMemo(() => rememberedLines(paint), [paint]);
+  const { lines, page, scrollMax } = frame(state, { columns, rows, paint, linesOf });
+  useEffect(() => monitor.drawn(page, scrollMax), [monitor, page, scrollMax]);
+  return <Text wrap="truncate">{lines.join("\n")}</Text>;
 }
 
-function nameOf(input: string, key: Parameters<Parameters<typeof useInput>[0]>[1]): MonitorKey["name"] {
+/** Entries are laid out once for a width; what is let go of the transcript is forgotten here, too. */
+function rememberedLines(paint: Paint): (entry: Entry, columns: number) => readonly string[] {
+  const known = new WeakMap<Entry, { columns: number; lines: readonly string[] }>();
+  return (entry, columns) => {
+    const before = known.get(entry);
+    if (before?.columns === columns) return before.lines;
+    const lines = entryLines(entry, { columns, paint, isExpanded: false });
+    known.set(entry, { columns, lines });
+    return lines;
+  };
+}
+
+type InkKey = Parameters<Parameters<typeof useInput>[0]>[1];
+
+const NAMED: readonly (readonly [keyof InkKey, Exclude<MonitorKey["name"], null>])[] = [
+  ["upArrow", "up"],
+  ["downArrow", "down"],
+  ["leftArrow", "left"],
+  ["rightArrow", "right"],
+  ["pageUp", "pageUp"],
+  ["pageDown", "pageDown"],
+  ["home", "home"],
+  ["end", "end"],
+  ["return", "enter"],
+  ["escape", "escape"],
+  ["backspace", "backspace"],
+  ["delete", "backspace"],
+];
+
+function nameOf(input: string, key: InkKey): MonitorKey["name"] {
   if (key.ctrl && input === "c") return "ctrlC";
   if (key.ctrl && input === "a") return "ctrlA";
-  if (key.upArrow) return "up";
-  if (key.downArrow) return "down";
-  if (key.pageUp) return "pageUp";
-  if (key.pageDown) return "pageDown";
-  if (key.return) return "enter";
-  if (key.escape) return "escape";
-  return key.backspace || key.delete ? "backspace" : null;
+  if (key.ctrl && input === "u") return "ctrlU";
+  if (key.tab) return key.shift ? "shiftTab" : "tab";
+  return NAMED.find(([flag]) => key[flag])?.[1] ?? null;
 }

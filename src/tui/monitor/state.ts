@@ -1,84 +1,210 @@
 /** What the monitor shows: data alone, so that a frame is a pure function of it. */
-import type { Item, Resource } from "../../client/resources.ts";
+import type { Item } from "../../client/resources.ts";
+import type { Transcript } from "../../client/transcript.ts";
+import type { Approval } from "../../contract/approval.ts";
 import type { HealthResponse } from "../../contract/durable.ts";
+import type { Event } from "../../contract/event.ts";
+import type { FileInfo } from "../../contract/file.ts";
+import type { Run } from "../../contract/run.ts";
+import type { Session } from "../../contract/session.ts";
+import type { SessionTask } from "../../contract/task.ts";
+import { idOf } from "./acts.ts";
+import { cellsOf } from "./columns.ts";
+import type { View } from "./views.ts";
 
 export interface Overview {
+  /** Of the server's answer to a small question. */
+  latencyMs: number;
+  /** Why the server cannot serve: its database is gone, its schema is old; null when it can. */
+  notReady: string | null;
   /** null: the server does not let us see it. */
   health: HealthResponse | null;
   /** Sessions by status; null when unknown. */
   sessions: Readonly<Record<string, number>> | null;
-  pendingApprovals: number;
-  /** RFC 3339 of the approval that waits for longest; null when none does. */
-  oldestApproval: string | null;
-  queuedRuns: number;
+  approvals: { total: number; oldestAt: string | null; oldest: readonly Approval[] };
+  runs: { queued: number; running: number; waiting: number };
+  /** Runs that wait for somebody or something, by what; of the newest hundred. */
+  waiting: Readonly<Record<string, number>>;
   /** RFC 3339 of the run that is queued for longest; null when none is. */
-  oldestQueued: string | null;
+  oldestQueuedAt: string | null;
   /** Runs that failed or were sealed last, newest first. */
-  deadRuns: readonly Item[];
-  /** Keys of breakers that are not closed. */
-  openBreakers: readonly string[];
-  /** Of the runs that ended within the last minute. */
-  perMinute: { turns: number; tokens: number; costUsd: number };
+  deadRuns: readonly Run[];
+  /** Keys of breakers that are not closed; null: we may not see them. */
+  openBreakers: readonly string[] | null;
+  recent: Recent;
 }
 
-export interface Prompt {
-  kind: "filter" | "command" | "confirm";
-  text: string;
-  /** What is asked before something that cannot be taken back. */
-  question: string;
+/** What has ended lately. The time is shorter than five minutes where a hundred runs ended in less. */
+export interface Recent {
+  minutes: number;
+  ended: Readonly<Record<"completed" | "failed" | "sealed" | "cancelled", number>>;
+  tokens: number;
+  costUsd: number;
 }
 
-export interface Detail {
+export interface Sort {
+  column: number;
+  isDescending: boolean;
+}
+
+/** `status=active` after a list's name: of the server where it has such a parameter, otherwise of the rows. */
+export interface Condition {
+  name: string;
+  value: string;
+  /** The server's parameter; null: the rows are looked through here. */
+  parameter: string | null;
+}
+
+export interface ListPlace {
+  kind: "list";
+  view: View;
+  conditions: readonly Condition[];
+  items: readonly Item[];
+  /** How many the server has. */
+  total: number;
+  isLoaded: boolean;
+  selectedId: string | null;
+  /** Ids. */
+  marks: ReadonlySet<string>;
+  filter: string;
+  sort: Sort | null;
+  /** Why it cannot be read; null when it can. */
+  trouble: string | null;
+}
+
+export const SESSION_TABS = ["transcript", "events", "files", "cost", "tasks"] as const;
+export type SessionTab = (typeof SESSION_TABS)[number];
+
+export interface SessionPlace {
+  kind: "session";
   id: string;
+  tab: SessionTab;
+  session: Session | null;
+  approvals: readonly Approval[];
+  /** The newest ones, oldest first; never more than the feed keeps. */
+  events: readonly Event[];
+  transcript: Transcript;
+  files: readonly FileInfo[] | null;
+  runs: readonly Run[] | null;
+  tasks: readonly SessionTask[] | null;
+  /** Event or file that is chosen; null: the newest, the first. */
+  selectedId: string | null;
+  /** Lines from the end in the transcript, from the beginning elsewhere. */
+  scroll: number;
+  trouble: string | null;
+  /** Why the stream of events is broken; null while it is not. */
+  streamTrouble: string | null;
+}
+
+export interface RunPlace {
+  kind: "run";
+  id: string;
+  run: Run | null;
+  scroll: number;
+  trouble: string | null;
+}
+
+export interface TextPlace {
+  kind: "text";
+  title: string;
   lines: readonly string[];
   scroll: number;
+}
+
+export type Place =
+  | { kind: "overview" }
+  | { kind: "help"; scroll: number }
+  | ListPlace
+  | SessionPlace
+  | RunPlace
+  | TextPlace;
+
+export interface Prompt {
+  kind: "filter" | "command" | "confirm" | "words";
+  text: string;
+  /** What is asked. */
+  question: string;
 }
 
 export interface MonitorState {
   /** The server's address, and the name of the context when it has one. */
   server: string;
-  view: "overview" | "resource";
-  /** null in the overview. */
-  resource: Resource | null;
-  items: readonly Item[];
-  total: number;
-  /** Widest cell seen in each column: columns grow, and never move back. */
-  widths: readonly number[];
-  selectedId: string | null;
-  filter: string;
-  sort: { column: number; isDescending: boolean } | null;
-  prompt: Prompt | null;
-  detail: Detail | null;
-  isHelp: boolean;
+  /** Where we are is the last; Escape goes back. The first is the overview. */
+  stack: readonly Place[];
   overview: Overview | null;
-  /** Why the last reading failed; null when it did not. */
-  trouble: string | null;
+  /** When the reading under way began; null between readings. */
+  readSince: Date | null;
+  /** Since when the server does not answer, or not us, and why; null while it does. */
+  trouble: { since: Date; reason: string } | null;
+  prompt: Prompt | null;
   note: { text: string; isError: boolean } | null;
   isReadonly: boolean;
 }
 
-/** Cells of one object, as text. */
-export function cellsOf(resource: Resource, item: Item): string[] {
-  return Object.values(resource.columns).map((cellOf) => String(cellOf(item) ?? "").replace(/\s+/g, " "));
-}
+export const placeOf = (state: Pick<MonitorState, "stack">): Place =>
+  state.stack.at(-1) ?? { kind: "overview" };
 
-/** What is listed under the filter and the order in force. `!text` keeps what does not have the text. */
+export const listPlace = (view: View, conditions: readonly Condition[], filter = ""): ListPlace => ({
+  kind: "list",
+  view,
+  conditions,
+  items: [],
+  total: 0,
+  isLoaded: false,
+  selectedId: null,
+  marks: new Set(),
+  filter,
+  sort: null,
+  trouble: null,
+});
+
+/** What is listed under the conditions, the filter and the order in force. `!text` keeps what does not have it. */
 export function visibleItems(
-  state: Pick<MonitorState, "resource" | "items" | "filter" | "sort">,
+  place: Pick<ListPlace, "view" | "items" | "filter" | "sort" | "conditions">,
 ): readonly Item[] {
-  const { resource, items, filter, sort } = state;
-  if (resource === null) return items;
+  const { view, items, filter, sort, conditions } = place;
   const isInverse = filter.startsWith("!");
   const wanted = (isInverse ? filter.slice(1) : filter).toLowerCase();
-  const rows = items
-    .map((item) => ({ item, cells: cellsOf(resource, item) }))
-    .filter(({ cells }) => wanted === "" || cells.join(" ").toLowerCase().includes(wanted) !== isInverse);
-  if (sort === null) return rows.map(({ item }) => item);
+  const own = conditions.filter(({ parameter }) => parameter === null);
+  const rows = items.filter((item) => {
+    if (!own.every((condition) => meets(view, item, condition))) return false;
+    if (wanted === "") return true;
+    // Ids are shown by their end, and found by all of them.
+    const said = [...cellsOf(view.columns, item), idOf(item), String(item.session_id ?? "")].join(" ");
+    return said.toLowerCase().includes(wanted) !== isInverse;
+  });
+  const column = sort === null ? undefined : view.columns[sort.column];
+  if (sort === null || column === undefined) return rows;
+  const order = column.order ?? column.cell;
   const sign = sort.isDescending ? -1 : 1;
-  const compare = (a: string, b: string) => a.localeCompare(b, "en", { numeric: true });
   return rows
-    .toSorted((a, b) => sign * compare(a.cells[sort.column] ?? "", b.cells[sort.column] ?? ""))
+    .map((item) => ({ item, by: order(item) }))
+    .toSorted((a, b) => sign * compare(a.by, b.by))
     .map(({ item }) => item);
 }
 
-export const idOf = (item: Item): string => String(item.id ?? item.key ?? "");
+function compare(a: number | string, b: number | string): number {
+  if (typeof a === "number" && typeof b === "number") return a - b;
+  return String(a).localeCompare(String(b), "en", { numeric: true });
+}
+
+/** `status=active`: the cell of that column, or the field of that name, is or begins with the value. */
+function meets(view: View, item: Item, { name, value }: Condition): boolean {
+  const column = view.columns.find((each) => each.name === name);
+  const said = [column?.cell(item), item[name]].map((each) => String(each ?? "").toLowerCase());
+  return said.some((each) => each !== "" && each.startsWith(value.toLowerCase()));
+}
+
+/** The chosen row: the first until one is chosen, or when the chosen one is gone. */
+export function selectedItem(place: ListPlace): Item | null {
+  const items = visibleItems(place);
+  return items.find((item) => idOf(item) === place.selectedId) ?? items[0] ?? null;
+}
+
+/** The marked rows that are listed, or the chosen one when none is marked. */
+export function actedOn(place: ListPlace): readonly Item[] {
+  const marked = visibleItems(place).filter((item) => place.marks.has(idOf(item)));
+  if (marked.length > 0) return marked;
+  const one = selectedItem(place);
+  return one === null ? [] : [one];
+}

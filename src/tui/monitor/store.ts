@@ -1,13 +1,22 @@
 /**
  * The monitor behind the screen: what is looked at, what was read last, what a key means. It reads again every two
- * seconds, one reading at a time, and keeps nothing but the last one: its memory is flat for days.
+ * seconds, more slowly where the server is slow, one reading at a time, and keeps nothing but the last one: its
+ * memory is flat for days.
  */
 import { type Clock, systemClock } from "../../base/clock.ts";
 import type { Client } from "../../client/client.ts";
-import { type Action, CATALOG, type Item, type Resource } from "../../client/resources.ts";
-import { actionKeys, pageRows } from "./frame.ts";
-import { loadDetail, loadList, loadOverview } from "./load.ts";
-import { cellsOf, idOf, type MonitorState, type Prompt, visibleItems } from "./state.ts";
+import { ClientError } from "../../client/errors.ts";
+import type { Item } from "../../client/resources.ts";
+import { type Act, perform } from "./acts.ts";
+import { complete, parseCommand } from "./commands.ts";
+import { chosenRow, look, type MonitorKey } from "./keys.ts";
+import { sentenceOf } from "./load.ts";
+import { loadOverview } from "./load-overview.ts";
+import { loadFile } from "./load-session.ts";
+import { doables, jsonPlace, objectAt, readPlace, runPlace, sessionPlace } from "./places.ts";
+import { followSession } from "./session-feed.ts";
+import { listPlace, type MonitorState, type Place, type Prompt, placeOf, selectedItem } from "./state.ts";
+import { type Target, VIEWS } from "./views.ts";
 
 export interface MonitorOptions {
   client: Client;
@@ -20,18 +29,20 @@ export interface MonitorOptions {
   clock?: Clock;
 }
 
-/** A key as the terminal gave it. */
-export interface MonitorKey {
-  /** The character; empty for the others. */
-  input: string;
-  name: "up" | "down" | "pageUp" | "pageDown" | "enter" | "escape" | "backspace" | "ctrlA" | "ctrlC" | null;
-}
-
-/** A key too many must not do these. */
-const CAREFUL: ReadonlySet<string> = new Set(["cancel", "drain", "disable"]);
 const INTERVAL_MS = 2_000;
-/** Rows that one key may change at once. */
-const BULK_MAX = 100;
+/** A server that takes long to answer is asked less often: it is busy with this share of the time at most. */
+const BUSY_SHARE = 0.25;
+/** The line that is on every screen; the overview itself is read at every reading. */
+const VERDICT_MS = 4_000;
+/** Places that Escape goes back through. */
+const STACK_MAX = 12;
+
+/** What waits for a yes, or for words. */
+interface Pending {
+  act: Act;
+  items: readonly Item[];
+  words: string;
+}
 
 export class Monitor {
   readonly #options: MonitorOptions;
@@ -41,10 +52,11 @@ export class Monitor {
   #wake = new AbortController();
   /** Counts changes of what is looked at: an answer to an earlier one is thrown away. */
   #looking = 0;
-  #onConfirm: (() => Promise<void>) | null = null;
-  /** The next letter is meant for all rows. */
-  #isBulk = false;
-  #rows = 24;
+  #overviewMs = Number.NEGATIVE_INFINITY;
+  #pending: Pending | null = null;
+  #followed: { id: string; stop: AbortController } | null = null;
+  /** Of the last frame. */
+  #drawn = { page: 1, scrollMax: 0 };
   #state: MonitorState;
 
   constructor(options: MonitorOptions) {
@@ -52,19 +64,11 @@ export class Monitor {
     this.#clock = options.clock ?? systemClock;
     this.#state = {
       server: options.server,
-      view: "overview",
-      resource: null,
-      items: [],
-      total: 0,
-      widths: [],
-      selectedId: null,
-      filter: "",
-      sort: null,
-      prompt: null,
-      detail: null,
-      isHelp: false,
+      stack: [{ kind: "overview" }],
       overview: null,
+      readSince: null,
       trouble: null,
+      prompt: null,
       note: null,
       isReadonly: options.isReadonly,
     };
@@ -77,248 +81,286 @@ export class Monitor {
   };
   readonly snapshot = (): MonitorState => this.#state;
 
+  /** Told by the screen: rows of a page, and how far what it shows can be scrolled. */
+  drawn(page: number, scrollMax: number): void {
+    this.#drawn = { page, scrollMax };
+  }
+
   /** Reads until `close`. */
   async run(): Promise<void> {
     while (!this.#stop.signal.aborted) {
-      await this.#read();
+      // What wakes it during the reading makes it read again at once.
       this.#wake = new AbortController();
-      await this.#clock.sleep(INTERVAL_MS, AbortSignal.any([this.#stop.signal, this.#wake.signal]));
+      const startMs = this.#clock.monotonicMs();
+      await this.#read();
+      const tookMs = this.#clock.monotonicMs() - startMs;
+      const waitMs = Math.max(INTERVAL_MS, tookMs / BUSY_SHARE - tookMs);
+      await this.#clock.sleep(waitMs, AbortSignal.any([this.#stop.signal, this.#wake.signal]));
     }
   }
 
   close(): void {
+    this.#followed?.stop.abort();
     this.#stop.abort();
   }
 
-  /** @param rows  of the terminal: a page to scroll by follows from them */
-  press(key: MonitorKey, rows: number): void {
-    this.#rows = rows;
+  press(key: MonitorKey): void {
     if (key.name === "ctrlC") return this.#options.onQuit();
     if (this.#state.prompt !== null) return this.#pressInPrompt(this.#state.prompt, key);
     if (this.#state.note !== null) this.#set({ note: null });
-    if (key.name === "escape") return this.#back();
-    if (key.input === "?" || this.#state.isHelp) return this.#set({ isHelp: !this.#state.isHelp });
-    if (key.input === ":") return this.#ask({ kind: "command", text: "", question: "" });
-    if (key.input === "q") return this.#options.onQuit();
-    if (this.#state.detail !== null) return this.#scrollDetail(key);
-    if (this.#state.view === "resource") this.#pressInList(key);
+    const place = placeOf(this.#state);
+    if (key.name === "escape") return this.#back(place);
+    if (key.name === "enter") return void this.#open(place);
+    const looked = look(place, key, this.#drawn);
+    if (looked !== null) return this.#looked(place, looked);
+    this.#pressLetter(place, key.input);
   }
 
-  #pressInList(key: MonitorKey): void {
-    const { resource, sort } = this.#state;
-    if (resource === null) return;
-    const page = pageRows(this.#rows);
-    const step = { up: -1, down: 1, pageUp: -page, pageDown: page }[key.name as string] ?? 0;
-    if (step !== 0) return this.#move(step);
-    if (key.name === "enter") return void this.#open();
-    if (key.name === "ctrlA") {
-      this.#isBulk = true;
-      return this.#set({ note: { text: "a letter now means all rows that are shown", isError: false } });
-    }
-    const columns = Object.keys(resource.columns).length;
-    switch (key.input) {
-      case "j":
-        return this.#move(1);
-      case "k":
-        return this.#move(-1);
-      case "g":
-        return this.#move(Number.NEGATIVE_INFINITY);
-      case "G":
-        return this.#move(Number.POSITIVE_INFINITY);
+  #pressLetter(place: Place, letter: string): void {
+    if (letter === "") return;
+    const view = VIEWS.find(({ digit }) => digit === letter);
+    if (view !== undefined) return this.#push(listPlace(view, []));
+    switch (letter) {
+      case "q":
+        return this.#options.onQuit();
+      case ":":
+        return this.#ask({ kind: "command", text: "", question: "" });
+      case "?":
+        return place.kind === "help" ? this.#back(place) : this.#push({ kind: "help", scroll: 0 });
+      case "1":
+        return this.#home();
       case "/":
-        return this.#ask({ kind: "filter", text: this.#state.filter, question: "" });
-      case "s": {
-        const next = (sort?.column ?? -1) + 1;
-        return this.#set({ sort: next >= columns ? null : { column: next, isDescending: false } });
+        if (place.kind === "list") this.#ask({ kind: "filter", text: place.filter, question: "" });
+        return;
+      case "y": {
+        const object = objectAt(place);
+        return object === null ? undefined : this.#push(jsonPlace(object.title, object.value));
       }
-      case "S":
-        return this.#set({ sort: sort && { ...sort, isDescending: !sort.isDescending } });
       default:
-        return this.#act(resource, key.input);
+        return this.#act(place, letter);
     }
   }
 
   #pressInPrompt(prompt: Prompt, key: MonitorKey): void {
     if (prompt.kind === "confirm") {
-      const action = key.input === "y" || key.input === "Y" ? this.#onConfirm : null;
-      this.#onConfirm = null;
-      this.#set({
-        prompt: null,
-        note: action === null ? { text: "nothing was done", isError: false } : null,
-      });
-      return void action?.();
+      const pending = key.input === "y" || key.input === "Y" ? this.#pending : null;
+      this.#pending = null;
+      this.#set({ prompt: null, note: pending === null ? NOTHING_DONE : null });
+      return pending === null ? undefined : void this.#perform(pending);
     }
     const isFilter = prompt.kind === "filter";
-    if (key.name === "escape") return this.#set({ prompt: null, ...(isFilter ? { filter: "" } : {}) });
+    if (key.name === "escape") {
+      this.#pending = null;
+      this.#set({ prompt: null, note: prompt.kind === "words" ? NOTHING_DONE : null });
+      return isFilter ? this.#filter("") : undefined;
+    }
     if (key.name === "enter") {
       this.#set({ prompt: null });
-      return isFilter ? undefined : this.#command(prompt.text.trim());
+      if (prompt.kind === "command") this.#command(prompt.text);
+      if (prompt.kind === "words" && this.#pending)
+        this.#confirm({ ...this.#pending, words: prompt.text.trim() });
+      // More rows are looked through than the first page.
+      if (isFilter) this.#wake.abort();
+      return;
     }
-    const text = key.name === "backspace" ? prompt.text.slice(0, -1) : prompt.text + key.input;
+    const text = typed(prompt, key);
+    this.#set({ prompt: { ...prompt, text } });
     // What is shown follows while the filter is typed.
-    this.#set({ prompt: { ...prompt, text }, ...(isFilter ? { filter: text } : {}) });
+    if (isFilter) this.#filter(text);
   }
 
-  /** `:runs`, `:q`; the beginning of a name is enough. */
+  #filter(filter: string): void {
+    const place = placeOf(this.#state);
+    if (place.kind === "list") this.#replace({ ...place, filter });
+  }
+
   #command(text: string): void {
-    if (text === "q" || text === "quit") return this.#options.onQuit();
-    if (text !== "" && "overview".startsWith(text)) return this.#look(null);
-    const resource = text === "" ? undefined : CATALOG.find(({ name }) => name.startsWith(text));
-    if (resource) return this.#look(resource);
-    const names = CATALOG.map(({ name }) => name).join(" ");
-    this.#set({ note: { text: `there is no :${text}; there are overview ${names}`, isError: true } });
-  }
-
-  #look(resource: Resource | null): void {
-    this.#looking += 1;
-    this.#set({
-      view: resource === null ? "overview" : "resource",
-      resource,
-      items: [],
-      total: 0,
-      widths: resource === null ? [] : Object.keys(resource.columns).map((name) => name.length + 1),
-      selectedId: null,
-      filter: "",
-      sort: null,
-      detail: null,
-      isHelp: false,
-    });
-    this.#wake.abort();
-  }
-
-  #back(): void {
-    const { isHelp, detail, filter, view } = this.#state;
-    this.#isBulk = false;
-    if (isHelp) return this.#set({ isHelp: false });
-    if (detail !== null) {
-      this.#looking += 1;
-      return this.#set({ detail: null });
+    const command = parseCommand(text);
+    switch (command.kind) {
+      case "nothing":
+        return;
+      case "quit":
+        return this.#options.onQuit();
+      case "help":
+        return this.#push({ kind: "help", scroll: 0 });
+      case "overview":
+        return this.#home();
+      case "session":
+        return this.#push(sessionPlace(command.id));
+      case "run":
+        return this.#push(runPlace(command.id));
+      case "error":
+        return this.#set({ note: { text: command.text, isError: true } });
+      case "list":
+        return this.#push(listPlace(command.view, command.conditions, command.filter));
     }
-    if (filter !== "") return this.#set({ filter: "" });
-    if (view === "resource") this.#look(null);
   }
 
-  #move(by: number): void {
-    const items = visibleItems(this.#state);
-    const at = Math.max(
-      0,
-      items.findIndex((item) => idOf(item) === this.#state.selectedId),
-    );
-    const next = items[Math.max(0, Math.min(items.length - 1, at + by))];
-    if (next) this.#set({ selectedId: idOf(next) });
+  async #open(place: Place): Promise<void> {
+    if (place.kind === "list") {
+      const item = selectedItem(place);
+      if (item !== null) await this.#goTo(place.view.opens(item), item);
+    } else if (place.kind === "run" && place.run !== null) {
+      this.#push(sessionPlace(place.run.session_id));
+    } else if (place.kind === "session" && place.tab === "files") {
+      const file = place.files?.[chosenRow(place)];
+      if (file === undefined) return;
+      await this.#reading(async () => {
+        const lines = await loadFile(this.#options.client, place.id, file.path);
+        return { kind: "text", title: file.path, lines, scroll: 0 };
+      });
+    } else if (place.kind === "session" && place.tab === "events") {
+      const object = objectAt(place);
+      if (object !== null) this.#push(jsonPlace(object.title, object.value));
+    }
   }
 
-  #scrollDetail({ name, input }: MonitorKey): void {
-    const { detail } = this.#state;
-    if (detail === null) return;
-    const page = pageRows(this.#rows);
-    const by =
-      { up: -1, down: 1, pageUp: -page, pageDown: page, k: -1, j: 1, g: -Infinity, G: Infinity }[
-        name ?? input
-      ] ?? 0;
-    const last = Math.max(0, detail.lines.length - page);
-    this.#set({ detail: { ...detail, scroll: Math.max(0, Math.min(last, detail.scroll + by)) } });
+  async #goTo(target: Target, item: Item): Promise<void> {
+    if (target.kind === "session") return this.#push(sessionPlace(target.id));
+    if (target.kind === "run") return this.#push(runPlace(target.id));
+    if (target.kind === "list") return this.#command(target.command);
+    const { path } = target;
+    await this.#reading(async () => {
+      const read = path === null ? item : await this.#options.client.request<Item>("GET", path);
+      return jsonPlace(String(item.id ?? item.key ?? ""), read);
+    });
   }
 
-  #selected(): Item | null {
-    const items = visibleItems(this.#state);
-    return items.find((item) => idOf(item) === this.#state.selectedId) ?? items[0] ?? null;
-  }
-
-  async #open(): Promise<void> {
-    const { resource } = this.#state;
-    const item = this.#selected();
-    if (resource === null || item === null) return;
-    this.#looking += 1;
+  /** Goes to what is read first; says why when it cannot be read. */
+  async #reading(read: () => Promise<Place>): Promise<void> {
     const looking = this.#looking;
-    await this.#trying(async () => {
-      const { lines, isLog } = await loadDetail(this.#options.client, resource, item);
-      const scroll = isLog ? Math.max(0, lines.length - pageRows(this.#rows)) : 0;
-      if (looking === this.#looking) this.#set({ detail: { id: idOf(item), lines, scroll } });
+    try {
+      const place = await read();
+      if (looking === this.#looking) this.#push(place);
+    } catch (error) {
+      this.#set({ note: { text: sentenceOf(error), isError: true } });
+    }
+  }
+
+  #act(place: Place, letter: string): void {
+    for (const { acts, items } of doables(place)) {
+      const act = acts.find(({ key }) => key === letter);
+      if (act === undefined || items.length === 0) continue;
+      if (this.#state.isReadonly) return this.#set({ note: READ_ONLY });
+      this.#pending = { act, items, words: "" };
+      if (act.asks !== null) return this.#ask({ kind: "words", text: "", question: act.asks });
+      return this.#confirm(this.#pending);
+    }
+  }
+
+  /** Asks about what could hurt, and about whatever is done to several. */
+  #confirm(pending: Pending): void {
+    const { act, items } = pending;
+    const [first] = items;
+    if (first === undefined) return;
+    if (!act.isCareful && items.length === 1) {
+      this.#pending = null;
+      return void this.#perform(pending);
+    }
+    this.#pending = pending;
+    const place = placeOf(this.#state);
+    const name = place.kind === "list" ? place.view.name : place.kind;
+    const rest = place.kind === "list" ? place.total - place.items.length : 0;
+    const more = items.length > 1 && rest > 0 ? ` (${rest} more are not listed)` : "";
+    const what = items.length === 1 ? act.target(first) : `${items.length} ${name}${more}`;
+    this.#ask({ kind: "confirm", text: "", question: `${act.label} ${what}?` });
+  }
+
+  async #perform({ act, items, words }: Pending): Promise<void> {
+    const looking = this.#looking;
+    const note = await perform(this.#options.client, act, {
+      items,
+      words,
+      onProgress: (done) =>
+        this.#set({ note: { text: `${act.label}: ${done} of ${items.length}`, isError: false } }),
     });
-  }
-
-  #act(resource: Resource, letter: string): void {
-    const isBulk = this.#isBulk;
-    this.#isBulk = false;
-    const verb = actionKeys(resource).find(({ key }) => key === letter)?.verb;
-    const action = verb === undefined ? undefined : resource.actions?.[verb];
-    if (verb === undefined || action === undefined) return;
-    if (this.#state.isReadonly) {
-      return this.#set({ note: { text: "read-only: nothing can be changed here", isError: true } });
-    }
-    const one = this.#selected();
-    const items = isBulk ? visibleItems(this.#state).slice(0, BULK_MAX) : one === null ? [] : [one];
-    if (items.length === 0) return;
-    const perform = () => this.#perform(resource, { verb, action, items });
-    if (!action.isFinal && !isBulk && !CAREFUL.has(verb)) return void perform();
-    this.#onConfirm = perform;
-    const what = items.length === 1 ? idOf(items[0] as Item) : `${items.length} ${resource.name}`;
-    this.#ask({ kind: "confirm", text: "", question: `${verb} ${what}?` });
-  }
-
-  async #perform(
-    resource: Resource,
-    { verb, action, items }: { verb: string; action: Action; items: readonly Item[] },
-  ): Promise<void> {
-    let done = 0;
-    const failed: string[] = [];
-    for (const item of items) {
-      const id = encodeURIComponent(idOf(item));
-      const path = [resource.path, id, action.path ?? verb].filter((part) => part !== "").join("/");
-      const method = action.method ?? "POST";
-      try {
-        await this.#options.client.request(method, path, {
-          body: action.body ?? (method === "POST" ? {} : undefined),
-        });
-        done += 1;
-      } catch (error) {
-        failed.push(sentenceOf(error));
-      }
-    }
-    const call = `${action.method ?? "POST"} /v1${resource.path}/${items.length === 1 ? idOf(items[0] as Item) : "…"}${action.path === "" ? "" : `/${action.path ?? verb}`}`;
-    const text =
-      failed.length === 0
-        ? `${verb}: ${done} done   ${call}`
-        : `${verb}: ${done} done, ${failed.length} not: ${failed[0]}`;
-    this.#set({ note: { text, isError: failed.length > 0 } });
+    const place = placeOf(this.#state);
+    if (looking === this.#looking && place.kind === "list") this.#replace({ ...place, marks: new Set() });
+    this.#set({ note });
+    this.#overviewMs = Number.NEGATIVE_INFINITY;
     this.#wake.abort();
+  }
+
+  #push(place: Place): void {
+    const [home = { kind: "overview" as const }, ...rest] = this.#state.stack;
+    this.#move([home, ...[...rest, place].slice(1 - STACK_MAX)]);
+  }
+
+  #home(): void {
+    if (this.#state.stack.length > 1) this.#move([{ kind: "overview" }]);
+  }
+
+  #back(place: Place): void {
+    if (place.kind === "list" && place.filter !== "") return this.#filter("");
+    if (place.kind === "list" && place.marks.size > 0) return this.#replace({ ...place, marks: new Set() });
+    if (this.#state.stack.length > 1) this.#move(this.#state.stack.slice(0, -1));
+  }
+
+  #move(stack: readonly Place[]): void {
+    this.#looking += 1;
+    this.#set({ stack });
+    this.#follow();
+    this.#wake.abort();
+  }
+
+  #looked(before: Place, after: Place): void {
+    this.#replace(after);
+    const isOther = before.kind === "session" && after.kind === "session" && before.tab !== after.tab;
+    if (isOther) this.#wake.abort();
+  }
+
+  #replace(place: Place): void {
+    this.#set({ stack: [...this.#state.stack.slice(0, -1), place] });
+  }
+
+  /** Follows the events of the session that is looked at, or was last: one at a time. */
+  #follow(): void {
+    const place = this.#state.stack.findLast(({ kind }) => kind === "session");
+    const id = place?.kind === "session" ? place.id : null;
+    if (this.#followed?.id === id) return;
+    this.#followed?.stop.abort();
+    this.#followed = id === null ? null : { id, stop: new AbortController() };
+    if (id === null || this.#followed === null) return;
+    const { signal } = this.#followed.stop;
+    void followSession(this.#options.client, id, {
+      signal,
+      onChange: ({ events, transcript }, streamTrouble) =>
+        this.#set({
+          stack: this.#state.stack.map((each) =>
+            each.kind === "session" && each.id === id ? { ...each, events, transcript, streamTrouble } : each,
+          ),
+        }),
+    });
   }
 
   async #read(): Promise<void> {
+    const { client } = this.#options;
     const looking = this.#looking;
-    const { resource, detail } = this.#state;
-    await this.#trying(async () => {
-      const { client } = this.#options;
-      const [overview, list] = await Promise.all([
-        loadOverview(client),
-        resource === null || detail !== null ? null : loadList(client, resource),
-      ]);
-      if (looking !== this.#looking) return this.#set({ overview, trouble: null });
-      this.#set({
-        overview,
-        trouble: null,
-        ...(list === null || resource === null ? {} : { ...list, widths: this.#grown(resource, list.items) }),
-      });
+    const place = placeOf(this.#state);
+    const nowMs = this.#clock.monotonicMs();
+    const isOverviewDue = place.kind === "overview" || nowMs - this.#overviewMs >= VERDICT_MS;
+    if (isOverviewDue) this.#overviewMs = nowMs;
+    this.#set({ readSince: this.#clock.now() });
+    const [overview, change] = await Promise.allSettled([
+      isOverviewDue ? loadOverview(client) : null,
+      readPlace(client, place),
+    ]);
+    if (this.#stop.signal.aborted) return;
+    const failures = [overview, change].flatMap((each) => (each.status === "rejected" ? [each.reason] : []));
+    const away = failures.find(isAway) ?? (overview.status === "rejected" ? overview.reason : undefined);
+    const { trouble } = this.#state;
+    this.#set({
+      readSince: null,
+      ...(overview.status === "fulfilled" && overview.value !== null ? { overview: overview.value } : {}),
+      trouble:
+        away === undefined ? null : { since: trouble?.since ?? this.#clock.now(), reason: sentenceOf(away) },
     });
-  }
-
-  #grown(resource: Resource, items: readonly Item[]): number[] {
-    const widths = [...this.#state.widths];
-    for (const item of items) {
-      for (const [at, cell] of cellsOf(resource, item).entries()) {
-        widths[at] = Math.max(widths[at] ?? 0, Bun.stringWidth(cell));
-      }
-    }
-    return widths;
-  }
-
-  /** What goes wrong is shown until a reading succeeds. */
-  async #trying(read: () => Promise<void>): Promise<void> {
-    try {
-      await read();
-    } catch (error) {
-      if (!this.#stop.signal.aborted) this.#set({ trouble: sentenceOf(error) });
+    const now = placeOf(this.#state);
+    if (looking !== this.#looking || now.kind !== place.kind) return;
+    if (change.status === "fulfilled") {
+      if (change.value !== null) this.#replace({ ...now, ...change.value } as Place);
+    } else if (!isAway(change.reason) && "trouble" in now) {
+      this.#replace({ ...now, trouble: sentenceOf(change.reason) });
     }
   }
 
@@ -332,4 +374,17 @@ export class Monitor {
   }
 }
 
-const sentenceOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
+const NOTHING_DONE = { text: "nothing was done", isError: false };
+const READ_ONLY = { text: "read-only: nothing can be changed here", isError: true };
+
+/** The server itself, not one of its answers: it cannot be reached, or is in trouble. */
+const isAway = (error: unknown): boolean =>
+  error instanceof ClientError && (error.status === 0 || error.status === 401 || error.status >= 500);
+
+function typed({ kind, text }: Prompt, { name, input }: MonitorKey): string {
+  if (name === "backspace") return [...text].slice(0, -1).join("");
+  if (name === "ctrlU") return "";
+  if (name === "tab") return kind === "command" ? complete(text) : text;
+  return text.length < PROMPT_CHARS_MAX ? text + input : text;
+}
+const PROMPT_CHARS_MAX = 500;
