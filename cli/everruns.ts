@@ -7,7 +7,7 @@
 import { Command, Option } from "commander";
 import { type CommandContext, runCommand } from "./action.ts";
 import type { Shell } from "./completion.ts";
-import type { KeysAction } from "./keys.ts";
+import type { KeysAction } from "./keys/keys.ts";
 import { addResourceCommands } from "./resources/commands.ts";
 import { versionText } from "./version.ts";
 
@@ -138,12 +138,15 @@ serverCommand("keys", "make, list and revoke access tokens")
   .option("--scopes <scopes>", "read, write, admin, separated by commas", "read,write")
   .option("--org <id>", "organization that it opens; several, separated by commas (the user's own)")
   .option("--expires-days <n>", "days until it expires; without it, never")
+  .option("--api-url <url>", "your tokens at this server (EVERRUNS_API_URL)")
+  .option("--context <name>", "your tokens at this server, by its name (EVERRUNS_CONTEXT)")
   .option("--json", "print JSON")
   .addHelpText(
     "after",
     `
 A token is shown once, on stdout. Programs send it in the Authorization header; the client commands read it from
-EVERRUNS_API_KEY.
+EVERRUNS_API_KEY. With a server that is named (a flag, the environment, or a context in use) the tokens are your own
+there; otherwise, and with --user, --data-dir or --database-url, they are those of this machine's database.
 
 Examples:
   everruns keys create --name ci --expires-days 90
@@ -152,7 +155,9 @@ Examples:
   everruns keys revoke pat_0198…`,
   )
   .action((action: KeysAction, id: string | undefined, options) =>
-    start(async (context) => (await import("./keys.ts")).keysCommand(action, { ...options, id }, context)),
+    start(async (context) =>
+      (await import("./keys/keys.ts")).keysCommand(action, { ...options, id }, context),
+    ),
   );
 
 serverCommand("users", "make and list users")

@@ -25,7 +25,12 @@ afterAll(async () => {
 const run = (args: string[], options: { stdin?: string; env?: Record<string, string> } = {}) =>
   runCli(args, {
     ...(options.stdin === undefined ? {} : { stdin: options.stdin }),
-    env: { DATABASE_URL: address.url, EVERRUNS_DATA_DIR: join(tmpdir(), "everruns-none"), ...options.env },
+    env: {
+      DATABASE_URL: address.url,
+      EVERRUNS_DATA_DIR: join(tmpdir(), "everruns-none"),
+      EVERRUNS_CONFIG: join(tmpdir(), "everruns-none/config.json"),
+      ...options.env,
+    },
   });
 const identify = (token: string) =>
   identifyByCredential(

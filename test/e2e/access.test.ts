@@ -79,6 +79,38 @@ describe("one admin", () => {
     expect((await second.call("GET", "/auth/me", made.body.token)).status).toBe(200);
   });
 
+  test("looks after their tokens from the command line, over the API", async () => {
+    const { url, call, login } = await serve(adminWith("first password"));
+    const { access_token: signedIn } = (await login("first password")).body;
+    const { body: first } = await call("POST", "/auth/personal-access-tokens", signedIn, {
+      name: "first",
+      scopes: ["read", "write", "admin"],
+    });
+    const env = { EVERRUNS_API_URL: url, EVERRUNS_API_KEY: first.token };
+    const keys = (...args: string[]) => runExecutable(["keys", ...args], { cwd, env });
+    const made = await keys("create", "--name", "reader", "--scopes", "read", "--expires-days", "7");
+    expect([made.code, made.stdout, made.stderr]).toEqual([
+      0,
+      expect.stringMatching(/^evr_pat_\w{49}\n$/),
+      expect.stringContaining("not shown again"),
+    ]);
+    expect(made.stderr).toContain(`at ${url}, read, until 2`);
+    const reader = made.stdout.trim();
+    expect((await call("GET", "/agents", reader)).status).toBe(200);
+    expect((await call("POST", "/agents", reader, { name: "x", system_prompt: "x" })).status).toBe(403);
+
+    const listed = await keys("list", "--json");
+    const found = JSON.parse(listed.stdout) as { id: string; name: string; scopes: string[] }[];
+    expect(found.map(({ name }) => name)).toEqual(expect.arrayContaining(["reader", "first"]));
+    expect(listed.stdout).not.toContain(reader);
+    const { id = "" } = found.find(({ name }) => name === "reader") ?? {};
+    expect((await keys("revoke", id)).stdout).toBe(`revoked ${id} of ${url}\n`);
+    expect((await call("GET", "/agents", reader)).status).toBe(401);
+    expect((await keys("revoke", id)).code).toBe(1);
+    const both = await keys("list", "--api-url", url, "--user", EMAIL);
+    expect([both.code, both.stderr]).toEqual([2, expect.stringContaining("one of them")]);
+  });
+
   test("has the password of the configuration: another one ends what was signed in with the old", async () => {
     const first = await serve(adminWith("first password"));
     const token = (await first.login("first password")).body.access_token;
