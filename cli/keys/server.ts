@@ -14,7 +14,7 @@ export async function openKeysOfServer(
   const client = clientOf(context, flags);
   return {
     where: client.baseUrl,
-    list: async () => (await client.request<PersonalAccessToken[]>("GET", PATH)).map(shown),
+    list: async () => (await client.request<{ data: PersonalAccessToken[] }>("GET", PATH)).data.map(shown),
     async create({ name, scopes, organizations, expiresAt }) {
       const body = {
         name,
