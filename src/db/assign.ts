@@ -25,6 +25,24 @@ export function assignments(
   return list;
 }
 
+/** What a change of status stamps, behind other columns of an update; nothing when the status stays. */
+export function statusStamps(
+  sql: Sql,
+  status: "active" | "disabled" | "archived" | "deleted" | undefined,
+): PendingQuery<Row[]> {
+  switch (status) {
+    case undefined:
+      return sql``;
+    case "active":
+    case "disabled":
+      return sql`, archived_at = null`;
+    case "archived":
+      return sql`, archived_at = coalesce(archived_at, now())`;
+    case "deleted":
+      return sql`, deleted_at = now()`;
+  }
+}
+
 function columnValue(sql: Sql, value: unknown, kind: "json" | "text[]" | undefined): PendingQuery<Row[]> {
   if (value === null) return sql`null`;
   if (kind === "json") return sql`${toJsonText(value)}::text::jsonb`;

@@ -23,7 +23,16 @@ import { resourceStats } from "../../db/agents/stats.ts";
 import type { ApiDeps } from "../deps.ts";
 import { policiesFor } from "../http/authorize.ts";
 import { pathId } from "../http/path-id.ts";
-import { action, created, PageQuery, page, reply, sliceOf } from "../http/respond.ts";
+import {
+  ArchivableQuery,
+  action,
+  archivableFilter,
+  created,
+  PageQuery,
+  page,
+  reply,
+  sliceOf,
+} from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
 import { agentRef, readChanges, readFields } from "./agent-input.ts";
 import { agentReply, agentWithCounts, agentWithUrls, noAgent, requireAgent } from "./agent-wire.ts";
@@ -66,8 +75,7 @@ export function agentRoutes(deps: Pick<ApiDeps, "db" | "capabilities" | "caps">)
       tag: "agents",
       summary: "List agents, newest first",
       query: Type.Object({
-        search: Type.Optional(Type.String()),
-        include_archived: Type.Optional(Type.Boolean()),
+        ...ArchivableQuery,
         ...PageQuery,
       }),
       responses: { 200: AgentPage },
@@ -75,8 +83,7 @@ export function agentRoutes(deps: Pick<ApiDeps, "db" | "capabilities" | "caps">)
         const slice = sliceOf(query);
         const { rows, total } = await listAgents(db, {
           organizationId: caller.organizationId,
-          search: query.search ?? null,
-          includeArchived: query.include_archived ?? false,
+          ...archivableFilter(query),
           ...slice,
         });
         const data = rows.map(agentWithCounts);

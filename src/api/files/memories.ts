@@ -1,7 +1,6 @@
 /** Memories: what they are called, where their files come from, whether they may be changed. Files: memory-files.ts. */
 import { UserError } from "../../base/errors.ts";
 import { newId } from "../../base/id.ts";
-import { limits } from "../../contract/limits.ts";
 import {
   CreateMemoryRequest,
   Memory,
@@ -20,10 +19,19 @@ import {
 } from "../../db/files/trees.ts";
 import type { ApiDeps } from "../deps.ts";
 import { pathId } from "../http/path-id.ts";
-import { iso, isoOrNull, page, present, reply } from "../http/respond.ts";
+import {
+  ArchivableListQuery,
+  archivableFilter,
+  iso,
+  isoOrNull,
+  page,
+  present,
+  reply,
+  wholeSliceOf,
+} from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
 import { readSource } from "./memory-source.ts";
-import { requireDescription, requireTreeName, TreeListQuery, treeNameTaken } from "./tree-fields.ts";
+import { requireDescription, requireTreeName, treeNameTaken } from "./tree-fields.ts";
 
 const KIND = "memory";
 const SYNC_NOTE =
@@ -45,15 +53,14 @@ export function memoryRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
       tag: "memory",
       summary: "List memories, newest first",
       description: "`search` looks at name and description.",
-      query: TreeListQuery,
+      query: ArchivableListQuery,
       responses: { 200: List(Memory) },
       async run({ query, caller: { organizationId }, request }) {
-        const slice = { offset: query.offset ?? 0, limit: query.limit ?? limits.pageSizeMax };
+        const slice = wholeSliceOf(query);
         const { rows, total } = await listTrees(db, {
           organizationId,
           kind: KIND,
-          search: query.search ?? null,
-          includeArchived: query.include_archived ?? false,
+          ...archivableFilter(query),
           ...slice,
         });
         return reply(200, page(request, rows.map(toWire), total, slice));

@@ -1,21 +1,10 @@
 /** What workspaces and memories have in common on the way in. */
 import { UserError } from "../../base/errors.ts";
 import { limits } from "../../contract/limits.ts";
-import { Type } from "../../contract/schema.ts";
 import { type TreeKind, treeIdOfName } from "../../db/files/trees.ts";
 import type { Db } from "../../db/pool.ts";
 import { requireBytes } from "../agents/layer.ts";
-import { action, PageQuery } from "../http/respond.ts";
-
-/** The official clients do not page: without a limit they get as many as one page may have. */
-export const TreeListQuery = Type.Object({
-  search: Type.Optional(Type.String()),
-  include_archived: Type.Optional(Type.Boolean()),
-  offset: PageQuery.offset,
-  limit: Type.Optional(
-    Type.Integer({ minimum: 1, maximum: limits.pageSizeMax, default: limits.pageSizeMax }),
-  ),
-});
+import { action } from "../http/respond.ts";
 
 /** Any text that can be read; without white space around. @throws UserError invalid_request */
 export function requireTreeName(name: string): string {

@@ -2,7 +2,6 @@
 import { UserError } from "../../base/errors.ts";
 import { newId } from "../../base/id.ts";
 import { CreateWorkspaceRequest, UpdateWorkspaceRequest, Workspace } from "../../contract/file.ts";
-import { limits } from "../../contract/limits.ts";
 import { List } from "../../contract/schema.ts";
 import {
   deleteTree,
@@ -14,9 +13,18 @@ import {
 } from "../../db/files/trees.ts";
 import type { ApiDeps } from "../deps.ts";
 import { pathId } from "../http/path-id.ts";
-import { iso, isoOrNull, page, present, reply } from "../http/respond.ts";
+import {
+  ArchivableListQuery,
+  archivableFilter,
+  iso,
+  isoOrNull,
+  page,
+  present,
+  reply,
+  wholeSliceOf,
+} from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
-import { requireDescription, requireTreeName, TreeListQuery, treeNameTaken } from "./tree-fields.ts";
+import { requireDescription, requireTreeName, treeNameTaken } from "./tree-fields.ts";
 
 const KIND = "workspace";
 
@@ -31,15 +39,14 @@ export function workspaceRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
       description:
         "Those that were made with their sessions are among them, named `session-<hex>`. `search` looks at name and " +
         "description.",
-      query: TreeListQuery,
+      query: ArchivableListQuery,
       responses: { 200: List(Workspace) },
       async run({ query, caller: { organizationId }, request }) {
-        const slice = { offset: query.offset ?? 0, limit: query.limit ?? limits.pageSizeMax };
+        const slice = wholeSliceOf(query);
         const { rows, total } = await listTrees(db, {
           organizationId,
           kind: KIND,
-          search: query.search ?? null,
-          includeArchived: query.include_archived ?? false,
+          ...archivableFilter(query),
           ...slice,
         });
         return reply(200, page(request, rows.map(toWire), total, slice));

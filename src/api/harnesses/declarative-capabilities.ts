@@ -25,7 +25,18 @@ import type { ApiDeps, CapabilityCatalog } from "../deps.ts";
 import { policiesFor } from "../http/authorize.ts";
 import type { Caller } from "../http/identify.ts";
 import { pathId } from "../http/path-id.ts";
-import { action, created, iso, isoOrNull, present, reply, urlsOf, whole } from "../http/respond.ts";
+import {
+  ArchivableQuery,
+  action,
+  archivableFilter,
+  created,
+  iso,
+  isoOrNull,
+  present,
+  reply,
+  urlsOf,
+  whole,
+} from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
 
 const PATH = "/capabilities/declarative/{capability_id}";
@@ -71,15 +82,13 @@ export function declarativeCapabilityRoutes({
       tag: "capabilities",
       summary: "List the capabilities that were written down, by name",
       query: Type.Object({
-        search: Type.Optional(Type.String()),
-        include_archived: Type.Optional(Type.Boolean()),
+        ...ArchivableQuery,
       }),
       responses: { 200: List(DeclarativeCapabilityWithUrls) },
       async run({ query, caller: { organizationId } }) {
         const rows = await listDeclarativeCapabilities(db, {
           organizationId,
-          search: query.search ?? null,
-          includeArchived: query.include_archived ?? false,
+          ...archivableFilter(query),
         });
         return reply(200, whole(rows.map(toWire)));
       },

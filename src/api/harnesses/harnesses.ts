@@ -17,7 +17,7 @@ import { statsToWire } from "../agents/stats.ts";
 import type { ApiDeps } from "../deps.ts";
 import { policiesFor } from "../http/authorize.ts";
 import { pathId } from "../http/path-id.ts";
-import { action, created, reply, whole } from "../http/respond.ts";
+import { ArchivableQuery, action, archivableFilter, created, reply, whole } from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
 import { harnessRef, readHarnessChanges, readHarnessFields, requireHarnessName } from "./harness-input.ts";
 import { harnessWithCounts, noHarness, writtenHarness } from "./harness-wire.ts";
@@ -73,15 +73,13 @@ export function harnessRoutes(deps: Pick<ApiDeps, "db" | "capabilities">): Route
       summary: "List harnesses by name",
       description: "The organization's own and the built-in ones.",
       query: Type.Object({
-        search: Type.Optional(Type.String()),
-        include_archived: Type.Optional(Type.Boolean()),
+        ...ArchivableQuery,
       }),
       responses: { 200: List(HarnessWithCounts) },
       async run({ query, caller }) {
         const rows = await listHarnesses(db, {
           organizationId: caller.organizationId,
-          search: query.search ?? null,
-          includeArchived: query.include_archived ?? false,
+          ...archivableFilter(query),
         });
         return reply(200, whole(rows.map(harnessWithCounts)));
       },

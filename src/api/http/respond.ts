@@ -61,6 +61,29 @@ export function sliceOf(query: { offset?: number; limit?: number }): { offset: n
   return { offset: query.offset ?? 0, limit: query.limit ?? limits.pageSizeDefault };
 }
 
+/** For lists of what can be archived. */
+export const ArchivableQuery = {
+  search: Type.Optional(Type.String()),
+  include_archived: Type.Optional(Type.Boolean()),
+};
+
+export function archivableFilter(query: { search?: string; include_archived?: boolean }) {
+  return { search: query.search ?? null, includeArchived: query.include_archived ?? false };
+}
+
+/** As `ArchivableQuery`, in pages; the official clients do not page: without a limit they get as many as one page may have. */
+export const ArchivableListQuery = Type.Object({
+  ...ArchivableQuery,
+  offset: PageQuery.offset,
+  limit: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: limits.pageSizeMax, default: limits.pageSizeMax }),
+  ),
+});
+
+export function wholeSliceOf(query: { offset?: number; limit?: number }): { offset: number; limit: number } {
+  return { offset: query.offset ?? 0, limit: query.limit ?? limits.pageSizeMax };
+}
+
 export interface Envelope<T> {
   data: T[];
   total: number;

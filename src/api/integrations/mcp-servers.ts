@@ -23,10 +23,22 @@ import {
   updateMcpServer,
 } from "../../db/integrations/mcp-servers.ts";
 import type { ApiDeps } from "../deps.ts";
-import { requireDescription, requireTreeName, TreeListQuery } from "../files/tree-fields.ts";
+import { requireDescription, requireTreeName } from "../files/tree-fields.ts";
 import { policiesFor } from "../http/authorize.ts";
 import { pathId } from "../http/path-id.ts";
-import { action, created, iso, isoOrNull, page, present, reply, urlsOf } from "../http/respond.ts";
+import {
+  ArchivableListQuery,
+  action,
+  archivableFilter,
+  created,
+  iso,
+  isoOrNull,
+  page,
+  present,
+  reply,
+  urlsOf,
+  wholeSliceOf,
+} from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
 
 type Deps = Pick<ApiDeps, "db" | "seal" | "capabilities">;
@@ -66,14 +78,13 @@ export function mcpServerRoutes(deps: Deps): Route[] {
       tag: "mcp-servers",
       summary: "List MCP servers, newest first",
       description: `${USED}\`search\` looks at name, description and address.`,
-      query: TreeListQuery,
+      query: ArchivableListQuery,
       responses: { 200: List(McpServerWithUrls) },
       async run({ query, caller: { organizationId }, request }) {
-        const slice = { offset: query.offset ?? 0, limit: query.limit ?? limits.pageSizeMax };
+        const slice = wholeSliceOf(query);
         const { rows, total } = await listMcpServers(db, {
           organizationId,
-          search: query.search ?? null,
-          includeArchived: query.include_archived ?? false,
+          ...archivableFilter(query),
           ...slice,
         });
         return reply(200, page(request, rows.map(toWire), total, slice));

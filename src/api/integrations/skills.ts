@@ -29,11 +29,22 @@ import {
 } from "../../db/integrations/skills.ts";
 import type { Db } from "../../db/pool.ts";
 import type { ApiDeps } from "../deps.ts";
-import { TreeListQuery } from "../files/tree-fields.ts";
 import { policiesFor } from "../http/authorize.ts";
 import { FormBody } from "../http/media.ts";
 import { pathId } from "../http/path-id.ts";
-import { action, created, iso, isoOrNull, page, present, reply, urlsOf } from "../http/respond.ts";
+import {
+  ArchivableListQuery,
+  action,
+  archivableFilter,
+  created,
+  iso,
+  isoOrNull,
+  page,
+  present,
+  reply,
+  urlsOf,
+  wholeSliceOf,
+} from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
 import { readSkillArchive } from "./skill-archive.ts";
 
@@ -50,14 +61,13 @@ export function skillRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
       tag: "skills",
       summary: "List skills, newest first",
       description: "`search` looks at name and description.",
-      query: TreeListQuery,
+      query: ArchivableListQuery,
       responses: { 200: List(SkillWithUrls) },
       async run({ query, caller: { organizationId }, request }) {
-        const slice = { offset: query.offset ?? 0, limit: query.limit ?? limits.pageSizeMax };
+        const slice = wholeSliceOf(query);
         const { rows, total } = await listSkills(db, {
           organizationId,
-          search: query.search ?? null,
-          includeArchived: query.include_archived ?? false,
+          ...archivableFilter(query),
           ...slice,
         });
         return reply(200, page(request, rows.map(toWire), total, slice));

@@ -8,7 +8,7 @@ import type {
   ToolDefinition,
 } from "../../contract/common.ts";
 import type { Delivery } from "../../contract/message.ts";
-import { assignments } from "../assign.ts";
+import { assignments, statusStamps } from "../assign.ts";
 import type { Db } from "../pool.ts";
 import { type Page, type Slice, searchPatterns } from "../search.ts";
 import { constraintOf, isUniqueViolation } from "../sqlstate.ts";
@@ -251,20 +251,13 @@ export async function updateAgent(
     sql,
     {
       ...input.changes,
-      ...(status === "active" ? { archived_at: null } : {}),
     },
     AGENT_JSON_COLUMNS,
   );
-  const stamps =
-    status === "archived"
-      ? sql`, archived_at = coalesce(archived_at, now())`
-      : status === "deleted"
-        ? sql`, deleted_at = now()`
-        : sql``;
   try {
     const rows = await sql<AgentRow[]>`
       update agents
-         set updated_at = now()${stamps}${set === null ? sql`` : sql`, ${set}`}
+         set updated_at = now()${statusStamps(sql, status)}${set === null ? sql`` : sql`, ${set}`}
        where id = ${input.id} and organization_id = ${input.organizationId} and status <> 'deleted'
       returning ${sql(AGENT_COLUMNS)}`;
     return rows[0] ? { outcome: "replaced", agent: rows[0] } : { outcome: "not_found" };

@@ -2,7 +2,7 @@ import { newId } from "../../base/id.ts";
 import { toJsonText } from "../../base/json.ts";
 import type { DeclarativeDefinition } from "../../contract/declarative-capability.ts";
 import { limits } from "../../contract/limits.ts";
-import { assignments } from "../assign.ts";
+import { assignments, statusStamps } from "../assign.ts";
 import type { Db } from "../pool.ts";
 import { searchPatterns } from "../search.ts";
 import { constraintOf, isUniqueViolation } from "../sqlstate.ts";
@@ -108,21 +108,11 @@ export async function updateDeclarativeCapability(
   },
 ): Promise<DeclarativeCapabilityWritten> {
   const { definition, status } = input.changes;
-  const set = assignments(
-    sql,
-    { definition, name: definition?.name, status, ...(status === "active" ? { archived_at: null } : {}) },
-    { definition: "json" },
-  );
-  const stamps =
-    status === "archived"
-      ? sql`, archived_at = coalesce(archived_at, now())`
-      : status === "deleted"
-        ? sql`, deleted_at = now()`
-        : sql``;
+  const set = assignments(sql, { definition, name: definition?.name, status }, { definition: "json" });
   return await unlessTaken(async () => {
     const rows = await sql<DeclarativeCapabilityRow[]>`
       update declarative_capabilities
-         set updated_at = now()${stamps}${set === null ? sql`` : sql`, ${set}`}
+         set updated_at = now()${statusStamps(sql, status)}${set === null ? sql`` : sql`, ${set}`}
        where id = ${input.id} and organization_id = ${input.organizationId}
          and status = any(${status === "deleted" ? ["archived"] : ["active", "archived"]}::text[])
       returning ${sql(COLUMNS)}`;

@@ -2,7 +2,7 @@
 import { newId } from "../../base/id.ts";
 import { toJsonText } from "../../base/json.ts";
 import { limits } from "../../contract/limits.ts";
-import { assignments } from "../assign.ts";
+import { assignments, statusStamps } from "../assign.ts";
 import type { Db, Sql } from "../pool.ts";
 import { constraintOf, isUniqueViolation } from "../sqlstate.ts";
 import { transaction } from "../tx.ts";
@@ -80,20 +80,10 @@ export async function updateHarness(
       const problem = await parentProblem(sql, organizationId, { id, parentId: changes.parent_harness_id });
       if (problem !== null) return { outcome: problem };
     }
-    const set = assignments(
-      sql as unknown as Sql,
-      { ...changes, ...(status === "active" ? { archived_at: null } : {}) },
-      JSON_COLUMNS,
-    );
-    const stamps =
-      status === "archived"
-        ? sql`, archived_at = coalesce(archived_at, now())`
-        : status === "deleted"
-          ? sql`, deleted_at = now()`
-          : sql``;
+    const set = assignments(sql as unknown as Sql, { ...changes }, JSON_COLUMNS);
     const rows = await sql<HarnessRow[]>`
       update harnesses
-         set updated_at = now()${stamps}${set === null ? sql`` : sql`, ${set}`}
+         set updated_at = now()${statusStamps(sql as unknown as Sql, status)}${set === null ? sql`` : sql`, ${set}`}
        where id = ${id} and organization_id = ${organizationId} and status <> 'deleted'
       returning ${sql(HARNESS_COLUMNS)}`;
     return rows[0] ? { outcome: "written", harness: rows[0] } : { outcome: "not_found" };

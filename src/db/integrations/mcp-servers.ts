@@ -1,7 +1,7 @@
 /** MCP servers of an organization. Key and headers are sealed; a reader of the row sees that there are some. */
 import { toJsonText } from "../../base/json.ts";
 import { sealPlace } from "../../base/seal.ts";
-import { assignments } from "../assign.ts";
+import { assignments, statusStamps } from "../assign.ts";
 import type { Db } from "../pool.ts";
 import { type Page, type Slice, searchPatterns } from "../search.ts";
 import { asRetryable, isUniqueViolation } from "../sqlstate.ts";
@@ -157,15 +157,10 @@ export async function updateMcpServer(
   const { status } = input.changes;
   const gone = status === "deleted" ? { api_key_sealed: null, headers_sealed: {} } : {};
   const set = assignments(sql, { ...input.changes, ...gone }, { headers_sealed: "json" });
-  const stamps =
-    status === undefined
-      ? sql``
-      : sql`, archived_at = ${status === "archived" ? sql`coalesce(archived_at, now())` : sql`null`},
-             deleted_at = ${status === "deleted" ? sql`now()` : sql`null`}`;
   try {
     const rows = await sql<McpServerRow[]>`
       update mcp_servers
-         set updated_at = now()${stamps}${set === null ? sql`` : sql`, ${set}`}
+         set updated_at = now()${statusStamps(sql, status)}${set === null ? sql`` : sql`, ${set}`}
        where id = ${input.id} and organization_id = ${input.organizationId} and status <> 'deleted'
       returning ${selectServer({ sql })}`;
     return rows[0] ? { outcome: "written", server: rows[0] } : { outcome: "not_found" };

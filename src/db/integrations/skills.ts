@@ -3,7 +3,7 @@ import { newId } from "../../base/id.ts";
 import { toJsonText } from "../../base/json.ts";
 import type { SkillFileEntry } from "../../contract/skill.ts";
 import type { SkillFields } from "../../contract/skill-file.ts";
-import { assignments } from "../assign.ts";
+import { assignments, statusStamps } from "../assign.ts";
 import type { Db } from "../pool.ts";
 import { type Page, type Slice, searchPatterns } from "../search.ts";
 import { isUniqueViolation } from "../sqlstate.ts";
@@ -145,15 +145,10 @@ export async function updateSkill(
     },
     { metadata: "json", files: "json" },
   );
-  const stamps =
-    status === undefined
-      ? sql``
-      : sql`, archived_at = ${status === "archived" ? sql`coalesce(archived_at, now())` : sql`null`},
-             deleted_at = ${status === "deleted" ? sql`now()` : sql`null`}`;
   try {
     const rows = await sql<SkillRow[]>`
       update skills
-         set updated_at = now()${stamps}${set === null ? sql`` : sql`, ${set}`}
+         set updated_at = now()${statusStamps(sql, status)}${set === null ? sql`` : sql`, ${set}`}
        where id = ${input.id} and organization_id = ${input.organizationId} and status <> 'deleted'
       returning ${sql(COLUMNS)}`;
     return rows[0] ? { outcome: "written", skill: rows[0] } : { outcome: "not_found" };
