@@ -247,13 +247,7 @@ export async function updateAgent(
   },
 ): Promise<AgentWritten> {
   const { status } = input.changes;
-  const set = assignments(
-    sql,
-    {
-      ...input.changes,
-    },
-    AGENT_JSON_COLUMNS,
-  );
+  const set = assignments(sql, input.changes, AGENT_JSON_COLUMNS);
   try {
     const rows = await sql<AgentRow[]>`
       update agents
