@@ -1,6 +1,7 @@
 import { type CommandContext, UsageError } from "./action.ts";
 import { clientOf } from "./api.ts";
 import { type ServerFlags, serverOf } from "./contexts.ts";
+import { onFullScreen } from "./full-screen.ts";
 import { hasColour } from "./terminal.ts";
 
 /** The monitor, from a look at the server to the end of the screen. */
@@ -18,15 +19,15 @@ export async function monitor(
   await client.request("GET", "/sessions/stats");
   const { baseUrl, context: name } = serverOf(context.env, flags);
   const { openMonitor } = await import("../src/tui/monitor/monitor.tsx");
-  await openMonitor({
-    client,
-    server:
-      name === null
-        ? baseUrl.replace(/^https?:\/\//, "")
-        : `${name} (${baseUrl.replace(/^https?:\/\//, "")})`,
-    isReadonly: flags.readonly ?? false,
-    isColoured: hasColour(true, context.env),
-    signal: context.signal,
-  });
+  const host = baseUrl.replace(/^https?:\/\//, "");
+  await onFullScreen(context.signal, (signal) =>
+    openMonitor({
+      client,
+      server: name === null ? host : `${name} (${host})`,
+      isReadonly: flags.readonly ?? false,
+      isColoured: hasColour(true, context.env),
+      signal,
+    }),
+  );
   return 0;
 }

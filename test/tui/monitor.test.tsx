@@ -61,7 +61,7 @@ describe("keys", () => {
   test("the overview says first whether anything is broken, and who waits; the inbox decides", async () => {
     const { session } = await it.waiting([{ name: "charge", arguments: { amount: 1 } }], APPROVAL);
     const monitor = open();
-    const shown = await monitor.until("1 calls to decide");
+    const shown = await monitor.until("1 to decide");
     expect(shown).toContain("WAIT FOR A PERSON, OLDEST FIRST");
     expect(shown).toContain('{"amount":1}');
     monitor.press("2");
@@ -105,7 +105,7 @@ describe("keys", () => {
     monitor.press("\r");
     await monitor.until(/❯ look at me[\s\S]*● /);
     monitor.press("\t");
-    await monitor.until(/session\.idled[\s\S]*── session\.idled \d+[\s\S]*"sequence":/);
+    await monitor.until(/session\.idled[\s\S]*── session\.idled \d+[\s\S]*"iterations": 1/);
     monitor.press("k");
     await monitor.until("── turn.completed");
     monitor.press("\r");

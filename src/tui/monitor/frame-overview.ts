@@ -8,7 +8,7 @@ import type { Screen } from "./lines.ts";
 import type { MonitorState, Overview } from "./state.ts";
 import { minutesText, problemsOf } from "./verdict.ts";
 
-const NAME_COLUMNS = 10;
+const NAME_COLUMNS = 9;
 const NUMBER_COLUMNS = 5;
 
 export function overviewLines({ overview }: MonitorState, { columns, rows, paint }: Screen): string[] {
@@ -31,14 +31,14 @@ export function overviewLines({ overview }: MonitorState, { columns, rows, paint
     row(
       "people",
       approvals.total === 0
-        ? `${number(0)} calls to decide`
-        : `${number(approvals.total)} calls to decide, oldest ${age(approvals.oldestAt)} · 2 opens them`,
+        ? `${number(0)} to decide`
+        : `${number(approvals.total)} to decide, oldest ${age(approvals.oldestAt).padEnd(3)} · 2 opens them`,
     ),
     row(
       "queue",
       oldestQueuedAt === null
         ? `${number(0)} queued`
-        : `${number(runs.queued)} queued, oldest ${age(oldestQueuedAt)} · 5 says why`,
+        : `${number(runs.queued)} queued, oldest ${age(oldestQueuedAt).padEnd(3)} · 5 says why`,
     ),
     row("runs", counts(runs)),
     ...(others.length === 0

@@ -1,10 +1,10 @@
 /** PURE: one run: what it is, and its steps in the order in which they began. */
-import type { Item } from "../../client/resources.ts";
+import { age, type Item } from "../../client/resources.ts";
 import { duration } from "../entry-lines.ts";
 import { shortNumber } from "../status-line.ts";
 import { marks } from "../theme.ts";
 import { type Column, cellText, dollars, money, number, text } from "./columns.ts";
-import { ago, type Screen, tableLines } from "./lines.ts";
+import { type Screen, tableLines } from "./lines.ts";
 import type { RunPlace } from "./state.ts";
 
 const STEPS: readonly Column[] = [
@@ -36,7 +36,7 @@ export function runLines({ run }: RunPlace, screen: Screen): string[] {
     ["queued", run.queued_at],
     ["begun", run.started_at],
     ["ended", run.finished_at],
-  ].flatMap(([what, at]) => (at === undefined ? [] : [`${what} ${ago(at)}`]));
+  ].flatMap(([what, at]) => (at === undefined ? [] : [`${what} ${age(at).padStart(4)} ago`]));
   return [
     row("status", cellText(state.filter(Boolean).join(" · "))),
     row("session", run.session_id),

@@ -90,7 +90,7 @@ function eventsBody(place: SessionPlace, screen: Screen): Body {
   const event = place.events[chosenRow(place)];
   if (!isSplit || event === undefined) return { lines, page: listRows - 1 };
   while (lines.length < listRows) lines.push("");
-  const json = JSON.stringify(event, null, 2).split("\n").slice(0, rows);
+  const json = JSON.stringify(event.data, null, 2).split("\n").slice(0, rows);
   const title = `── ${event.type} ${event.sequence} · Enter shows all of it `;
   return {
     lines: [

@@ -1,6 +1,6 @@
 /** PURE: lines of a screen: tables, windows on long lists, pages. */
 import type { Entry } from "../../client/entries.ts";
-import { age, type Item } from "../../client/resources.ts";
+import type { Item } from "../../client/resources.ts";
 import { cut } from "../markdown.ts";
 import type { Paint } from "../theme.ts";
 import { type Column, fitting } from "./columns.ts";
@@ -65,9 +65,3 @@ export function tableLines(
     ...items.map((item) => lineOf(kept.map((column) => column.cell(item)))),
   ];
 }
-
-/** `12m ago`, or nothing. */
-export const ago = (timestamp: unknown): string => {
-  const shown = age(timestamp);
-  return shown === "" ? "" : `${shown} ago`;
-};

@@ -33,7 +33,10 @@ export function problemsOf({
     notReady !== null && { part: "db", sentence: `the server is not ready: ${plainText(notReady)}` },
     health?.active_workers === 0 && {
       part: "workers",
-      sentence: "no worker is alive: everruns worker starts one",
+      sentence:
+        health.total_workers === 0
+          ? "there is no worker: everruns worker starts one"
+          : "no worker takes runs: they drain or have stopped; everruns worker starts one",
     },
     oldSeconds > QUEUE_OLD_SECONDS && {
       part: "queue",

@@ -89,7 +89,7 @@ export const RUN_ACTS = [
 export const SESSION_ACTS = [
   act(sessions, "cancel", "c", { isCareful: true, label: "cancel" }),
   forkAct(idOf),
-  act(sessions, "resume", "R", { label: "resume past the budget" }),
+  act(sessions, "resume", "R"),
   act(sessions, "delete", "D", { isCareful: true }),
 ];
 export const APPROVAL_ACTS = [act(approvals, "approve", "a"), denyAct(approvals)];

@@ -23,6 +23,8 @@ export interface Terminal {
   /** As a terminal emulator pastes: between the marks of bracketed paste. */
   paste(text: string): void;
   resize(columns: number, rows: number): void;
+  /** Whether the other screen is shown, and the cursor: what a program must leave as it found it. */
+  modes(): { isAlternate: boolean; isCursorShown: boolean };
   close(): void;
 }
 
@@ -95,6 +97,12 @@ export function openTerminal(command: readonly string[], options: TerminalOption
       tmux("paste-buffer", "-p");
     },
     resize: (width, height) => void tmux("resize-window", "-x", String(width), "-y", String(height)),
+    modes() {
+      const [alternate, cursor] = tmux("display-message", "-p", "#{alternate_on} #{cursor_flag}")
+        .trim()
+        .split(" ");
+      return { isAlternate: alternate === "1", isCursorShown: cursor === "1" };
+    },
     close() {
       Bun.spawnSync(["tmux", "-S", socket, "kill-server"], { env });
       rmSync(directory, { recursive: true, force: true });

@@ -1,0 +1,332 @@
+/**
+ * The monitor in a real terminal, scene by scene. The same table is played by the sources and by the executable, and
+ * both must show the same screens.
+ */
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { expectGolden } from "../../support/golden.ts";
+import { until } from "../../support/live.ts";
+import { addWaiting, type MonitorWorld, masked, startMonitorWorld } from "./monitor-world.ts";
+import { hasTmux, openTerminal, type Terminal, type TerminalOptions } from "./tmux.ts";
+
+interface Stage {
+  world: MonitorWorld;
+  open(args?: readonly string[], options?: TerminalOptions): Terminal;
+  /** Compares the screen with test/golden/monitor. */
+  golden(name: string, screen: string): void;
+}
+
+interface Scene {
+  name: string;
+  play(stage: Stage): Promise<void>;
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: a colour begins with one
+const SGR = /\u001b\[[0-9;]*m/g;
+const LOADED = /✓|! +api|! api/;
+/** Opens it at 80 × 24 and waits for the overview. */
+const atOverview = async (stage: Stage, options?: TerminalOptions) => {
+  const terminal = stage.open([], options);
+  await terminal.until(/api \d[\s\S]*ENDED BADLY/);
+  return terminal;
+};
+
+/** Keys to a view, and what is there when it has been read. */
+const VIEWS: readonly [name: string, keys: string, shown: RegExp][] = [
+  ["approvals", "2", /❯ .*write_file/],
+  ["sessions", "3", /❯ [\s\S]*Where the invoices/],
+  ["runs", "4", / queued /],
+  ["queue", "5", /no worker has a free slot/],
+  ["workers", "6", /❯ .*running/],
+  ["providers", "7", /old-model open/],
+  ["schedules", "8", /nightly-report/],
+  ["dead", "9", /❯ .*the script asked/],
+];
+
+const SCENES: readonly Scene[] = [
+  {
+    name: "the overview fits 80 × 24 and says what is broken and who waits",
+    async play(stage) {
+      const terminal = await atOverview(stage);
+      const shown = await terminal.until("1 waiting");
+      expect(shown.split("\n").length).toBeLessThanOrEqual(24);
+      stage.golden("overview", shown);
+    },
+  },
+  ...VIEWS.map(
+    ([name, keys, shown]): Scene => ({
+      name: `the view of ${name}`,
+      async play(stage) {
+        const terminal = await atOverview(stage);
+        terminal.type(keys);
+        stage.golden(name, await terminal.until(shown));
+      },
+    }),
+  ),
+  {
+    name: "a filter while one types, its opposite, and an order",
+    async play(stage) {
+      const terminal = await atOverview(stage);
+      terminal.type(":se", "Tab");
+      await terminal.until(/:sessions\s/);
+      terminal.press("Enter");
+      await terminal.until("sessions · 7");
+      terminal.type("/note", "Enter");
+      await terminal.until("sessions · 1 of 7");
+      terminal.type("/", "C-u");
+      terminal.type("!note", "Enter");
+      stage.golden("filter", await terminal.until("sessions · 6 of 7 · /!note"));
+      terminal.press("Escape");
+      await terminal.until(/sessions · 7\n/);
+      for (let column = 0; column < 7; column += 1) terminal.type("s");
+      terminal.type("S");
+      stage.golden("sort", await terminal.until("by title ↓"));
+    },
+  },
+  {
+    name: "a command with a condition, and one that is mistyped",
+    async play(stage) {
+      const terminal = await atOverview(stage);
+      terminal.type(":runs failed", "Enter");
+      await terminal.until("runs status=failed · 1");
+      terminal.type(":rums", "Enter");
+      stage.golden("mistyped", await terminal.until("there is no :rums"));
+    },
+  },
+  {
+    name: "one session: transcript, events with their JSON, files, cost",
+    async play(stage) {
+      const terminal = await atOverview(stage);
+      terminal.type(":sessions", "Enter");
+      await terminal.until("Keep a note");
+      terminal.type("/Keep a note", "Enter");
+      await terminal.until("sessions · 1 of 7");
+      terminal.press("Enter");
+      stage.golden("session", await terminal.until("● Kept."));
+      terminal.press("Tab");
+      await terminal.until("── session.idled");
+      terminal.press("Up");
+      stage.golden("session-events", await terminal.until("── turn.completed"));
+      terminal.press("Enter");
+      await terminal.until(/turn\.completed \d+\n\{/);
+      terminal.press("Escape");
+      await terminal.until("[events]");
+      terminal.press("Tab");
+      stage.golden("session-files", await terminal.until("/note.md"));
+      terminal.press("Enter");
+      stage.golden("session-file", await terminal.until(/# A note\n\nKept\./));
+      terminal.press("Escape");
+      await terminal.until("[files]");
+      terminal.press("Tab");
+      stage.golden("session-cost", await terminal.until(/\[cost\][\s\S]*completed/));
+    },
+  },
+  {
+    name: "one run with its steps, and the JSON of a row",
+    async play(stage) {
+      const terminal = await atOverview(stage);
+      terminal.type(":runs waiting", "Enter");
+      await terminal.until("runs status=waiting · 1");
+      terminal.type("y");
+      await terminal.until('"waiting_on": "approval"');
+      terminal.press("Escape");
+      await terminal.until("runs status=waiting · 1");
+      terminal.press("Enter");
+      stage.golden("run", await terminal.until(/reason:1 +settled/));
+    },
+  },
+  {
+    name: "the help",
+    async play(stage) {
+      const terminal = await atOverview(stage);
+      terminal.type("?");
+      stage.golden("help", await terminal.until("j k"));
+    },
+  },
+  {
+    name: "40 × 12, and back to a larger window",
+    async play(stage) {
+      const terminal = await atOverview(stage, { columns: 100, rows: 30 });
+      terminal.type("3");
+      await terminal.until("Where the invoices");
+      terminal.resize(40, 12);
+      const small = await terminal.until((screen) => LOADED.test(screen) && screen.split("\n").length <= 12);
+      for (const line of small.split("\n")) expect(Bun.stringWidth(line)).toBeLessThanOrEqual(40);
+      stage.golden("sessions-40x12", small);
+      terminal.type("1");
+      stage.golden("overview-40x12", await terminal.until("broken"));
+      terminal.resize(100, 30);
+      stage.golden("overview-100x30", await terminal.until(/ENDED BADLY[\s\S]*failed/));
+    },
+  },
+  {
+    name: "without colours when NO_COLOR says so: reverse video marks what is chosen",
+    async play(stage) {
+      const coloured = await atOverview(stage);
+      const plain = await atOverview(stage, { env: { NO_COLOR: "1" } });
+      for (const terminal of [coloured, plain]) {
+        terminal.type("4");
+        await terminal.until("❯");
+      }
+      const colours = (terminal: Terminal) =>
+        // Reverse video marks what is chosen and is no colour.
+        (terminal.ansi().match(SGR) ?? []).filter(
+          (code) => !["[m", "[0m", "[7m", "[27m", "[39m", "[49m"].includes(code.slice(1)),
+        );
+      expect(colours(plain)).toEqual([]);
+      expect(colours(coloured).some((code) => /\[3[1-6]m/.test(code))).toBe(true);
+    },
+  },
+  {
+    name: "--readonly refuses",
+    async play(stage) {
+      const terminal = stage.open(["--readonly"]);
+      await terminal.until("ENDED BADLY");
+      terminal.type("9");
+      await terminal.until(/❯ .*the script asked/);
+      terminal.type("r");
+      stage.golden("readonly", await terminal.until("read-only: nothing can be changed here"));
+    },
+  },
+  {
+    name: "a server that goes away and comes back",
+    async play(stage) {
+      const terminal = await atOverview(stage);
+      terminal.type("3");
+      await terminal.until("Where the invoices");
+      await stage.world.stopServer();
+      const gone = await terminal.until(/✗ since \d\d:\d\d:\d\dZ, +\d+s/);
+      expect(gone).toContain("Where the invoices");
+      await stage.world.startServer();
+      await terminal.until(/! api \d/);
+    },
+  },
+  {
+    name: "a worker is drained after a question, and taken back",
+    async play(stage) {
+      const terminal = await atOverview(stage);
+      terminal.type("6");
+      await terminal.until(/❯ .*running/);
+      terminal.type("w");
+      await terminal.until(/! drain \S+\? y\/n/);
+      terminal.type("n");
+      await terminal.until("nothing was done");
+      await terminal.until(/❯ .*running/);
+      terminal.type("w");
+      await terminal.until("y/n");
+      terminal.type("y");
+      stage.golden("drained", await terminal.until(/❯ .*draining[\s\S]*drain: done/));
+      terminal.type("u");
+      await terminal.until(/❯ .*running[\s\S]*undrain: done/);
+    },
+  },
+  {
+    name: "a run is cancelled, and with its slot the queue moves on",
+    async play(stage) {
+      const terminal = await atOverview(stage);
+      terminal.type(":runs running", "Enter");
+      await terminal.until("runs status=running · 1");
+      terminal.type("c");
+      await terminal.until(/! cancel turn_[0-9a-f]{32}\? y\/n/);
+      terminal.type("y");
+      await terminal.until(/cancel: done · everruns runs cancel turn_/);
+      terminal.type("5");
+      await terminal.until("the queue is empty");
+    },
+  },
+  {
+    name: "the oldest call is approved from the inbox",
+    async play(stage) {
+      const terminal = await atOverview(stage);
+      terminal.type("2");
+      await terminal.until(/❯ .*write_file/);
+      terminal.type("a");
+      await terminal.until(/approve: done · everruns approvals approve approval_/);
+      await terminal.until("nobody is waited for");
+    },
+  },
+  {
+    name: "everything that a filter shows is cancelled at once",
+    async play(stage) {
+      const sessions = await addWaiting(stage.world, 3);
+      for (const session of sessions) await stage.world.reaches(session, "waiting");
+      const terminal = await atOverview(stage);
+      terminal.type(":runs", "Enter");
+      await terminal.until("waits for approval");
+      terminal.type("/waits for", "Enter");
+      await terminal.until(/runs · 3 of/);
+      terminal.press("C-a");
+      await terminal.until("3 marked");
+      terminal.type("c");
+      stage.golden("bulk", await terminal.until(/! cancel 3 runs\? y\/n/));
+      terminal.type("y");
+      await terminal.until("cancel: 3 done · everruns runs cancel <id>");
+      for (const session of sessions) await stage.world.reaches(session, "cancelled");
+    },
+  },
+];
+
+/** Ways out; each must leave the terminal as it was. */
+const EXITS: readonly [name: string, code: number, leave: (terminal: Terminal, pid: number) => void][] = [
+  ["q", 0, (terminal) => terminal.type("q")],
+  [":q", 0, (terminal) => terminal.type(":q", "Enter")],
+  ["Ctrl+C", 0, (terminal) => terminal.press("C-c")],
+  ["SIGTERM", 0, (_terminal, pid) => process.kill(pid, "SIGTERM")],
+];
+
+/** @param command  the program, called when the tests run */
+export function describeMonitor(name: string, command: () => readonly string[]): void {
+  describe.skipIf(!hasTmux)(
+    `everruns monitor of ${name}, in a real terminal (only where tmux is installed)`,
+    () => {
+      let stage: Stage;
+      const terminals: Terminal[] = [];
+      /** Its processes, told by the address that no other has. */
+      const processes = () =>
+        Bun.spawnSync(["pgrep", "-f", `monitor --api-url ${stage.world.url}$`])
+          .stdout.toString()
+          .trim();
+
+      beforeAll(async () => {
+        const world = await startMonitorWorld();
+        stage = {
+          world,
+          open(args = [], options = {}) {
+            const terminal = openTerminal(
+              [...command(), "monitor", ...args, "--api-url", world.url],
+              options,
+            );
+            terminals.push(terminal);
+            return terminal;
+          },
+          golden: (name, screen) => expectGolden(`monitor/${name}.txt`, `${masked(screen)}\n`),
+        };
+      });
+      afterEach(() => {
+        for (const terminal of terminals.splice(0)) terminal.close();
+      });
+      afterAll(() => stage.world.close());
+
+      for (const scene of SCENES) test(scene.name, () => scene.play(stage), 60_000);
+
+      for (const [way, code, leave] of EXITS) {
+        test(`leaves the terminal as it was: ${way}`, async () => {
+          const terminal = stage.open();
+          await terminal.until("to decide");
+          expect(terminal.modes()).toEqual({ isAlternate: true, isCursorShown: false });
+          leave(terminal, Number(processes().split("\n")[0]));
+          const left = await terminal.until(`exit code ${code}`);
+          expect(left).not.toContain("to decide");
+          expect(terminal.modes()).toEqual({ isAlternate: false, isCursorShown: true });
+        }, 30_000);
+      }
+
+      test("ends with its terminal", async () => {
+        const terminal = stage.open();
+        await terminal.until("to decide");
+        expect(processes()).not.toBe("");
+        terminal.close();
+        await until(() => processes() === "");
+      }, 30_000);
+    },
+  );
+}

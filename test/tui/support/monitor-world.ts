@@ -1,0 +1,146 @@
+/**
+ * A platform in which every list of the monitor has something to show: runs in every state, a call that waits for a
+ * person, a queue behind a worker whose one slot is taken, a schedule, a breaker that is open.
+ */
+import { hostname } from "node:os";
+import { type TestApp, testApp } from "../../support/app.ts";
+import { startEngine, type TestEngine } from "../../support/engine.ts";
+import { type LiveServer, startServer } from "../../support/live.ts";
+
+export interface MonitorWorld {
+  app: TestApp;
+  url: string;
+  /** Sends a message to a new session. @returns the session's id */
+  say(title: string, script: object, capabilities?: readonly unknown[]): Promise<string>;
+  /** Waits until the newest run of the session has this status. */
+  reaches(sessionId: string, status: string): Promise<void>;
+  stopServer(): Promise<void>;
+  /** At the same address. */
+  startServer(): Promise<void>;
+  close(): Promise<void>;
+}
+
+const APPROVED = ["session_file_system", { ref: "tool_approval", config: { mode: "protective" } }];
+const WRITE = { name: "write_file", arguments: { path: "/old.log", content: "x" } };
+const FOREVER_MS = 600_000;
+
+export async function startMonitorWorld(): Promise<MonitorWorld> {
+  const app = await testApp();
+  const engine: TestEngine = await startEngine(app.db, { concurrency: 1, heartbeatMs: 200, drainMs: 50 });
+  let server: LiveServer = await startServer(app.db);
+  const { url } = server;
+  const world: MonitorWorld = {
+    app,
+    url,
+    async say(title, script, capabilities = []) {
+      const made = await app.post("/sessions", { title, capabilities });
+      const id: string = made.body.id;
+      const text = `${title}, please.\n\`\`\`llmsim\n${JSON.stringify({ rate: 0, ...script })}\n\`\`\``;
+      const said = await app.post(`/sessions/${id}/messages`, {
+        message: { content: [{ type: "text", text }] },
+      });
+      if (said.status !== 201) throw new Error(JSON.stringify(said.body));
+      engine.hint();
+      return id;
+    },
+    async reaches(sessionId, status) {
+      for (;;) {
+        const { body } = await app.get(`/runs?session_id=${sessionId}&limit=1`);
+        if (body.data[0]?.status === status) return;
+        await Bun.sleep(5);
+      }
+    },
+    stopServer: () => server.stop(),
+    async startServer() {
+      server = await startServer(app.db, { port: Number(new URL(url).port) });
+    },
+    async close() {
+      await server.stop();
+      await engine.stop();
+      await app.close();
+    },
+  };
+  const answered = await world.say("Where the invoices went", {
+    steps: [{ text: "I found **all twelve**." }],
+  });
+  await world.reaches(answered, "completed");
+  const wide = await world.say("日本語のタイトル and 👩‍💻 emoji", { steps: [{ text: "はい" }] });
+  await world.reaches(wide, "completed");
+  const noted = await world.say(
+    "Keep a note",
+    {
+      steps: [
+        {
+          text: "One moment.",
+          tool_calls: [{ ...WRITE, arguments: { path: "/note.md", content: "# A note\n\nKept." } }],
+        },
+        { text: "Kept." },
+      ],
+    },
+    ["session_file_system"],
+  );
+  await world.reaches(noted, "completed");
+  const failed = await world.say("Translate the docs", {
+    steps: [{ error: { code: "provider_quota_exhausted", times: 9 } }],
+  });
+  await world.reaches(failed, "failed");
+  const waiting = await world.say(
+    "Clean up",
+    { steps: [{ tool_calls: [WRITE] }, { text: "Done." }] },
+    APPROVED,
+  );
+  await world.reaches(waiting, "waiting");
+  const running = await world.say("Nightly report", {
+    steps: [{ text: "At last.", latency_ms: FOREVER_MS }],
+  });
+  await world.reaches(running, "running");
+  const queued = await world.say("Next in line", { steps: [{ text: "My turn." }] });
+  await app.db.sql`update runs set queued_at = now() - interval '2 minutes' where session_id = ${queued}`;
+  const { body: agent } = await app.post("/agents", { name: "night-owl", system_prompt: "You report." });
+  const schedule = await app.post("/durable/schedules", {
+    name: "nightly-report",
+    cron_expression: "0 3 * * *",
+    enabled: false,
+    target: { type: "workflow", name: "agent.run", input: { agent_id: agent.id, message: "Report." } },
+  });
+  if (schedule.status !== 201) throw new Error(JSON.stringify(schedule.body));
+  await app.db.sql`
+    insert into circuit_breakers (provider_id, model_id, organization_id, state, reason, failure_count, opened_at)
+    select id, 'old-model', organization_id, 'open', 'failures', 5, now() from providers limit 1`;
+  return world;
+}
+
+/** More calls that wait for a person. @returns the sessions */
+export async function addWaiting(world: MonitorWorld, count: number): Promise<string[]> {
+  const sessions: string[] = [];
+  for (let at = 0; at < count; at += 1) {
+    sessions.push(await world.say(`Bulk ${at}`, { steps: [{ tool_calls: [WRITE] }] }, APPROVED));
+  }
+  return sessions;
+}
+
+/** A screen in which what differs from run to run is masked, in as many columns as before. */
+export function masked(screen: string): string {
+  return screen
+    .replaceAll(hostname(), "host")
+    .replace(/…[0-9a-f]{8}\b/g, "…xxxxxxxx")
+    .replace(/\bworker-[0-9a-f-]+…?/g, "worker-xxx")
+    .replace(/_[0-9a-f]{32}\b/g, "_xxx")
+    .replace(/_[0-9a-f]{8,31}…/g, "_xxx…")
+    .replace(/127\.0\.0\.1:\d+/g, "127.0.0.1:port")
+    .replace(/\d\d:\d\d:\d\dZ/g, "hh:mm:ssZ")
+    .replace(/_(ms|tokens)(=|": )\d+/g, "_$1$2N")
+    .replace(/ *(?<![\w.$])\d+(\.\d+)?( ms|ms|s|m|h|d)\b */g, maskedTime)
+    .replace(/ *\d+(\.\d+)?k\b/g, (text) => "k".padStart(text.length))
+    .split("\n")
+    .map((line) => line.trimEnd())
+    .join("\n");
+}
+
+/** What stands in a column to the right keeps its end, everything else its beginning. */
+function maskedTime(text: string): string {
+  const [, before = "", , after = ""] = /^( *)(.*?)( *)$/.exec(text) ?? [];
+  return before.length > 1
+    ? `${"N".padStart(text.length - after.length)}${after}`
+    : `${before}${"N".padEnd(text.length - before.length)}`;
+}
