@@ -145,8 +145,8 @@ serverCommand("keys", "make, list and revoke access tokens")
     "after",
     `
 A token is shown once, on stdout. Programs send it in the Authorization header; the client commands read it from
-EVERRUNS_API_KEY. With a server that is named (a flag, the environment, or a context in use) the tokens are your own
-there; otherwise, and with --user, --data-dir or --database-url, they are those of this machine's database.
+EVERRUNS_API_KEY. With a server that is named (a flag, the environment, or a context in use) the tokens are
+your own there; otherwise, and with --user, --data-dir or --database-url, those of this machine's database.
 
 Examples:
   everruns keys create --name ci --expires-days 90

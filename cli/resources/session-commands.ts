@@ -6,6 +6,8 @@ import type { CommandTools } from "./commands.ts";
 import type { EventFlags } from "./events.ts";
 import type { ForkFlags } from "./forks.ts";
 import { FORMATS } from "./formats.ts";
+import type { LogsFlags } from "./logs.ts";
+import type { RawCallFlags } from "./raw-call.ts";
 
 type FileVerbs = typeof import("./files.ts");
 
@@ -52,6 +54,38 @@ export function addSessionCommands(
       start(
         async (context) => void (await (await import("./events.ts")).tailEvents(context, session, flags)),
       ),
+    );
+
+  client(program, "logs", "print what happened in a session as lines, and follow it")
+    .argument("<session>", "id of the session")
+    .option("-f, --follow", "go on with what comes, until Ctrl+C")
+    .option("--since <time>", "from then on: 90s, 10m, 2h, 3d, or a time in ISO 8601")
+    .option("--tail <n>", "begin with the last n lines")
+    .option("--verbose", "print the calls of the API to stderr")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  everruns logs <session> -f\n  everruns logs <session> --since 1h --tail 20\n\n" +
+        "For every event, as JSON: everruns events tail <session> -o json",
+    )
+    .action((session: string, flags: LogsFlags) =>
+      start(async (context) => void (await (await import("./logs.ts")).logs(context, session, flags))),
+    );
+
+  client(program, "api", "call the API as it is")
+    .argument("<method>", "GET, POST, PUT, PATCH or DELETE")
+    .argument("<path>", "below /v1: /agents?limit=5")
+    .option("-d, --data <body>", "the body; @file takes it from a file, - from stdin")
+    .option("--content-type <type>", "of the body (application/json)")
+    .option("--verbose", "print the call to stderr")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  everruns api GET /agents | jq .total\n" +
+        '  everruns api POST /agents -d \'{"name": "triage", "system_prompt": "You sort."}\'\n' +
+        "  everruns api POST /agents/import -d @triage.md --content-type text/markdown\n\n" +
+        "A refusal prints its body, too, and ends with 1.",
+    )
+    .action((method: string, path: string, flags: RawCallFlags) =>
+      start(async (context) => (await import("./raw-call.ts")).rawCall(context, { method, path }, flags)),
     );
 
   const messages = program

@@ -10,6 +10,8 @@ export class ClientError extends Error {
   readonly requestId: string | null;
   /** Seconds the server asked us to wait, or null. */
   readonly retryAfterSeconds: number | null;
+  /** What the server sent, when that is JSON; null when there was no answer, or another one. */
+  readonly body: string | null;
 
   constructor(
     message: string,
@@ -19,6 +21,7 @@ export class ClientError extends Error {
       detail?: string;
       requestId?: string | null;
       retryAfterSeconds?: number | null;
+      body?: string | null;
       cause?: unknown;
     },
   ) {
@@ -28,6 +31,7 @@ export class ClientError extends Error {
     this.detail = fields.detail ?? message;
     this.requestId = fields.requestId ?? null;
     this.retryAfterSeconds = fields.retryAfterSeconds ?? null;
+    this.body = fields.body ?? null;
   }
 
   /** Whether the same request may succeed later: no answer, too many requests, or trouble on the server's side. */
@@ -50,6 +54,7 @@ export async function errorFromResponse(response: Response): Promise<ClientError
   return new ClientError(detail, {
     status: response.status,
     code,
+    body: Object.keys(body).length > 0 ? text : null,
     requestId: response.headers.get("x-request-id"),
     retryAfterSeconds: secondsOf(response.headers.get("retry-after")) ?? numberOr(body.retry_after_seconds),
   });

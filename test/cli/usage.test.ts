@@ -40,7 +40,7 @@ describe("help", () => {
   });
 
   const commands = [
-    ..."run chat serve worker migrate doctor config version completion messages events files monitor login whoami contexts".split(
+    ..."run chat serve worker migrate doctor config version completion messages events files logs api keys users monitor login whoami contexts".split(
       " ",
     ),
     ..."agents harnesses capabilities sessions runs approvals models providers workers".split(" "),
