@@ -7,6 +7,7 @@ import { CATALOG, type Resource } from "../../src/client/resources.ts";
 import { type CommandContext, UsageError } from "../action.ts";
 import { addAgentCommands } from "./agent-commands.ts";
 import { FORMATS } from "./formats.ts";
+import { addImageCommands, addSessionExport } from "./library-commands.ts";
 import { addSessionCommands } from "./session-commands.ts";
 import type { BodyFlags, CommonFlags, ListFlags } from "./verbs.ts";
 
@@ -98,7 +99,8 @@ export function addResourceCommands(program: Command, tools: CommandTools): void
         );
     }
     for (const [name, action] of Object.entries(resource.actions ?? {})) {
-      verb(name, action.summary)
+      const command = verb(name, action.summary);
+      (action.fields === undefined ? command : bodyFlags(command))
         .argument("<ids...>", resource.key)
         .option("-y, --yes", "do not ask")
         .action((ids: string[], options: CommonFlags & { yes?: boolean }) =>
@@ -108,6 +110,8 @@ export function addResourceCommands(program: Command, tools: CommandTools): void
   }
   for (const command of [...program.commands]) {
     if (command.name() === "sessions") addSessionCommands(program, command, tools);
+    if (command.name() === "sessions") addSessionExport(command, tools);
+    if (command.name() === "images") addImageCommands(command, tools);
     if (command.name() === "agents") addAgentCommands(command, tools);
   }
 }

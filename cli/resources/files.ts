@@ -2,9 +2,10 @@
 import { writeFileSync } from "node:fs";
 import { stringify } from "yaml";
 import { UserError } from "../../src/base/errors.ts";
+import { age } from "../../src/client/age.ts";
 import { ClientError } from "../../src/client/errors.ts";
 import { plainText } from "../../src/client/plain-text.ts";
-import { age, type Item } from "../../src/client/resources.ts";
+import type { Item } from "../../src/client/resources.ts";
 import type { CommandContext } from "../action.ts";
 import { clientOf } from "../api.ts";
 import { confirm } from "../confirm.ts";
@@ -105,11 +106,14 @@ export async function deleteFile(
   context.err.line(`deleted ${path}`);
 }
 
-/** A session's files or a workspace's. @throws UserError the path is none */
+const HOMES: Readonly<Record<string, string>> = { wsp: "workspaces", mem: "memories" };
+
+/** A session's files, a workspace's, or a memory's. @throws UserError the path is none */
 function addressOf(owner: string, path: string, action = ""): string {
   const parts = path.split("/").filter((part) => part !== "");
   if (parts.includes("..")) throw new UserError("path_invalid", `${path}: paths are absolute, without ..`);
-  const home = owner.startsWith("wsp_") ? "workspaces" : "sessions";
+  const [prefix = ""] = owner.split("_");
+  const home = HOMES[prefix] ?? "sessions";
   return [`/${home}/${encodeURIComponent(owner)}/fs`, action, ...parts.map(encodeURIComponent)]
     .filter((part) => part !== "")
     .join("/");

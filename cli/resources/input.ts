@@ -11,23 +11,30 @@ export interface BodySource {
 }
 
 /**
+ * @param textField  the field that the file is, letter by letter
  * @throws UsageError  nothing was given
  * @throws UserError   the file cannot be read, or is no object
  */
 export async function readBody(
   _context: CommandContext,
   source: BodySource,
+  textField?: string,
 ): Promise<Record<string, unknown>> {
   if (source.file === undefined && source.set === undefined) {
     throw new UsageError("nothing to send: give a file with -f, or fields with --set name=value");
   }
-  const body = source.file === undefined ? {} : parseObject(await readText(source.file), source.file);
+  const body = source.file === undefined ? {} : await readFields(source.file, textField);
   for (const pair of source.set ?? []) {
     const [, name, value = ""] = /^([A-Za-z_][\w]*)=([\s\S]*)$/.exec(pair) ?? [];
     if (name === undefined) throw new UsageError(`--set takes name=value, not "${pair}"`);
     body[name] = parseValue(value);
   }
   return body;
+}
+
+async function readFields(path: string, textField: string | undefined): Promise<Record<string, unknown>> {
+  const text = await readText(path);
+  return textField === undefined ? parseObject(text, path) : { [textField]: text };
 }
 
 /** @param path  `-`: stdin */

@@ -116,7 +116,7 @@ export function addSessionCommands(
   const files = program
     .command("files")
     .summary("the files of a session; list, get, put, delete")
-    .description("The files of a session, or of a workspace (wsp_…).")
+    .description("The files of a session, a workspace (wsp_…) or a memory (mem_…).")
     .addHelpText(
       "after",
       "\nExamples:\n  everruns files list <session> -r\n  everruns files get <session> /report.md > report.md\n" +

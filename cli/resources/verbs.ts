@@ -1,6 +1,6 @@
 /** What can be done with any kind of object: list, get, create, update, edit, delete, and the actions of its own. */
 import { UserError } from "../../src/base/errors.ts";
-import { callOf, performCall } from "../../src/client/act.ts";
+import { callOf, performCall, readList } from "../../src/client/act.ts";
 import type { Client } from "../../src/client/client.ts";
 import type { Action, Item, Resource } from "../../src/client/resources.ts";
 import { type CommandContext, UsageError } from "../action.ts";
@@ -38,7 +38,7 @@ export async function list(context: CommandContext, resource: Resource, flags: L
     search: flags.search,
     ...(resource.isPaged ? { limit, offset } : {}),
   };
-  const read = () => client.request<{ data: Item[]; total?: number }>("GET", resource.path, { query });
+  const read = () => readList(client, resource.path, query);
   if (flags.watch) {
     return watch(context, resource, { format: flags.output, read: async () => (await read()).data });
   }
@@ -65,7 +65,7 @@ export interface BodyFlags extends CommonFlags {
 }
 
 export async function create(context: CommandContext, resource: Resource, flags: BodyFlags) {
-  const body = await readBody(context, flags);
+  const body = await readBody(context, flags, resource.textField);
   const made = await clientOf(context, flags).request<Item>("POST", resource.path, { body });
   printItem(context, made, flags.output === "table" ? "id" : flags.output);
 }
@@ -116,13 +116,14 @@ export async function act(
   context: CommandContext,
   resource: Resource,
   { verb, action, ids }: { verb: string; action: Action; ids: readonly string[] },
-  flags: CommonFlags & { yes?: boolean },
+  flags: BodyFlags & { yes?: boolean },
 ) {
   const client = clientOf(context, flags);
+  const fields = action.fields === undefined ? undefined : await readBody(context, flags);
   if (action.isFinal && !flags.yes) await confirm(context, `${verb} ${ids.join(", ")}?`);
   for (const id of ids) {
     requireId(resource, id);
-    const call = callOf(resource, verb, id);
+    const call = callOf(resource, verb, id, fields);
     const answer = call === null ? undefined : await performCall(client, call);
     if (flags.output !== "table" && answer !== undefined) printItem(context, answer, flags.output);
     else
@@ -144,8 +145,14 @@ function requireId(resource: Resource, id: string): void {
 async function read(client: Client, resource: Resource, id: string): Promise<Item> {
   if (resource.isReadable) return client.request<Item>("GET", pathOf(resource, id));
   // Some kinds can only be listed.
-  const { data } = await client.request<{ data: Item[] }>("GET", resource.path);
-  const found = data.find((item) => idOf(item) === id);
+  let found: Item | undefined;
+  for (let offset = 0; ; ) {
+    const page = resource.isPaged ? { limit: 100, offset } : {};
+    const { data } = await readList(client, resource.path, page);
+    found = data.find((item) => idOf(item) === id);
+    offset += data.length;
+    if (found || !resource.isPaged || data.length < 100) break;
+  }
   if (!found) throw new UserError("not_found", `there is no ${resource.one} ${id}`);
   return found;
 }

@@ -108,7 +108,7 @@ export interface Client extends EventSource {
 
 export interface RequestOptions {
   query?: Readonly<Record<string, string | number | readonly string[] | undefined>>;
-  /** Sent as JSON, unless `contentType` says otherwise: then it is text. */
+  /** Sent as JSON, unless `contentType` says otherwise: then it is text. A FormData goes as it is. */
   body?: unknown;
   contentType?: string;
   signal?: AbortSignal;
@@ -135,14 +135,17 @@ export function createClient(options: ClientOptions): Client {
   const ask = async (method: string, path: string, options: RequestOptions = {}): Promise<Response> => {
     const { body, contentType, signal, query = {} } = options;
     const timeout = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
+    const isForm = body instanceof FormData;
+    const isJson = body !== undefined && !isForm && contentType === undefined;
     const response = await send(`${baseUrl}${path}${queryText(query)}`, {
       method,
+      // A form's own type names what stands between its parts.
       headers:
-        body === undefined ? headers : { ...headers, "content-type": contentType ?? "application/json" },
+        body === undefined || isForm
+          ? headers
+          : { ...headers, "content-type": contentType ?? "application/json" },
       signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
-      ...(body === undefined
-        ? {}
-        : { body: contentType === undefined ? JSON.stringify(body) : String(body) }),
+      ...(body === undefined ? {} : { body: isForm ? body : isJson ? JSON.stringify(body) : String(body) }),
     });
     if (!response.ok) throw await errorFromResponse(response);
     return response;

@@ -12,47 +12,14 @@ import type { ModelWithProvider, Provider } from "../contract/provider.ts";
 import type { CircuitBreakerResponse, Run, Worker } from "../contract/run.ts";
 import type { ScheduleResponse } from "../contract/schedule.ts";
 import type { Session } from "../contract/session.ts";
+import { age } from "./age.ts";
+import { type Definition, define, RESTORE } from "./definition.ts";
+import { LIBRARY } from "./library.ts";
 
 /** An object as the API shows it. */
 export type Item = Readonly<Record<string, unknown>>;
 
-type Cell = string | number | boolean | null | undefined;
-
-interface Definition<T> {
-  /** The word on the command line. */
-  name: string;
-  /** One of them, in sentences. */
-  one: string;
-  /** Ends "list …". */
-  summary: string;
-  /** Below `/v1`. `{session}` is the argument that the resource belongs to. */
-  path: string;
-  /** How one is named on the command line. */
-  key: "id" | "id or name" | "path";
-  /** Header → cell of the table; `json` and `yaml` show everything. */
-  columns: Readonly<Record<string, (item: T) => Cell>>;
-  /** Flags of `list`, beside --search and --limit: query parameter → what it means. */
-  filters?: Readonly<Record<string, string>>;
-  /** Has --search. */
-  isSearchable?: boolean;
-  /** The server pages it: --limit and --offset go there. */
-  isPaged?: boolean;
-  /** POST of a body makes one. */
-  isCreatable?: boolean;
-  /** PATCH of a body changes one; the fields that `edit` shows. */
-  editable?: readonly string[];
-  /** What DELETE does: archived can be taken back, the others not. */
-  deletes?: "archives" | "deletes" | "revokes";
-  /** Read one by `get`; workers have no page of their own. */
-  isReadable?: boolean;
-  /** `POST {path}/{id}/{verb}`: verb → what it does. */
-  actions?: Readonly<Record<string, Action>>;
-}
-
 export type Resource = Definition<Item>;
-
-/** Ties the columns to the shape of the contract. */
-const define = <T extends object>(definition: Definition<T>): Resource => definition as unknown as Resource;
 
 export interface Action {
   summary: string;
@@ -66,14 +33,9 @@ export interface Action {
   prints?: string;
   /** Answers with a word, not with JSON. */
   isText?: boolean;
+  /** Fields that come with the call, in words: `amount, description`. A caller that has none cannot make it. */
+  fields?: string;
 }
-
-const RESTORE: Action = {
-  summary: "take archived ones back",
-  path: "",
-  method: "PATCH",
-  body: { status: "active" },
-};
 
 const AGENT_FIELDS = [
   "name",
@@ -378,15 +340,5 @@ export const CATALOG: readonly Resource[] = [
       retry: { summary: "take it up again from its last checkpoint", isText: true },
     },
   }),
+  ...LIBRARY,
 ];
-
-/** `12s`, `5m`, `3h`, `2d` ago; "" for what is no time. */
-export function age(timestamp: unknown): string {
-  const at = typeof timestamp === "string" ? Date.parse(timestamp) : Number.NaN;
-  if (Number.isNaN(at)) return "";
-  const seconds = Math.max(0, Math.round((Date.now() - at) / 1000));
-  if (seconds < 60) return `${seconds}s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)}m`;
-  if (seconds < 86_400) return `${Math.floor(seconds / 3600)}h`;
-  return `${Math.floor(seconds / 86_400)}d`;
-}

@@ -44,7 +44,7 @@ describe("help", () => {
       " ",
     ),
     ..."agents harnesses capabilities sessions runs approvals models providers workers".split(" "),
-    ..."schedules breakers dead-runs".split(" "),
+    ..."schedules breakers dead-runs skills mcp-servers memories images budgets tasks webhooks".split(" "),
   ];
   for (const command of commands) {
     test(`of ${command} fits a terminal of 100 columns`, async () => {

@@ -92,7 +92,9 @@ export function denyAct(resource: Resource): Act {
 /** The letters of the verbs of a kind that has no table of its own. */
 export function actsOf(resource: Resource): Act[] {
   const taken = new Set<string>(RESERVED_KEYS);
-  return Object.keys(resource.actions ?? {}).flatMap((verb) => {
+  return Object.entries(resource.actions ?? {}).flatMap(([verb, { fields }]) => {
+    // One key has no fields to give.
+    if (fields !== undefined) return [];
     const key = [...verb].find((letter) => /[a-z]/.test(letter) && !taken.has(letter));
     if (key === undefined) return [];
     taken.add(key);

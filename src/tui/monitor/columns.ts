@@ -1,6 +1,8 @@
 /** PURE: cells of the monitor's tables. Every column has a width of its own that no value changes. */
+
+import { age } from "../../client/age.ts";
 import { plainText } from "../../client/plain-text.ts";
-import { age, type Item } from "../../client/resources.ts";
+import type { Item } from "../../client/resources.ts";
 import { shortNumber } from "../status-line.ts";
 
 export interface Column {

@@ -1,5 +1,5 @@
 /** PURE: the overview. Numbers stand in columns, so that a glance finds what has changed. */
-import { age } from "../../client/resources.ts";
+import { age } from "../../client/age.ts";
 import { cut } from "../markdown.ts";
 import { shortNumber } from "../status-line.ts";
 import { marks } from "../theme.ts";

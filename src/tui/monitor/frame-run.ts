@@ -1,5 +1,6 @@
 /** PURE: one run: what it is, and its steps in the order in which they began. */
-import { age, type Item } from "../../client/resources.ts";
+import { age } from "../../client/age.ts";
+import type { Item } from "../../client/resources.ts";
 import { duration } from "../entry-lines.ts";
 import { shortNumber } from "../status-line.ts";
 import { marks } from "../theme.ts";

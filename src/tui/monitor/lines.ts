@@ -1,4 +1,5 @@
 /** PURE: lines of a screen: tables, windows on long lists, pages. */
+
 import type { Entry } from "../../client/entries.ts";
 import type { Item } from "../../client/resources.ts";
 import { cut } from "../markdown.ts";

@@ -1,4 +1,5 @@
 /** What the lists read, all of it from the public API. */
+import { readList } from "../../client/act.ts";
 import type { Client } from "../../client/client.ts";
 import { ClientError } from "../../client/errors.ts";
 import type { Item } from "../../client/resources.ts";
@@ -24,11 +25,10 @@ export async function loadList(
   const { view, conditions, filter } = place;
   const query = { ...view.query, ...parametersOf(conditions) };
   if (!view.isPaged) {
-    const { data, total = data.length } = await client.request<Listed>("GET", view.path, { query });
+    const { data, total = data.length } = await readList(client, view.path, query);
     return { items: await withMore(client, view.name, data.slice(0, ROWS_MAX)), total };
   }
-  const page = async (offset: number) =>
-    client.request<Listed>("GET", view.path, { query: { ...query, limit: PAGE_ROWS, offset } });
+  const page = async (offset: number) => readList(client, view.path, { ...query, limit: PAGE_ROWS, offset });
   const isSearched = filter !== "" || conditions.some(({ parameter }) => parameter === null);
   const rowsMax = isSearched ? ROWS_MAX : PAGE_ROWS;
   const first = await page(0);

@@ -1,6 +1,7 @@
 /** PURE: is anything broken? In one line, on every screen, and in sentences. */
+
+import { age } from "../../client/age.ts";
 import { plainText } from "../../client/plain-text.ts";
-import { age } from "../../client/resources.ts";
 import { cut } from "../markdown.ts";
 import { marks, type Paint } from "../theme.ts";
 import { dollars } from "./columns.ts";

@@ -1,0 +1,168 @@
+/** The catalogue's second half: what agents use and what bounds them. */
+import type { Budget } from "../contract/budget.ts";
+import type { ImageInfo } from "../contract/image.ts";
+import type { McpServer } from "../contract/mcp-server.ts";
+import type { Memory } from "../contract/memory.ts";
+import type { Skill } from "../contract/skill.ts";
+import type { SessionTask, TaskWebhookResponse } from "../contract/task.ts";
+import { age } from "./age.ts";
+import { define, RESTORE } from "./definition.ts";
+import type { Resource } from "./resources.ts";
+
+const ARCHIVED = { include_archived: "archived ones, too (true)" };
+
+export const LIBRARY: readonly Resource[] = [
+  define<Skill>({
+    name: "skills",
+    one: "skill",
+    summary: "skills: instructions that agents read when a task asks for them",
+    path: "/skills",
+    key: "id",
+    columns: {
+      id: (skill) => skill.id,
+      name: (skill) => skill.name,
+      status: (skill) => skill.status,
+      version: (skill) => skill.version,
+      updated: (skill) => age(skill.updated_at),
+      description: (skill) => skill.description,
+    },
+    filters: ARCHIVED,
+    isSearchable: true,
+    isPaged: true,
+    isCreatable: true,
+    textField: "skill_md",
+    isReadable: true,
+    deletes: "archives",
+    actions: { restore: RESTORE },
+  }),
+  define<McpServer>({
+    name: "mcp-servers",
+    one: "MCP server",
+    summary: "MCP servers; their keys are never shown",
+    path: "/mcp-servers",
+    key: "id",
+    columns: {
+      id: (server) => server.id,
+      name: (server) => server.name,
+      status: (server) => server.status,
+      auth: (server) => server.auth_mode,
+      key: (server) => (server.api_key_set ? "set" : "none"),
+      address: (server) => server.url,
+    },
+    filters: ARCHIVED,
+    isSearchable: true,
+    isPaged: true,
+    isCreatable: true,
+    isReadable: true,
+    editable: ["name", "url", "description", "auth_mode", "protocol_mode", "headers", "transport_type"],
+    deletes: "archives",
+    actions: { restore: RESTORE },
+  }),
+  define<Memory>({
+    name: "memories",
+    one: "memory",
+    summary: "memories: files that outlive sessions",
+    path: "/memories",
+    key: "id",
+    columns: {
+      id: (memory) => memory.id,
+      name: (memory) => memory.name,
+      status: (memory) => memory.status,
+      source: (memory) => memory.source_type,
+      sync: (memory) => memory.sync_status,
+      updated: (memory) => age(memory.updated_at),
+      note: (memory) => memory.last_sync_error ?? memory.description,
+    },
+    filters: ARCHIVED,
+    isSearchable: true,
+    isPaged: true,
+    isCreatable: true,
+    isReadable: true,
+    editable: ["name", "description", "source"],
+    deletes: "archives",
+    actions: { sync: { summary: "take the files from its repository now" }, restore: RESTORE },
+  }),
+  define<ImageInfo>({
+    name: "images",
+    one: "image",
+    summary: "stored images, newest first",
+    path: "/images",
+    key: "id",
+    columns: {
+      id: (image) => image.id,
+      type: (image) => image.content_type,
+      size: (image) => [image.metadata?.width, image.metadata?.height].join("x"),
+      bytes: (image) => image.size_bytes,
+      created: (image) => age(image.created_at),
+      name: (image) => image.filename,
+    },
+    isPaged: true,
+    deletes: "deletes",
+  }),
+  define<Budget>({
+    name: "budgets",
+    one: "budget",
+    summary: "budgets: what may be spent, and what is left",
+    path: "/budgets",
+    key: "id",
+    columns: {
+      id: (budget) => budget.id,
+      subject: (budget) => `${budget.subject_type} ${budget.subject_id}`,
+      status: (budget) => budget.status,
+      left: (budget) => budget.balance,
+      limit: (budget) => budget.limit,
+      currency: (budget) => budget.currency,
+      updated: (budget) => age(budget.updated_at),
+    },
+    filters: { subject_type: "session, agent, user or organization", subject_id: "of one: its id" },
+    isCreatable: true,
+    isReadable: true,
+    editable: ["limit", "soft_limit", "status", "metadata"],
+    deletes: "deletes",
+    actions: {
+      "top-up": {
+        summary: "add to what is left: --set amount=5; held work goes on",
+        prints: "balance",
+        fields: "amount, description",
+      },
+    },
+  }),
+  define<SessionTask>({
+    name: "tasks",
+    one: "task",
+    summary: "tasks that sessions have handed out, newest first",
+    path: "/tasks",
+    key: "id",
+    columns: {
+      id: (task) => task.id,
+      state: (task) => task.state,
+      kind: (task) => task.kind,
+      created: (task) => age(task.created_at),
+      session: (task) => task.session_id,
+      name: (task) => task.display_name,
+    },
+    filters: {
+      state: "queued, running, awaiting_input, succeeded, failed or canceled",
+      kind: "subagent, external_agent, background_tool or monitor",
+      root_session_id: "of one session and those below it",
+    },
+  }),
+  define<TaskWebhookResponse>({
+    name: "webhooks",
+    one: "webhook",
+    summary: "addresses that are told how tasks go",
+    path: "/task-webhooks",
+    key: "id",
+    columns: {
+      id: (webhook) => webhook.id,
+      state: (webhook) => (webhook.enabled ? "on" : "off"),
+      secret: (webhook) => (webhook.has_secret ? "set" : "none"),
+      updated: (webhook) => age(webhook.updated_at),
+      address: (webhook) => webhook.url,
+    },
+    isCreatable: true,
+    isReadable: true,
+    editable: ["url", "enabled"],
+    deletes: "deletes",
+  }),
+];
