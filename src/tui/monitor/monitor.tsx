@@ -81,8 +81,8 @@ export function MonitorApp({ monitor, paint, signal, onReady }: MonitorAppProps)
     if (name !== null) return monitor.press({ input: "", name });
     if (key.ctrl || key.meta) return;
     for (const letter of input) {
-      if (letter === "\r") monitor.press({ input: "", name: "enter" });
-      else if (letter === "\t") monitor.press({ input: "", name: "tab" });
+      const control = CONTROLS[letter];
+      if (control !== undefined) monitor.press({ input: "", name: control });
       else if (letter >= " ") monitor.press({ input: letter, name: null });
     }
   });
@@ -120,6 +120,18 @@ const NAMED: readonly (readonly [keyof InkKey, Exclude<MonitorKey["name"], null>
   ["backspace", "backspace"],
   ["delete", "backspace"],
 ];
+
+/** Keys that come in the midst of letters. */
+const CONTROLS: Readonly<Record<string, MonitorKey["name"]>> = {
+  "\r": "enter",
+  "\t": "tab",
+  "\u0001": "ctrlA",
+  "\u0003": "ctrlC",
+  "\u0008": "backspace",
+  "\u0015": "ctrlU",
+  "\u001b": "escape",
+  "\u007f": "backspace",
+};
 
 function nameOf(input: string, key: InkKey): MonitorKey["name"] {
   if (key.ctrl && input === "c") return "ctrlC";

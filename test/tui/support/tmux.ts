@@ -25,6 +25,8 @@ export interface Terminal {
   resize(columns: number, rows: number): void;
   /** Whether the other screen is shown, and the cursor: what a program must leave as it found it. */
   modes(): { isAlternate: boolean; isCursorShown: boolean };
+  /** What the program writes from now on goes to the end of a file as well. */
+  record(path: string): void;
   close(): void;
 }
 
@@ -103,6 +105,7 @@ export function openTerminal(command: readonly string[], options: TerminalOption
         .split(" ");
       return { isAlternate: alternate === "1", isCursorShown: cursor === "1" };
     },
+    record: (path) => void tmux("pipe-pane", `cat >> '${path}'`),
     close() {
       Bun.spawnSync(["tmux", "-S", socket, "kill-server"], { env });
       rmSync(directory, { recursive: true, force: true });
