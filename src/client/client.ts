@@ -204,8 +204,12 @@ export function createClient(options: ClientOptions): Client {
     getModel: (id) => get(`/models/${enc(id)}`),
     listProviders: () => get("/providers"),
     listCapabilities: (query) => get("/capabilities", { ...query }),
-    request: async <T>(method: string, path: string, options?: RequestOptions) =>
-      (await readJson(await ask(method, `/api/v1${path}`, options), baseUrl)) as T,
+    request: async <T>(method: string, path: string, options?: RequestOptions) => {
+      const response = await ask(method, `/api/v1${path}`, options);
+      // What is done may have nothing to say; what is read has.
+      const isSilent = method !== "GET" && response.headers.get("content-length") === "0";
+      return (isSilent ? undefined : await readJson(response, baseUrl)) as T;
+    },
     requestText: async (method, path, options) => (await ask(method, `/api/v1${path}`, options)).text(),
     requestBytes: async (method, path, options) =>
       new Uint8Array(await (await ask(method, `/api/v1${path}`, options)).arrayBuffer()),

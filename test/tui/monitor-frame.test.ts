@@ -177,6 +177,7 @@ describe("a command", () => {
     expect(completions("runs fa")).toEqual(["failed"]);
     expect(complete("runs fa")).toBe("runs failed ");
     expect(complete("sessions status=a")).toBe("sessions status=active ");
+    expect(completions("sessions st")).toEqual(["started", "status="]);
     expect(complete("xyz")).toBe("xyz");
   });
 });

@@ -61,7 +61,11 @@ export function completions(typed: string): string[] {
     const [, name] = /^([a-z_]+)=/.exec(last) ?? [];
     if (name === "status") return view.statuses.map((status) => `status=${status}`);
     const fields = Object.keys(view.filters).map((field) => `${field}=`);
-    return [...view.statuses, ...fields];
+    return [
+      ...view.statuses,
+      ...(view.statuses.length > 0 && !("status" in view.filters) ? ["status="] : []),
+      ...fields,
+    ];
   };
   return wordsOf().filter((word) => word.startsWith(last) && word !== last);
 }
