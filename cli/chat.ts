@@ -1,6 +1,7 @@
 import type { CommandContext } from "./action.ts";
 import { UsageError } from "./action.ts";
 import { clientOf, createSession, findAgent } from "./api.ts";
+import { localFiles, typedHistory } from "./chat-files.ts";
 import { hasColour } from "./terminal.ts";
 
 export interface ChatCommandOptions {
@@ -29,7 +30,9 @@ export async function chat(context: CommandContext, options: ChatCommandOptions)
   const { sessionId, isTurnActive } = await openChat({
     client,
     session,
-    createSession: () => createSession(client, options),
+    createSession: (agentId) => createSession(client, { ...options, agent: agentId ?? options.agent }),
+    files: localFiles(env),
+    history: typedHistory(env),
     agent: agent?.name ?? null,
     model: options.model ?? null,
     isColoured: hasColour(true, env),

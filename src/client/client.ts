@@ -11,11 +11,18 @@
  * It never reads the environment, never writes to a terminal and never keeps state beside what it returns.
  */
 import type { Agent } from "../contract/agent.ts";
-import type { Approval, DecideApprovalRequest } from "../contract/approval.ts";
+import type { Approval, ClientToolResult, DecideApprovalRequest } from "../contract/approval.ts";
+import type { Budget } from "../contract/budget.ts";
 import type { CapabilityInfo } from "../contract/capability.ts";
 import type { Event, EventType } from "../contract/event.ts";
 import type { Health } from "../contract/health.ts";
-import type { CreateMessageRequest, CreateMessageResponse, Message } from "../contract/message.ts";
+import type { ImageUploadResponse } from "../contract/image.ts";
+import type {
+  CreateMessageRequest,
+  CreateMessageResponse,
+  Message,
+  QueuedMessage,
+} from "../contract/message.ts";
 import type { ModelWithProvider, Provider } from "../contract/provider.ts";
 import type { Run, WorkersListResponse } from "../contract/run.ts";
 import type { CreateSessionRequest, ForkSessionRequest, Session, SessionDiff } from "../contract/session.ts";
@@ -76,8 +83,22 @@ export interface Client extends EventSource {
     sessionId: string,
     query?: StreamQuery & { limit?: number | undefined; afterSequence?: number | undefined },
   ): Promise<Event[]>;
-  /** Id of the newest event, or null when there is none: where a stream begins that replays nothing. */
-  lastEventId(sessionId: string): Promise<string | null>;
+  /**
+   * Id of the newest event of these types (all of the contract's by default), or null when there is none: where a
+   * stream begins that replays nothing.
+   */
+  lastEventId(sessionId: string, types?: readonly EventType[]): Promise<string | null>;
+
+  /** What waits for a turn of its own, next first. */
+  listQueue(sessionId: string): Promise<QueuedMessage[]>;
+  /** Takes a message back that waits for its turn. @throws ClientError message_promoted when its turn has begun */
+  withdrawMessage(sessionId: string, messageId: string): Promise<void>;
+  /** Answers calls of client-side tools that a session waits for. */
+  submitToolResults(sessionId: string, results: readonly ClientToolResult[]): Promise<void>;
+  /** What a session may still spend, by its own budgets and those of its agent and its organization. */
+  listSessionBudgets(sessionId: string): Promise<Budget[]>;
+  /** @param query.session_id  the image is removed with this session; without, it stays until it is deleted */
+  uploadImage(image: File, query?: { session_id?: string }): Promise<ImageUploadResponse>;
 
   listRuns(
     query?: PageQuery & { session_id?: string; agent_id?: string; status?: string },
@@ -192,7 +213,21 @@ export function createClient(options: ClientOptions): Client {
     cancelTurn: (sessionId) => post(`/sessions/${enc(sessionId)}/cancel`, {}),
     listEvents,
     // A limited list begins at a turn's start and may be longer than its limit: the last of it is the newest.
-    lastEventId: async (sessionId) => (await listEvents(sessionId, { limit: 1 })).at(-1)?.id ?? null,
+    lastEventId: async (sessionId, types) =>
+      (await listEvents(sessionId, { limit: 1, types })).at(-1)?.id ?? null,
+    listQueue: async (sessionId) =>
+      (await get<{ data: QueuedMessage[] }>(`/sessions/${enc(sessionId)}/queue`)).data,
+    withdrawMessage: (sessionId, messageId) =>
+      call("DELETE", `/api/v1/sessions/${enc(sessionId)}/queue/${enc(messageId)}`),
+    submitToolResults: async (sessionId, results) => {
+      await post(`/sessions/${enc(sessionId)}/tool-results`, { tool_results: results });
+    },
+    listSessionBudgets: (sessionId) => get(`/sessions/${enc(sessionId)}/budgets`),
+    uploadImage: (image, query = {}) => {
+      const form = new FormData();
+      form.set("file", image);
+      return call("POST", `/api/v1/images${queryText(query)}`, form);
+    },
     listRuns: (query) => get("/runs", { ...query }),
     getRun: (turnId) => get(`/runs/${enc(turnId)}`),
     cancelRun: (turnId) => post(`/runs/${enc(turnId)}/cancel`, {}),

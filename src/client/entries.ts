@@ -8,10 +8,20 @@ interface EntryBase {
   isSettled: boolean;
 }
 
+/** A message that the agent has not read yet. */
+export interface WaitingMessage {
+  messageId: string;
+  text: string;
+  /** `steer`: the next model call of the turn reads it. `queue`: it waits for a turn of its own. */
+  delivery: "steer" | "queue";
+}
+
 export interface UserEntry extends EntryBase {
   kind: "user";
+  messageId: string;
   text: string;
-  imageCount: number;
+  /** What the message's images are called: a file's name, an address, or `inline`. */
+  images: readonly string[];
 }
 
 export interface AssistantEntry extends EntryBase {

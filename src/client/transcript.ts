@@ -12,11 +12,11 @@
 import { assertNever } from "../base/assert.ts";
 import type { Event, EventOf } from "../contract/event.ts";
 import { isEventType } from "../contract/event.ts";
-import { textOf } from "../contract/message.ts";
+import { type Message, textOf } from "../contract/message.ts";
 import { addUsage, NO_USAGE, type TokenUsage } from "../contract/usage.ts";
-import type { AssistantEntry, Entry, ToolEntry } from "./entries.ts";
+import type { AssistantEntry, Entry, ToolEntry, WaitingMessage } from "./entries.ts";
 import { budgetNotice, INTERRUPTED, isInterruption } from "./notices.ts";
-import { outputOf, type ToolCall, toolCallsOf } from "./tool-parts.ts";
+import { imageNames, outputOf, type ToolCall, toolCallsOf } from "./tool-parts.ts";
 
 export type TurnOutcome = "completed" | "failed" | "sealed" | "cancelled";
 
@@ -29,6 +29,12 @@ export interface Transcript {
   /** Name of the model that spoke last, or null. */
   model: string | null;
   usage: TokenUsage;
+  /** Tokens of the last model call, in and out: what the next one carries at least. Null before the first. */
+  contextTokens: number | null;
+  /** Messages that the agent has not read yet: those that steer, then the queue, next first. */
+  waiting: readonly WaitingMessage[];
+  /** Whether a model call of the turn under way has begun: a message before it is read by it. */
+  hasModelCall: boolean;
   /** Usage at the beginning of the turn under way: the turn's own total replaces what was counted since. */
   usageBeforeTurn: TokenUsage;
   /** The cursor: sequence of the last event that was folded in; 0 for none. */
@@ -43,6 +49,9 @@ export const emptyTranscript: Transcript = {
   lastOutcome: null,
   model: null,
   usage: NO_USAGE,
+  contextTokens: null,
+  waiting: [],
+  hasModelCall: false,
   usageBeforeTurn: NO_USAGE,
   sequence: 0,
   lastEventId: null,
@@ -96,6 +105,12 @@ function apply(draft: Draft, event: Event): void {
       return;
     case "input.message":
       return addUserMessage(draft, event);
+    case "input.queued":
+      return addQueued(draft, event.data.message);
+    case "input.promoted":
+    case "input.withdrawn":
+      draft.waiting = draft.waiting.filter(({ messageId }) => messageId !== event.data.message_id);
+      return;
     case "turn.completed":
       return endTurn(draft, event.data.turn_id, "completed", event.data.usage);
     case "turn.failed":
@@ -117,9 +132,14 @@ function apply(draft: Draft, event: Event): void {
       return;
     case "reason.started":
       if (event.data.metadata) draft.model = event.data.metadata.model;
+      draft.hasModelCall = true;
+      draft.waiting = draft.waiting.filter(({ delivery }) => delivery === "queue");
       return discardOpenAnswer(draft, turnOf(event));
     case "reason.completed":
-      if (event.data.usage) draft.usage = addUsage(draft.usage, event.data.usage);
+      if (event.data.usage) {
+        draft.usage = addUsage(draft.usage, event.data.usage);
+        draft.contextTokens = tokensOf(event.data.usage);
+      }
       return;
     case "reason.thinking.started":
       openAnswer(draft, event);
@@ -162,10 +182,7 @@ function apply(draft: Draft, event: Event): void {
       return;
     case "session.started":
     case "reason.recovered":
-    case "input.queued":
-    case "input.promoted":
     case "session.title.updated":
-    case "input.withdrawn":
     case "reason.item":
     case "act.started":
     case "act.completed":
@@ -194,6 +211,7 @@ function opened(event: Event): { key: string; turnId: string | null } {
 
 function beginTurn(draft: Draft, turnId: string): void {
   if (draft.turnId !== turnId) draft.usageBeforeTurn = draft.usage;
+  if (draft.turnId !== turnId) draft.hasModelCall = false;
   draft.status = "active";
   draft.turnId = turnId;
 }
@@ -201,6 +219,7 @@ function beginTurn(draft: Draft, turnId: string): void {
 function endTurn(draft: Draft, turnId: string, outcome: TurnOutcome, usage: TokenUsage | undefined): void {
   if (usage && draft.turnId === turnId) draft.usage = addUsage(draft.usageBeforeTurn, usage);
   draft.lastOutcome = outcome;
+  draft.waiting = draft.waiting.filter(({ delivery }) => delivery === "queue");
   draft.entries = draft.entries.flatMap((entry) => {
     if (entry.isSettled || entry.turnId !== turnId) return [entry];
     if (entry.kind === "tool") return [{ ...entry, status: "interrupted", waitsFor: null, isSettled: true }];
@@ -235,14 +254,33 @@ function isOpen(entry: Entry, kind: Entry["kind"], turnId: string | null): boole
 function addUserMessage(draft: Draft, event: EventOf<"input.message">): void {
   // A cancel writes a message pair for the model's sake; the reader has the notice already.
   if (draft.lastOutcome === "cancelled" && isInterruption(draft.entries.at(-1), turnOf(event))) return;
-  const { content } = event.data.message;
+  const { id: messageId, content } = event.data.message;
   draft.entries.push({
     ...opened(event),
     kind: "user",
+    messageId,
     text: textOf(content),
-    imageCount: content.filter((part) => part.type === "image" || part.type === "image_file").length,
+    images: imageNames(content),
     isSettled: true,
   });
+  draft.waiting = draft.waiting.filter((message) => message.messageId !== messageId);
+  const isSteering = draft.status === "active" && draft.turnId === turnOf(event) && draft.hasModelCall;
+  if (isSteering) {
+    const steering: WaitingMessage = { messageId, text: textOf(content), delivery: "steer" };
+    const isQueued = ({ delivery }: WaitingMessage) => delivery === "queue";
+    draft.waiting = [
+      ...draft.waiting.filter((message) => !isQueued(message)),
+      steering,
+      ...draft.waiting.filter(isQueued),
+    ];
+  }
+}
+
+/** The same message again: its content was changed, its place stays. */
+function addQueued(draft: Draft, { id: messageId, content }: Message): void {
+  const queued: WaitingMessage = { messageId, text: textOf(content), delivery: "queue" };
+  const at = draft.waiting.findIndex((message) => message.messageId === messageId);
+  draft.waiting = at < 0 ? [...draft.waiting, queued] : draft.waiting.with(at, queued);
 }
 
 function openAnswerIndex(draft: Draft, turnId: string | null): number {

@@ -5,18 +5,23 @@
  * Printed lines cannot be taken back, so an entry is printed when it is settled and not before.
  */
 import type { Client } from "../client/client.ts";
-import type { Entry, ToolEntry } from "../client/entries.ts";
+import type { Entry } from "../client/entries.ts";
 import { ClientError } from "../client/errors.ts";
-import { plainText } from "../client/plain-text.ts";
 import { streamEvents } from "../client/stream.ts";
 import { emptyTranscript, foldTranscript, settledCount, type Transcript } from "../client/transcript.ts";
-import type { ApprovalDecision } from "../contract/approval.ts";
-import type { Event } from "../contract/event.ts";
+import { EVENT_TYPES, type Event } from "../contract/event.ts";
 import type { Session } from "../contract/session.ts";
+import { contentOf, readAttachments } from "./attachments.ts";
+import { CatchUp } from "./catch-up.ts";
+import { Decisions } from "./decisions.ts";
+import { Limits, type SessionLimits } from "./limits.ts";
+import type { LocalFiles, TypedHistory } from "./local.ts";
+import { type Prompt, Questions } from "./questions.ts";
+import { sentenceOf } from "./words.ts";
 
 /** Something that stands above the live part of the screen for good. */
 export type Printed = { key: string } & (
-  | { kind: "entry"; entry: Entry }
+  | { kind: "entry"; entry: Entry; isExpanded?: boolean }
   | { kind: "note"; text: string; isError: boolean }
 );
 
@@ -37,21 +42,40 @@ export interface ChatSnapshot {
   sending: string | null;
   /** Whether the turn under way has been asked to stop. */
   isInterrupting: boolean;
-  /** What the person typed in this session, oldest first. */
+  /** What the person typed, oldest first. */
   history: readonly string[];
+  /** What becomes of a message that is sent while a turn runs. */
+  delivery: "steer" | "queue";
+  prompt: Prompt | null;
+  /** What the program itself is doing that Esc ends, or null. */
+  task: string | null;
+  limits: SessionLimits;
+  /** Grows when what was printed is to be printed anew. */
+  printing: number;
 }
 
 export interface ChatSessionOptions {
   client: Client;
-  /** Creates the session of the first message. */
-  createSession(): Promise<Session>;
+  /** Creates the session of the first message. @param agentId  chosen in the chat; null: as the chat was begun */
+  createSession(agentId: string | null): Promise<Session>;
   /** Agent of a new session, to be shown before there is one. */
   agent: string | null;
   model: string | null;
+  files: LocalFiles;
+  history: TypedHistory;
 }
 
-/** Events that only fill the wire: the transcript reads none of them. */
-const EXCLUDED = ["llm.generation", "reason.item"] as const;
+/** Events that only fill the wire: the transcript reads none of them. The rest is named, for the queue's are told to who asks. */
+const NOT_READ: readonly string[] = [
+  "llm.generation",
+  "reason.item",
+  "act.started",
+  "act.completed",
+  "file.written",
+];
+const TYPES = EVENT_TYPES.filter((type) => !NOT_READ.includes(type));
+/** What is printed again when everything folds or unfolds. */
+const REPRINTED_MAX = 50;
 /** A long past is not printed again in full. */
 const BACKLOG_ENTRIES = 200;
 /** Events of one such span are drawn together. */
@@ -65,16 +89,23 @@ export class ChatSession {
   #noteCount = 0;
   /** Chosen in the chat; null: the session's own. */
   #model: { id: string; name: string } | null = null;
-  /** Keys of the calls that were decided here, and whose outcome the stream has not told yet. */
-  readonly #deciding = new Set<string>();
   #pending: Event[] = [];
   #flushTimer: ReturnType<typeof setTimeout> | null = null;
   /** Id of the last event of the past that is being loaded; null when live. */
   #loadUntil: string | null = null;
   #stream = new AbortController();
+  /** Chosen in the chat, for the next session. */
+  #agentId: string | null = null;
+  readonly #limits: Limits;
+  #catchUp: CatchUp | null = null;
+  readonly questions: Questions;
+  readonly decisions: Decisions;
 
   constructor(options: ChatSessionOptions) {
     this.#options = options;
+    this.#limits = new Limits(options.client);
+    this.questions = new Questions((change) => this.#set(change));
+    this.decisions = new Decisions(options.client, this, () => this.#set({}));
     this.#snapshot = {
       sessionId: null,
       agent: options.agent,
@@ -84,7 +115,12 @@ export class ChatSession {
       connection: { state: "none" },
       sending: null,
       isInterrupting: false,
-      history: [],
+      history: options.history.entries,
+      delivery: "steer",
+      prompt: null,
+      task: null,
+      limits: { contextWindow: null, budgetLeft: null },
+      printing: 0,
     };
   }
 
@@ -98,15 +134,22 @@ export class ChatSession {
   /** Comes back to a session: its past is printed, then the stream goes on live. @throws ClientError */
   async open(session: Session): Promise<void> {
     const agent = session.agent_id ? await this.#agentName(session.agent_id) : null;
-    const lastEventId = await this.#options.client.lastEventId(session.id);
+    const lastEventId = await this.#options.client.lastEventId(session.id, TYPES);
     this.#restart(session.id, agent);
+    const isQueueing = session.default_delivery === "queue";
+    this.#set({ delivery: isQueueing ? "queue" : "steer" });
     this.#loadUntil = lastEventId;
-    this.#follow(session.id, undefined);
+    this.#follow(session.id);
   }
 
-  /** Forgets the session; the next message begins a new one. The old one goes on by itself. */
-  reset(): void {
-    this.#restart(null, this.#options.agent);
+  /**
+   * Forgets the session; the next message begins a new one. The old one goes on by itself.
+   *
+   * @param agent  of the new session; the one that the chat was begun with by default
+   */
+  reset(agent: { id: string; name: string } | null = null): void {
+    this.#agentId = agent?.id ?? null;
+    this.#restart(null, agent?.name ?? this.#options.agent);
   }
 
   /** The model of the messages to come, also of a session that has none yet. */
@@ -115,27 +158,56 @@ export class ChatSession {
     this.#set({ transcript: { ...this.#snapshot.transcript, model: model.name } });
   }
 
-  /** Sends a message. @returns false when it could not be sent; the reason has been printed */
+  /** Sends a message, with the files it names behind `@`. @returns false when it could not be sent; the reason has been printed */
   async send(text: string): Promise<boolean> {
-    const { client } = this.#options;
+    const { client, files, history } = this.#options;
     this.#set({ sending: text, history: [...this.#snapshot.history, text] });
+    history.add(text);
     try {
+      const attached = await readAttachments(text, files);
       let { sessionId } = this.#snapshot;
       if (sessionId === null) {
-        const session = await this.#options.createSession();
+        const session = await this.#options.createSession(this.#agentId);
         sessionId = session.id;
         this.#set({ sessionId, connection: { state: "loading" } });
-        this.#follow(sessionId, undefined);
+        this.#follow(sessionId);
       }
+      const isActive = this.#snapshot.transcript.status === "active";
       await client.createMessage(sessionId, {
-        message: { role: "user", content: [{ type: "text", text }] },
+        message: { role: "user", content: await contentOf(client, sessionId, text, attached) },
         ...(this.#model === null ? {} : { controls: { model_id: this.#model.id } }),
+        ...(isActive ? { delivery: this.#snapshot.delivery } : {}),
       });
       return true;
     } catch (error) {
       this.#set({ sending: null });
       this.note(`the message was not sent: ${sentenceOf(error)}`, { isError: true });
       return false;
+    }
+  }
+
+  /** Switches what becomes of a message that is sent while a turn runs. */
+  toggleDelivery(): void {
+    this.#set({ delivery: this.#snapshot.delivery === "steer" ? "queue" : "steer" });
+  }
+
+  /**
+   * Takes a message back that waits for its turn: the last one by default.
+   *
+   * @param place  1 is next
+   * @returns its text; null when there is none, or it could not be taken back: the reason has been printed
+   */
+  async takeBack(place?: number): Promise<string | null> {
+    const { sessionId, transcript } = this.#snapshot;
+    const queued = transcript.waiting.filter(({ delivery }) => delivery === "queue");
+    const message = place === undefined ? queued.at(-1) : queued[place - 1];
+    if (sessionId === null || !message) return null;
+    try {
+      await this.#options.client.withdrawMessage(sessionId, message.messageId);
+      return message.text;
+    } catch (error) {
+      this.note(`the message was not taken back: ${sentenceOf(error)}`, { isError: true });
+      return null;
     }
   }
 
@@ -152,36 +224,23 @@ export class ChatSession {
     }
   }
 
-  /** The first call that waits for somebody's approval, or null. */
-  waitingApproval(): ToolEntry | null {
-    const waiting = this.#snapshot.open.find(
-      (entry) => entry.kind === "tool" && entry.waitsFor === "approval",
+  /** Prints the last tool call or thought again, in full. @returns false when there is none */
+  unfoldLast(): boolean {
+    const entry = this.#snapshot.transcript.entries.findLast(
+      (each) =>
+        each.isSettled && (each.kind === "tool" || (each.kind === "assistant" && each.thinking !== "")),
     );
-    return waiting?.kind === "tool" && !this.#deciding.has(waiting.key) ? waiting : null;
+    if (!entry) return false;
+    this.#noteCount += 1;
+    const unfolded: Printed = { key: `unfolded:${this.#noteCount}`, kind: "entry", entry, isExpanded: true };
+    this.#set({ printed: [...this.#snapshot.printed, unfolded] });
+    return true;
   }
 
-  /** Says what becomes of a call that waits; the stream tells what came of it. */
-  async decide(call: ToolEntry, decision: ApprovalDecision, comment?: string): Promise<void> {
-    const { sessionId } = this.#snapshot;
-    if (sessionId === null || this.#deciding.has(call.key)) return;
-    this.#deciding.add(call.key);
-    this.#set({});
-    try {
-      const pending = { session_id: sessionId, status: "pending", limit: 100 };
-      const { data } = await this.#options.client.listApprovals(pending);
-      const approval = data.find((each) => each.tool_call_id === call.callId);
-      if (!approval) throw new Error("it does not wait any more");
-      await this.#options.client.decideApproval(approval.id, {
-        decision,
-        ...(comment === undefined ? {} : { comment }),
-      });
-      this.note(
-        `${DECISIONS[decision]} ${plainText(call.name)}${comment === undefined ? "" : `: ${comment}`}`,
-      );
-    } catch (error) {
-      this.#deciding.delete(call.key);
-      this.note(`${plainText(call.name)} was not decided: ${sentenceOf(error)}`, { isError: true });
-    }
+  /** Has the newest of what was printed printed anew: it is folded or unfolded now. */
+  reprint(): void {
+    const printed = this.#snapshot.printed.slice(-REPRINTED_MAX);
+    this.#set({ printed, printing: this.#snapshot.printing + 1 });
   }
 
   /** Prints a remark of the program itself, above what is live. */
@@ -194,6 +253,8 @@ export class ChatSession {
   /** Lets go of the session, which goes on by itself. */
   close(): void {
     this.#stream.abort();
+    this.questions.abortTask();
+    this.#catchUp = null;
     if (this.#flushTimer) clearTimeout(this.#flushTimer);
     this.#flushTimer = null;
   }
@@ -212,22 +273,24 @@ export class ChatSession {
       connection: { state: sessionId === null ? "none" : "loading" },
       sending: null,
       isInterrupting: false,
-      history: [],
+      limits: { contextWindow: null, budgetLeft: null },
     });
   }
 
-  async #follow(sessionId: string, sinceId: string | undefined): Promise<void> {
+  async #follow(sessionId: string): Promise<void> {
     const { signal } = this.#stream;
     try {
       const events = streamEvents(this.#options.client, sessionId, {
-        sinceId,
         signal,
-        exclude: EXCLUDED,
+        types: TYPES,
         onConnected: () => {
-          if (!signal.aborted && this.#loadUntil === null) this.#set({ connection: { state: "live" } });
+          if (signal.aborted || this.#loadUntil !== null) return;
+          if (this.#snapshot.connection.state === "lost") this.#beginCatchUp(sessionId);
+          this.#set({ connection: { state: "live" } });
         },
         onReconnect: ({ reason, delayMs }) => {
           if (signal.aborted || reason === null) return;
+          this.#catchUp = null;
           this.#set({ connection: { state: "lost", reason, retryInMs: delayMs } });
         },
       });
@@ -241,6 +304,37 @@ export class ChatSession {
       this.#set({ connection: { state: "none" }, sending: null });
       this.note(`the stream of the session ended: ${sentenceOf(error)}`, { isError: true });
     }
+  }
+
+  /** The stream is back: says how much came while it was gone, once all of that has been drawn. */
+  async #beginCatchUp(sessionId: string): Promise<void> {
+    const catchUp = new CatchUp();
+    this.#catchUp = catchUp;
+    try {
+      const newest = await this.#options.client.listEvents(sessionId, { limit: 1, types: TYPES });
+      catchUp.until(newest.at(-1)?.sequence ?? 0);
+      this.#endCatchUp();
+    } catch {
+      // The stream says itself when the connection is gone again.
+      if (this.#catchUp === catchUp) this.#catchUp = null;
+    }
+  }
+
+  #endCatchUp(): void {
+    const count = this.#catchUp?.count(this.#snapshot.transcript.sequence) ?? null;
+    if (count === null) return;
+    this.#catchUp = null;
+    const what = count === 0 ? "nothing was missed" : `${count} event${count === 1 ? "" : "s"} caught up`;
+    this.note(`reconnected, ${what}`);
+  }
+
+  /** Looks up how large the model's window is and what is left to spend, and shows it when it is known. */
+  async lookUpLimits(): Promise<void> {
+    const { signal } = this.#stream;
+    const { sessionId, transcript } = this.#snapshot;
+    if (sessionId === null) return;
+    const limits = await this.#limits.of(sessionId, transcript.model);
+    if (!signal.aborted) this.#set({ limits });
   }
 
   #flush(): void {
@@ -259,20 +353,26 @@ export class ChatSession {
       .map((entry): Printed => ({ key: `${this.#snapshot.sessionId}:${entry.key}`, kind: "entry", entry }));
     this.#settled = settled;
     const isActive = transcript.status === "active";
+    const isNewlyAtRest = this.#snapshot.transcript.status !== "idle" && transcript.status === "idle";
+    const isNewModel = this.#snapshot.transcript.model !== transcript.model;
     this.#set({
       transcript,
       connection: { state: "live" },
-      open: transcript.entries.slice(settled),
+      open: openEntries(transcript, settled),
       printed: fresh.length === 0 ? this.#snapshot.printed : [...this.#snapshot.printed, ...fresh],
-      sending: events.some(({ type }) => type === "input.message") ? null : this.#snapshot.sending,
+      sending: events.some(({ type }) => ARRIVALS.includes(type)) ? null : this.#snapshot.sending,
       isInterrupting: this.#snapshot.isInterrupting && isActive,
     });
+    this.#catchUp?.add(events);
+    this.#endCatchUp();
+    if (isNewlyAtRest || isNewModel) void this.lookUpLimits();
   }
 
   #skipBacklog(transcript: Transcript): void {
     this.#settled = Math.max(0, settledCount(transcript) - BACKLOG_ENTRIES);
     const said = transcript.entries.flatMap((entry) => (entry.kind === "user" ? [entry.text] : []));
-    this.#set({ history: [...said, ...this.#snapshot.history] });
+    const typed = this.#snapshot.history.filter((text) => !said.includes(text));
+    this.#set({ history: [...typed, ...said] });
     if (this.#settled > 0) this.note(`${this.#settled} earlier entries are not shown`);
   }
 
@@ -291,14 +391,11 @@ export class ChatSession {
   }
 }
 
-const DECISIONS: Record<ApprovalDecision, string> = {
-  allow: "allowed",
-  allow_always: "allowed from now on:",
-  reject: "refused",
-  reject_always: "refused from now on:",
-};
+/** A message that was sent is in the log. */
+const ARRIVALS: readonly string[] = ["input.message", "input.queued"];
 
-/** What went wrong, for one line on the screen. */
-export function sentenceOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+/** What may still change; a message that the agent has not read stands above the prompt instead. */
+function openEntries({ entries, waiting }: Transcript, settled: number): Entry[] {
+  const unread = new Set(waiting.map(({ messageId }) => messageId));
+  return entries.slice(settled).filter((entry) => entry.kind !== "user" || !unread.has(entry.messageId));
 }

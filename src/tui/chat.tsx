@@ -6,29 +6,27 @@
  * still change is drawn, and it never grows higher than the window (Ink would clear the whole screen at every
  * frame). `Static` sits inside `memo`: re-committed inline it would bypass the frame limit.
  */
-import { Box, render, Static, Text, useAnimation, useApp, useWindowSize } from "ink";
+import { Box, render, Static, Text, useApp, useStdout, useWindowSize } from "ink";
 import { memo, useEffect, useState, useSyncExternalStore } from "react";
 import type { Client } from "../client/client.ts";
 import type { ToolEntry } from "../client/entries.ts";
 import { plainText } from "../client/plain-text.ts";
 import type { ApprovalDecision } from "../contract/approval.ts";
 import type { Session } from "../contract/session.ts";
-import { ChatSession, type ChatSnapshot, type Printed } from "./chat-session.ts";
-import { isSlashCommand, runSlashCommand } from "./commands.ts";
+import { ChatSession, type ChatSessionOptions, type Printed } from "./chat-session.ts";
+import { complete, isSlashCommand, runSlashCommand } from "./commands/registry.ts";
 import { Composer } from "./composer.tsx";
-import { callArguments, duration, type EntryStyle, entryLines, tailOf } from "./entry-lines.ts";
-import { cut, wrap } from "./markdown.ts";
+import { type EntryStyle, entryLines } from "./entry-lines.ts";
+import { Activity, OpenEntries, PromptLine, Queue, questionOf, WaitingCall } from "./live.tsx";
+import type { LocalFiles } from "./local.ts";
+import { wrap } from "./markdown.ts";
 import { statusLine } from "./status-line.ts";
 import { marks, type Paint, paintWith } from "./theme.ts";
+import { sentenceOf } from "./words.ts";
 
-export interface ChatOptions {
-  client: Client;
+export interface ChatOptions extends ChatSessionOptions {
   /** The session to come back to; null begins a new one with the first message. */
   session: Session | null;
-  createSession(): Promise<Session>;
-  /** Names for the status line of a new session; null when the server decides. */
-  agent: string | null;
-  model: string | null;
   isColoured: boolean;
   /** Leaves the chat when it aborts. */
   signal: AbortSignal;
@@ -42,16 +40,17 @@ export interface ChatEnd {
 
 const FRAMES_PER_SECOND_MAX = 15;
 const COMPOSER_ROWS_MAX = 8;
-/** Rows that are not the open entries: blank lines, activity, a question, status, and one that must stay free. */
-const CHROME_ROWS = 9;
+/** Rows that are not the open entries: blank lines, activity, status, and one that must stay free. */
+const CHROME_ROWS = 6;
 const PLACEHOLDER = "Ask anything, /help for help";
 
 /** Runs the chat until the person leaves. The session goes on without it. @throws ClientError */
 export async function openChat(options: ChatOptions): Promise<ChatEnd> {
   const chat = new ChatSession(options);
   if (options.session) await chat.open(options.session);
-  const { client, isColoured, signal } = options;
-  const app = render(<ChatApp chat={chat} client={client} paint={paintWith(isColoured)} signal={signal} />, {
+  const { client, files, isColoured, signal } = options;
+  const paint = paintWith(isColoured);
+  const app = render(<ChatApp chat={chat} client={client} files={files} paint={paint} signal={signal} />, {
     exitOnCtrlC: false,
     // The command has made sure of a terminal; a CI variable in the environment is no reason to draw nothing.
     interactive: true,
@@ -67,12 +66,14 @@ export async function openChat(options: ChatOptions): Promise<ChatEnd> {
 export interface ChatAppProps {
   chat: ChatSession;
   client: Client;
+  files: LocalFiles;
   paint: Paint;
   signal: AbortSignal;
 }
 
-export function ChatApp({ chat, client, paint, signal }: ChatAppProps) {
+export function ChatApp({ chat, client, files, paint, signal }: ChatAppProps) {
   const { exit } = useApp();
+  const { write } = useStdout();
   const { columns, rows } = useWindowSize();
   const snapshot = useSyncExternalStore(chat.subscribe, chat.snapshot);
   const [isExpanded, setExpanded] = useState(false);
@@ -88,58 +89,97 @@ export function ChatApp({ chat, client, paint, signal }: ChatAppProps) {
     if (isLeaving) exit();
   }, [isLeaving, exit]);
   const style: EntryStyle = { columns, paint, isExpanded };
-  const isActive = snapshot.transcript.status === "active";
+  const { prompt, task, transcript } = snapshot;
+  const isActive = transcript.status === "active";
+  const waiting = chat.decisions.waitingCall();
 
   const toggleExpanded = () => {
     setExpanded(!isExpanded);
+    // What was printed cannot be changed: the newest of it is printed again. What scrolled out stays as it was.
+    write(CLEAR_WINDOW);
+    chat.reprint();
     return !isExpanded;
   };
   const submit = async (text: string) => {
+    if (prompt) {
+      chat.questions.answer(text);
+      return true;
+    }
     if (!isSlashCommand(text)) return chat.send(text);
-    await runSlashCommand(text, { chat, client, leave, toggleExpanded });
+    await runSlashCommand(text, { chat, client, files, leave, toggleExpanded });
     return true;
   };
-  const interruptOrClear = () => {
-    if (!isActive) return "clear";
-    void chat.interrupt();
+  const onEscape = () => {
+    if (prompt) {
+      chat.questions.answer(null);
+      return "clear";
+    }
+    if (task !== null) chat.questions.abortTask();
+    else if (isActive) void chat.interrupt();
+    else return "clear";
     return "keep";
   };
-
-  const waiting = chat.waitingApproval();
-  const onShortcut = (letter: string) => {
-    const decision = SHORTCUTS[letter];
-    if (!waiting || decision === undefined) return false;
-    void chat.decide(waiting, decision);
-    return true;
+  const onShortcut = (letter: string) => waiting !== null && !prompt && settle(chat, waiting, letter);
+  const onComplete = async (before: string) => {
+    try {
+      return await complete(before, { client, files, sessionId: chat.snapshot().sessionId });
+    } catch (error) {
+      chat.note(sentenceOf(error), { isError: true });
+      return null;
+    }
   };
 
-  if (isLeaving) return <History items={snapshot.printed} style={style} />;
   const composerRows = Math.max(1, Math.min(COMPOSER_ROWS_MAX, Math.floor(rows / 3)));
+  const width = { paint, columns };
+  const extraRows = rowsOf(waiting, prompt !== null) + (transcript.waiting.length > 0 ? QUEUE_ROWS : 0);
+  const openRows = Math.max(2, rows - composerRows - CHROME_ROWS - extraRows);
   return (
     <Box flexDirection="column">
-      <History items={snapshot.printed} style={style} />
-      <OpenEntries snapshot={snapshot} style={style} rows={Math.max(3, rows - composerRows - CHROME_ROWS)} />
-      {isActive && (
-        <Activity key={snapshot.transcript.turnId} snapshot={snapshot} paint={paint} columns={columns} />
+      <History key={snapshot.printing} items={snapshot.printed} style={style} />
+      {!isLeaving && (
+        <Box flexDirection="column">
+          <OpenEntries snapshot={snapshot} style={style} rows={openRows} />
+          {(isActive || task !== null) && (
+            <Activity key={task ?? transcript.turnId} snapshot={snapshot} {...width} />
+          )}
+          <Queue waiting={transcript.waiting} {...width} />
+          {waiting && !prompt && <WaitingCall call={waiting} {...width} />}
+          {prompt && <PromptLine text={prompt.text} {...width} />}
+          <Box marginTop={1}>
+            <Composer
+              columns={columns}
+              rows={composerRows}
+              paint={paint}
+              placeholder={prompt ? "Enter answers, Esc leaves it" : PLACEHOLDER}
+              history={snapshot.history}
+              draft={prompt}
+              onSubmit={submit}
+              onEscape={onEscape}
+              onLeave={leave}
+              onToggleExpanded={toggleExpanded}
+              onUnfoldLast={() => chat.unfoldLast()}
+              onToggleDelivery={() => chat.toggleDelivery()}
+              onTakeBack={() => chat.takeBack()}
+              onComplete={onComplete}
+              onShortcut={onShortcut}
+            />
+          </Box>
+          <Text>{`  ${statusLine(snapshot, Math.max(1, columns - 3), paint)}`}</Text>
+        </Box>
       )}
-      {waiting && <ApprovalQuestion call={waiting} paint={paint} columns={columns} />}
-      <Box marginTop={1}>
-        <Composer
-          columns={columns}
-          rows={composerRows}
-          paint={paint}
-          placeholder={PLACEHOLDER}
-          history={snapshot.history}
-          onSubmit={submit}
-          onEscape={interruptOrClear}
-          onLeave={leave}
-          onToggleExpanded={() => void submit("/expand")}
-          onShortcut={onShortcut}
-        />
-      </Box>
-      <Text>{`  ${statusLine(snapshot, Math.max(1, columns - 3), paint)}`}</Text>
     </Box>
   );
+}
+
+const QUEUE_ROWS = 5;
+/** The window, not what scrolled out of it. */
+const CLEAR_WINDOW = "\u001b[2J\u001b[H";
+
+function rowsOf(waiting: ToolEntry | null, isAsked: boolean): number {
+  if (isAsked) return 2;
+  if (waiting === null) return 0;
+  const question = questionOf(waiting);
+  return question ? 6 + question.options.length : 3;
 }
 
 const History = memo(
@@ -155,7 +195,10 @@ const History = memo(
 
 function printedLines(item: Printed, previous: Printed | undefined, style: EntryStyle): string[] {
   const gap = isTool(item) && previous && isTool(previous) ? [] : [""];
-  if (item.kind === "entry") return [...gap, ...entryLines(item.entry, style)];
+  if (item.kind === "entry") {
+    const isExpanded = style.isExpanded || (item.isExpanded ?? false);
+    return [...gap, ...entryLines(item.entry, { ...style, isExpanded })];
+  }
   const { paint, columns } = style;
   const colour = item.isError ? paint.red : paint.dim;
   const mark = item.isError ? marks.failure : marks.notice;
@@ -167,28 +210,6 @@ function isTool(item: Printed): boolean {
   return item.kind === "entry" && item.entry.kind === "tool";
 }
 
-/** What is being said and done right now, cut to its last `rows` lines. */
-function OpenEntries({ snapshot, style, rows }: { snapshot: ChatSnapshot; style: EntryStyle; rows: number }) {
-  const { open, sending } = snapshot;
-  const lines = open.flatMap((entry, at) => {
-    const previous = at > 0 ? open[at - 1]?.kind : lastKind(snapshot.printed);
-    const gap = entry.kind === "tool" && previous === "tool" ? [] : [""];
-    const own = entryLines(entry, style);
-    return own.length === 0 ? [] : [...gap, ...own];
-  });
-  if (sending !== null) {
-    const shown = wrap(plainText(sending), Math.max(8, style.columns - 2));
-    lines.push("", ...shown.map((line, at) => style.paint.dim(`${at === 0 ? marks.user : " "} ${line}`)));
-  }
-  if (lines.length === 0) return null;
-  return <Text>{tailOf(lines, rows, style.paint).join("\n")}</Text>;
-}
-
-function lastKind(printed: readonly Printed[]): string | null {
-  const last = printed.at(-1);
-  return last?.kind === "entry" ? last.entry.kind : null;
-}
-
 /** What a letter in an empty line decides about the call that waits. */
 const SHORTCUTS: Readonly<Record<string, ApprovalDecision>> = {
   a: "allow",
@@ -197,34 +218,54 @@ const SHORTCUTS: Readonly<Record<string, ApprovalDecision>> = {
   D: "reject_always",
 };
 
-/** One call at a time: the others follow when it is decided. */
-function ApprovalQuestion({ call, paint, columns }: { call: ToolEntry; paint: Paint; columns: number }) {
-  const width = Math.max(8, columns - 3);
-  const name = plainText(call.name);
-  const input = callArguments(call.arguments, Math.max(0, width - name.length - 11));
-  const keys = cut("a allow · A always · d deny · D always deny · /deny <reason>", width);
-  return (
-    <Box marginTop={1} flexDirection="column">
-      <Text>{`${paint.yellow("?")} ${paint.bold(`Run ${name}`)}${paint.dim(`(${input})`)}`}</Text>
-      <Text>{`  ${paint.dim(keys)}`}</Text>
-    </Box>
-  );
+/** @returns whether the letter meant something for the call that waits */
+function settle(chat: ChatSession, call: ToolEntry, letter: string): boolean {
+  if (call.waitsFor === "client") {
+    const option = questionOf(call)?.options[Number(letter) - 1];
+    if (option !== undefined) void chat.decisions.answerCall(call, { result: option });
+    else if (letter === "r") void answer(chat, call);
+    else if (letter === "d") void chat.decisions.answerCall(call, { error: "The user refused to answer." });
+    else return false;
+    return true;
+  }
+  const decision = SHORTCUTS[letter];
+  if (decision !== undefined) void chat.decisions.decide(call, { decision });
+  else if (letter === "e") void editArguments(chat, call);
+  return decision !== undefined || letter === "e";
 }
 
-/** The only part of the screen that moves by itself. */
-function Activity({ snapshot, paint, columns }: { snapshot: ChatSnapshot; paint: Paint; columns: number }) {
-  const { frame, time } = useAnimation({ interval: 120 });
-  const spin = marks.spinner[frame % marks.spinner.length] ?? "";
-  const elapsed = time < 1000 ? "" : ` ${duration(Math.floor(time / 1000) * 1000).replace(".0 s", " s")}`;
-  const text =
-    snapshot.connection.state === "lost"
-      ? "no connection to the server, trying again; nothing of the turn is lost"
-      : snapshot.isInterrupting
-        ? "interrupting"
-        : `working${elapsed} · Esc interrupts`;
-  return (
-    <Box marginTop={1}>
-      <Text>{`${paint.cyan(spin)} ${paint.dim(cut(plainText(text), Math.max(1, columns - 3)))}`}</Text>
-    </Box>
+/** JSON is sent as what it says, everything else as text. */
+async function answer(chat: ChatSession, call: ToolEntry): Promise<void> {
+  const text = await chat.questions.ask(
+    `Result of ${call.name}: ${questionOf(call)?.text ?? "text or JSON"}`,
   );
+  if (text === null) return;
+  const isJson = /^\s*[[{]/.test(text);
+  try {
+    await chat.decisions.answerCall(call, { result: isJson ? JSON.parse(text) : text });
+  } catch (error) {
+    chat.note(`not answered: ${sentenceOf(error)}`, { isError: true });
+  }
+}
+
+async function editArguments(chat: ChatSession, call: ToolEntry): Promise<void> {
+  let draft = JSON.stringify(call.arguments ?? {}, null, 2);
+  for (;;) {
+    const text = await chat.questions.ask(`Arguments of ${call.name}; Enter lets it run with them`, draft);
+    if (text === null) return;
+    draft = text;
+    const edited = objectOf(text);
+    if (edited) return chat.decisions.decide(call, { decision: "allow", arguments: edited });
+    chat.note("the arguments are no JSON object", { isError: true });
+  }
+}
+
+function objectOf(text: string): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
+    return isObject ? (value as Record<string, unknown>) : null;
+  } catch {
+    return null;
+  }
 }

@@ -1,7 +1,7 @@
-import { Text, useInput, usePaste } from "ink";
-import { useRef, useState } from "react";
+import { Box, Text, useInput, usePaste } from "ink";
+import { useEffect, useRef, useState } from "react";
 import { plainText } from "../client/plain-text.ts";
-import { completeSlashCommand } from "./commands.ts";
+import type { Completion } from "./commands/registry.ts";
 import {
   backspace,
   deleteForward,
@@ -32,12 +32,21 @@ export interface ComposerProps {
   placeholder: string;
   /** What was sent before, oldest first. */
   history: readonly string[];
+  /** Text to begin with, whenever its id is another; null brings back what was typed before it. */
+  draft: { id: number; draft: string } | null;
   /** @returns false when it could not be sent: the text comes back, unless something else has been typed */
   onSubmit(text: string): Promise<boolean>;
   /** @returns what becomes of the text */
   onEscape(): "clear" | "keep";
   onLeave(): void;
   onToggleExpanded(): void;
+  onUnfoldLast(): void;
+  /** Tab where there is nothing to complete. */
+  onToggleDelivery(): void;
+  /** Up in an empty line. @returns a message that did not have its turn yet; null when there is none */
+  onTakeBack(): Promise<string | null>;
+  /** @param before  what stands before the cursor. @returns null when nothing of it can be completed */
+  onComplete(before: string): Promise<Completion | null>;
   /** A letter typed into an empty line. @returns whether it meant something and is not text */
   onShortcut(letter: string): boolean;
 }
@@ -51,11 +60,24 @@ export function Composer(props: ComposerProps) {
   const now = useRef(emptyEdit);
   const historyAt = useRef<number | null>(null);
   const draft = useRef(emptyEdit);
+  const [choices, setChoices] = useState<readonly string[]>([]);
 
   const change = (next: Edit) => {
     now.current = next;
     setEdit(next);
+    setChoices(NO_CHOICES);
   };
+  const setAside = useRef(emptyEdit);
+  const draftId = props.draft?.id ?? null;
+  const lastDraftId = useRef<number | null>(null);
+  useEffect(() => {
+    if (draftId === lastDraftId.current) return;
+    if (lastDraftId.current === null) setAside.current = now.current;
+    lastDraftId.current = draftId;
+    const next = draftId === null ? setAside.current : editOf(props.draft?.draft ?? "");
+    now.current = next;
+    setEdit(next);
+  }, [draftId, props.draft]);
   const type = (text: string) => {
     historyAt.current = null;
     change(insert(now.current, plainText(text)));
@@ -68,9 +90,24 @@ export function Composer(props: ComposerProps) {
     const isSent = await props.onSubmit(text);
     if (!isSent && now.current.text === "") change(editOf(text));
   };
-  const complete = () => {
-    const completed = completeSlashCommand(now.current.text);
-    if (completed !== null) change(editOf(completed));
+  const complete = async () => {
+    const { text, cursor } = now.current;
+    if (text === "") return props.onToggleDelivery();
+    const found = await props.onComplete(text.slice(0, cursor));
+    // Somebody typed on meanwhile: what was found is not about this text any more.
+    if (found === null || now.current.text !== text || now.current.cursor !== cursor) return;
+    change({ text: found.text + text.slice(cursor), cursor: found.text.length });
+    setChoices(found.choices);
+  };
+  const takeBackOrRecall = async () => {
+    if (now.current.text === "" && historyAt.current === null) {
+      const text = await props.onTakeBack();
+      if (text !== null) {
+        if (now.current.text === "") change(editOf(text));
+        return;
+      }
+    }
+    recall(-1);
   };
   const recall = (step: -1 | 1) => {
     const { history } = props;
@@ -86,6 +123,7 @@ export function Composer(props: ComposerProps) {
     const current = now.current;
     if (key.ctrl && (input === "c" || (input === "d" && current.text === ""))) return props.onLeave();
     if (key.ctrl && input === "o") return props.onToggleExpanded();
+    if (key.ctrl && input === "t") return props.onUnfoldLast();
     if (key.escape) {
       if (props.onEscape() === "clear") change(emptyEdit);
       return;
@@ -98,10 +136,10 @@ export function Composer(props: ComposerProps) {
       void submit();
       return;
     }
-    if (key.tab) return complete();
+    if (key.tab) return void complete();
     if (key.upArrow) {
       const above = up(current);
-      return above ? change(above) : recall(-1);
+      return above ? change(above) : void takeBackOrRecall();
     }
     if (key.downArrow) {
       const below = down(current);
@@ -115,7 +153,7 @@ export function Composer(props: ComposerProps) {
     const [, typed, end] = /^([^\r\n\t]+)([\r\t])$/.exec(input) ?? [];
     type(typed ?? input);
     if (end === "\r") void submit();
-    if (end === "\t") complete();
+    if (end === "\t") void complete();
   });
 
   const { paint, columns, rows, placeholder } = props;
@@ -127,8 +165,26 @@ export function Composer(props: ComposerProps) {
   }
   const lines = composerLines(edit, columns - 2, rows, paint);
   return (
-    <Text>{lines.map((line, at) => `${at === 0 ? paint.cyan(marks.user) : " "} ${line}`).join("\n")}</Text>
+    <Box flexDirection="column">
+      <Text>{lines.map((line, at) => `${at === 0 ? paint.cyan(marks.user) : " "} ${line}`).join("\n")}</Text>
+      {choices.length > 0 && (
+        <Text>
+          {paint.dim(
+            `  ${cut(plainText(choices.map(shortOf(edit.text)).join("  ")), Math.max(8, columns - 3))}`,
+          )}
+        </Text>
+      )}
+    </Box>
   );
+}
+const NO_CHOICES: readonly string[] = [];
+
+/** A path by its last part, when it is one of many in a directory that stands in the composer anyway. */
+function shortOf(text: string): (choice: string) => string {
+  return (choice) => {
+    const at = choice.replace(/\/$/, "").lastIndexOf("/");
+    return at >= 0 && text.includes(choice.slice(0, at + 1)) ? choice.slice(at + 1) : choice;
+  };
 }
 
 /** PURE: the text with its cursor as at most `rows` lines, so chosen that the cursor is among them. */

@@ -25,7 +25,7 @@ export function entryLines(entry: Entry, style: EntryStyle): string[] {
   const width = Math.max(8, Math.min(style.columns, TEXT_COLUMNS_MAX) - MARK_COLUMNS);
   switch (entry.kind) {
     case "user": {
-      const images = entry.imageCount === 0 ? [] : [paint.dim(`[${entry.imageCount} image(s)]`)];
+      const images = entry.images.map((name) => paint.dim(cut(`[image ${plainText(name)}]`, width)));
       const lines = plainText(entry.text)
         .trim()
         .split("\n")

@@ -46,6 +46,7 @@ export const marks = {
   failure: "✗",
   notice: "·",
   output: "└",
+  waiting: "↳",
   spinner: ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"],
 } as const;
 

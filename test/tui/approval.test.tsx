@@ -8,6 +8,7 @@ import { paintWith } from "../../src/tui/theme.ts";
 import { type LiveServer, startServer } from "../support/live.ts";
 import { isIdle, logOnce } from "../support/sessions.ts";
 import { completedCalls, startWaiting, type Waiting } from "../support/waiting.ts";
+import { memoryFiles, memoryHistory } from "./support/local.ts";
 
 const capabilities = [{ ref: "tool_approval", config: { mode: "normal" } }];
 
@@ -33,10 +34,14 @@ async function openWaiting(calls: { name: string; arguments: object }[]) {
     createSession: () => client.createSession({}),
     agent: null,
     model: null,
+    files: memoryFiles(),
+    history: memoryHistory(),
   });
   await chat.open(await client.getSession(session));
   const signal = new AbortController().signal;
-  const app = render(<ChatApp chat={chat} client={client} paint={paintWith(false)} signal={signal} />);
+  const app = render(
+    <ChatApp chat={chat} client={client} files={memoryFiles()} paint={paintWith(false)} signal={signal} />,
+  );
   close = () => {
     chat.close();
     app.unmount();
@@ -60,7 +65,7 @@ describe("a call that waits for approval", () => {
   test("is shown with its arguments; a lets it run, once", async () => {
     const chat = await openWaiting([charge(3)]);
     await chat.until("? Run charge(amount: 3)");
-    await chat.until("a allow · A always · d deny");
+    await chat.until("a allow · A always · e edit · d deny");
     chat.press("a");
     await chat.until("allowed charge");
     await logOnce(it.app.db, chat.session, isIdle);

@@ -1,21 +1,26 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { type Client, createClient } from "../../src/client/client.ts";
 import { ChatSession, type ChatSnapshot, type Printed } from "../../src/tui/chat-session.ts";
-import { isSlashCommand, runSlashCommand } from "../../src/tui/commands.ts";
+import { isSlashCommand, runSlashCommand } from "../../src/tui/commands/registry.ts";
 import { turnEvents, turnIdOf } from "../client/support/events.ts";
 import { type ContractServer, problem, startContractServer } from "../client/support/server.ts";
+import { type MemoryFiles, memoryFiles, memoryHistory } from "./support/local.ts";
 
 let server: ContractServer;
 let client: Client;
 let chat: ChatSession;
+let files: MemoryFiles;
 beforeEach(() => {
   server = startContractServer();
   client = createClient({ baseUrl: server.url, apiKey: null });
+  files = memoryFiles();
   chat = new ChatSession({
     client,
     createSession: () => client.createSession({}),
     agent: "clock",
     model: null,
+    files,
+    history: memoryHistory(),
   });
 });
 afterEach(async () => {
@@ -168,11 +173,17 @@ describe("a chat", () => {
 
 describe("a slash command", () => {
   const run = (text: string) =>
-    runSlashCommand(text, { chat, client, leave: () => chat.note("left"), toggleExpanded: () => true });
+    runSlashCommand(text, {
+      chat,
+      client,
+      files,
+      leave: () => chat.note("left"),
+      toggleExpanded: () => true,
+    });
 
   for (const [text, expected] of [
     ["/help", true],
-    ["/open session_1", true],
+    ["/sessions session_1", true],
     ["/", true],
     ["/etc/hosts is odd", false],
     ["1/2", false],
@@ -190,13 +201,13 @@ describe("a slash command", () => {
     server.append(id, answer(turnIdOf(1), "one"));
     await run("/sessions");
     expect(words(chat.snapshot().printed)[0]).toContain(`1. ${id}  idle`);
-    await run("/open 1");
+    await run("/sessions 1");
     const { printed } = await until(({ connection }) => connection.state === "live");
     expect(words(printed).slice(-2)).toEqual(["user: one", "assistant: Re: one"]);
   });
 
   test("says what the server said when it fails", async () => {
-    await run("/open session_0");
+    await run("/sessions session_0");
     expect(words(chat.snapshot().printed)).toEqual(["note: Session not found"]);
   });
 

@@ -6,14 +6,19 @@ import { ChatSession } from "../../src/tui/chat-session.ts";
 import { paintWith } from "../../src/tui/theme.ts";
 import { turnEvents } from "../client/support/events.ts";
 import { type ContractServer, startContractServer } from "../client/support/server.ts";
+import { type MemoryFiles, memoryFiles, memoryHistory } from "./support/local.ts";
 
 let server: ContractServer;
 let screen: Screen;
+let files: MemoryFiles;
+let history: ReturnType<typeof memoryHistory>;
 beforeEach(() => {
   server = startContractServer();
   server.onMessage(({ sessionId, turnId, text }) =>
     server.append(sessionId, turnEvents({ turnId, input: text, reasons: [{ chunks: [`Re: ${text}`] }] })),
   );
+  files = memoryFiles();
+  history = memoryHistory(["from yesterday"]);
   screen = openScreen(server.url);
   return screen.shows("Ask anything");
 });
@@ -39,9 +44,13 @@ function openScreen(url: string): Screen {
     createSession: () => client.createSession({}),
     agent: null,
     model: null,
+    files,
+    history,
   });
   const signal = new AbortController().signal;
-  const app = render(<ChatApp chat={chat} client={client} paint={paintWith(false)} signal={signal} />);
+  const app = render(
+    <ChatApp chat={chat} client={client} files={files} paint={paintWith(false)} signal={signal} />,
+  );
   const appears = async (text: string, look: () => string) => {
     while (!Bun.stripANSI(look()).includes(text)) await new Promise((resolve) => setImmediate(resolve));
   };

@@ -102,8 +102,8 @@ describe("an entry of the transcript", () => {
   const cases: [string, Entry, string[]][] = [
     [
       "a question",
-      { ...base, kind: "user", text: "What\nnow?", imageCount: 1 },
-      ["❯ What", "  now?", "  [1 image(s)]"],
+      { ...base, kind: "user", messageId: "m", text: "What\nnow?", images: ["a.png"] },
+      ["❯ What", "  now?", "  [image a.png]"],
     ],
     ["an answer", assistant, ["● Ten."]],
     [
@@ -163,7 +163,7 @@ describe("an entry of the transcript", () => {
   test("cannot smuggle control sequences onto the screen", () => {
     const evil = "\u001b]0;pwned\u0007\u001b[2J";
     const entries: Entry[] = [
-      { ...base, kind: "user", text: evil, imageCount: 0 },
+      { ...base, kind: "user", text: evil, messageId: "m", images: [] },
       { ...assistant, text: `a${evil}`, thinking: evil },
       { ...tool, name: `t${evil}`, arguments: { a: evil, [evil]: 1 }, output: evil },
       { ...base, kind: "error", text: evil, code: null, detail: evil },
@@ -177,7 +177,7 @@ describe("an entry of the transcript", () => {
     fc.assert(
       fc.property(words, fc.integer({ min: 20, max: 120 }), (text, columns) => {
         const entries: Entry[] = [
-          { ...base, kind: "user", text, imageCount: 0 },
+          { ...base, kind: "user", text, messageId: "m", images: [] },
           { ...assistant, text, thinking: text },
           { ...tool, output: text, arguments: { text } },
           { ...base, kind: "error", text, code: "code", detail: text },
@@ -254,6 +254,11 @@ describe("the status line", () => {
     sending: null,
     isInterrupting: false,
     history: [],
+    delivery: "steer",
+    prompt: null,
+    task: null,
+    limits: { contextWindow: null, budgetLeft: null },
+    printing: 0,
   };
   const cases: [string, Partial<ChatSnapshot>, number, string][] = [
     ["says it all where there is room", {}, 80, "idle · reviewer · gpt-5.2 · 1.2k tokens · $0.0031 · seq 42"],
