@@ -13,7 +13,7 @@ export function transcriptMarkdown(
     `- Session: \`${about.sessionId}\``,
     ...(about.agent === null ? [] : [`- Agent: ${about.agent}`]),
     ...(model === null ? [] : [`- Model: ${model}`]),
-    `- Tokens: ${tokensOf(usage)}${cost === null ? "" : `, $${cost.toFixed(4)}`}`,
+    `- Tokens: ${tokensOf(usage)}${cost === null || cost === 0 ? "" : `, $${cost.toFixed(4)}`}`,
   ];
   const parts = transcript.entries.map(entryMarkdown).filter((part) => part !== "");
   return `${["# Session", facts.join("\n"), ...parts].join("\n\n")}\n`;

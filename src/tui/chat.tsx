@@ -19,7 +19,7 @@ import { Composer } from "./composer.tsx";
 import { type EntryStyle, entryLines } from "./entry-lines.ts";
 import { Activity, OpenEntries, PromptLine, Queue, questionOf, WaitingCall } from "./live.tsx";
 import type { LocalFiles } from "./local.ts";
-import { wrap } from "./markdown.ts";
+import { wrapExact } from "./markdown.ts";
 import { statusLine } from "./status-line.ts";
 import { marks, type Paint, paintWith } from "./theme.ts";
 import { sentenceOf } from "./words.ts";
@@ -50,6 +50,8 @@ export async function openChat(options: ChatOptions): Promise<ChatEnd> {
   if (options.session) await chat.open(options.session);
   const { client, files, isColoured, signal } = options;
   const paint = paintWith(isColoured);
+  // Before the first frame: what is typed into it must not be echoed by the terminal. Ink gives it back at the end.
+  process.stdin.setRawMode(true);
   const app = render(<ChatApp chat={chat} client={client} files={files} paint={paint} signal={signal} />, {
     exitOnCtrlC: false,
     // The command has made sure of a terminal; a CI variable in the environment is no reason to draw nothing.
@@ -202,7 +204,7 @@ function printedLines(item: Printed, previous: Printed | undefined, style: Entry
   const { paint, columns } = style;
   const colour = item.isError ? paint.red : paint.dim;
   const mark = item.isError ? marks.failure : marks.notice;
-  const lines = item.text.split("\n").flatMap((line) => wrap(plainText(line), Math.max(8, columns - 2)));
+  const lines = item.text.split("\n").flatMap((line) => wrapExact(plainText(line), Math.max(8, columns - 2)));
   return [...gap, ...lines.map((line, at) => `${at === 0 ? colour(mark) : " "} ${colour(line)}`)];
 }
 

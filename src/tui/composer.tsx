@@ -149,10 +149,11 @@ export function Composer(props: ComposerProps) {
     const moved = applyKey(current, input, key);
     if (moved) return change(moved);
     if (input === "" || key.ctrl || key.meta) return;
-    // A fast typist or a program sends "text<Enter>" as one piece; with more lines it is a paste.
-    const [, typed, end] = /^([^\r\n\t]+)([\r\t])$/.exec(input) ?? [];
+    // A fast typist or a program sends "text<Enter>" as one piece; with more lines it is a paste. What was typed before
+    // the chat had the terminal ends in a line feed.
+    const [, typed, end] = /^([^\r\n\t]+)([\r\n\t])$/.exec(input) ?? [];
     type(typed ?? input);
-    if (end === "\r") void submit();
+    if (end === "\r" || end === "\n") void submit();
     if (end === "\t") void complete();
   });
 

@@ -18,6 +18,8 @@ const USER_LINES = 12;
 const THINKING_LINES_LIVE = 3;
 const EXPANDED_LINES_MAX = 200;
 const MARK_COLUMNS = 2;
+/** Of arguments on one line: more than any terminal is wide. */
+const ARGUMENTS_MAX = 10_000;
 
 /** The entry's lines, without a blank line before or after. */
 export function entryLines(entry: Entry, style: EntryStyle): string[] {
@@ -99,7 +101,13 @@ function toolLines(entry: ToolEntry, style: EntryStyle, width: number): string[]
   const end = `${statusMark(entry, paint)}${paint.dim(took)}`;
   const space = width - plainText(entry.name).length - Bun.stringWidth(end) - 3;
   const input = callArguments(entry.arguments, Math.max(0, space));
-  const head = `${paint.bold(plainText(entry.name))}${paint.dim(`(${input})`)} ${end}`;
+  const isCut = style.isExpanded && Bun.stringWidth(callArguments(entry.arguments, ARGUMENTS_MAX)) > space;
+  const head = `${paint.bold(plainText(entry.name))}${paint.dim(isCut ? "" : `(${input})`)} ${end}`;
+  const whole = isCut ? JSON.stringify(entry.arguments, null, 2) : "";
+  const argumentLines = plainText(whole)
+    .split("\n")
+    .filter((line) => line !== "")
+    .flatMap((line) => wrapExact(line, width - 2));
   const said = entry.error ?? (entry.isSettled ? entry.output : entry.progress);
   const lines = plainText(said)
     .trim()
@@ -108,7 +116,8 @@ function toolLines(entry: ToolEntry, style: EntryStyle, width: number): string[]
   const colour = entry.error === null ? paint.dim : paint.red;
   const shown = lines.join("") === "" ? [] : firstOf(lines.map(colour), OUTPUT_LINES, style);
   const body = shown.map((line, at) => `${paint.dim(at === 0 ? marks.output : " ")} ${line}`);
-  return hang(paint.dim(marks.tool), [...wrap(head, width), ...body]);
+  const called = firstOf(argumentLines, 0, style).map((line) => `  ${paint.dim(line)}`);
+  return hang(paint.dim(marks.tool), [...wrap(head, width), ...called, ...body]);
 }
 
 function statusMark(entry: ToolEntry, paint: Paint): string {

@@ -87,6 +87,11 @@ describe("the chat's screen", () => {
     await screen.until("● Re: hello");
   });
 
+  test("takes a line that was typed before the chat had the terminal", async () => {
+    screen.press("hello\n");
+    await screen.until("● Re: hello");
+  });
+
   test("keeps the lines of a paste together", async () => {
     screen.press("\u001b[200~one\ntwo\u001b[201~");
     await screen.until("  two");

@@ -5,6 +5,7 @@ import type { CommandDeps, SlashCommand } from "./command.ts";
 
 interface Entry {
   path: string;
+  is_directory: boolean;
   size_bytes: number;
 }
 
@@ -75,5 +76,9 @@ async function listFiles(client: Client, sessionId: string): Promise<Entry[]> {
 
 function table(files: readonly Entry[]): string {
   if (files.length === 0) return "there are no files yet";
-  return files.map((file) => `${String(file.size_bytes).padStart(8)}  ${file.path}`).join("\n");
+  return files
+    .map(({ path, size_bytes: bytes, is_directory: isDirectory }) =>
+      isDirectory ? `${" ".repeat(8)}  ${path}/` : `${String(bytes).padStart(8)}  ${path}`,
+    )
+    .join("\n");
 }
