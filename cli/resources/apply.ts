@@ -1,85 +1,117 @@
 /**
- * `everruns agents apply -f` and `everruns agents export`: agents kept as files. A file is what an import takes; a
- * folder is all files in it, the folders below it too. The server compares: what changes nothing is told as unchanged.
+ * `everruns <kind> apply -f`: objects kept as files. A folder is all files in it, the folders below it too. What
+ * changes nothing is told as unchanged; a file that is wrong is told with its name, and does not keep the others.
  */
-import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { extname, join } from "node:path";
 import { describeError, UserError } from "../../src/base/errors.ts";
-import type { Client, Page } from "../../src/client/client.ts";
-import { ClientError } from "../../src/client/errors.ts";
-import type { Agent } from "../../src/contract/agent.ts";
-import { type AgentFileFormat, nameFromTime, parseAgentFile } from "../../src/contract/agent-file.ts";
+import type { Client } from "../../src/client/client.ts";
 import { type CommandContext, UsageError } from "../action.ts";
 import { clientOf } from "../api.ts";
 import { progressBar } from "../progress.ts";
+import { agentApplier } from "./apply-agent.ts";
+import { objectApplier } from "./apply-object.ts";
+import { objectKind } from "./file-kinds.ts";
 import { readText } from "./input.ts";
 
 const EXTENSIONS = [".md", ".markdown", ".yaml", ".yml", ".json"];
-/** Files that stand beside agents in most repositories, and are none. */
-const NOT_AGENTS = /^(?:readme|license|changelog|contributing)\./i;
+/** Files that stand beside the others in most repositories, and are none. */
+const NOT_OURS = /^(?:readme|license|changelog|contributing)\./i;
 
-interface ApplyFlags {
+export interface ApplyFlags {
   apiUrl?: string;
   verbose?: boolean;
   file?: readonly string[];
+  dryRun?: boolean;
+  /** Sends keys that the server has already, too. */
+  secrets?: boolean;
+}
+
+export interface Applied {
+  name: string;
+  outcome: "created" | "changed" | "unchanged";
+  /** Those that changed, where that is known. */
+  fields: readonly string[];
+}
+
+/** Of one kind of object: what is done with the text of a file. Rejects with what is wrong with it. */
+export type Applier = (text: string, options: { isDry: boolean }) => Promise<Applied>;
+
+/** Everything that is wrong with one file, so that nobody has to find it out one by one. */
+export class FileProblems extends Error {
+  readonly problems: readonly string[];
+  constructor(problems: readonly string[]) {
+    super(problems.join("; "));
+    this.problems = problems;
+  }
 }
 
 /** @returns 1 when a file could not be applied; the others are */
-export async function applyAgents(context: CommandContext, flags: ApplyFlags): Promise<number> {
+export async function apply(context: CommandContext, kind: string, flags: ApplyFlags): Promise<number> {
   const paths = flags.file ?? [];
-  if (paths.length === 0) throw new UsageError("which files? everruns agents apply -f <file or folder>");
+  if (paths.length === 0) throw new UsageError(`which files? everruns ${kind} apply -f <file or folder>`);
   const files = paths.flatMap(filesIn);
   if (files.length === 0) {
     throw new UserError(
       "no_files",
-      `there are no agents in ${paths.join(", ")}; files end in ${EXTENSIONS.join(", ")}`,
+      `there are no ${kind} in ${paths.join(", ")}; files end in ${EXTENSIONS.join(", ")}`,
     );
   }
-  const client = clientOf(context, flags);
+  const isDry = flags.dryRun ?? false;
+  const applyText = applierOf(context, kind, clientOf(context, flags), flags);
   const counts = { created: 0, changed: 0, unchanged: 0, failed: 0 };
-  const bar = progressBar(context.err, { total: files.length, what: "agents" });
-  for (const path of files) {
-    try {
-      const { name, outcome } = await applyFile(client, path);
-      counts[outcome] += 1;
-      bar.around(() => context.out.line(`${name} ${outcome}`));
-    } catch (error) {
-      counts.failed += 1;
-      bar.around(() =>
-        context.err.line(`${context.err.paint.red("everruns:")} ${path}: ${describeError(error)}`),
-      );
+  const bar = progressBar(context.err, { total: files.length, what: kind });
+  let pending = files.map((path) => ({ path, text: null as string | null }));
+  for (;;) {
+    const failed: { file: (typeof pending)[number]; error: unknown }[] = [];
+    let isAnyNew = false;
+    for (const file of pending) {
+      if (context.signal.aborted) break;
+      try {
+        file.text ??= await readText(file.path);
+        const applied = await applyText(file.text, { isDry });
+        counts[applied.outcome] += 1;
+        isAnyNew ||= applied.outcome === "created";
+        bar.around(() => context.out.line(lineOf(applied, isDry)));
+        bar.step();
+      } catch (error) {
+        failed.push({ file, error });
+      }
     }
-    bar.step();
+    // What a file inherits from may have come after it.
+    pending = failed.map(({ file }) => file);
+    if (isAnyNew && !isDry && failed.length > 0) continue;
+    counts.failed = failed.length;
+    for (const { file, error } of failed) bar.around(() => tellProblems(context, file.path, error));
+    break;
   }
   bar.end();
   const { created, changed, unchanged, failed } = counts;
+  const words = isDry ? ["would be created", "would change"] : ["created", "changed"];
   context.err.line(
-    `${created} created, ${changed} changed, ${unchanged} unchanged${failed > 0 ? `, ${failed} failed` : ""}`,
+    `${created} ${words[0]}, ${changed} ${words[1]}, ${unchanged} unchanged${failed > 0 ? `, ${failed} failed` : ""}`,
   );
-  return failed > 0 ? 1 : 0;
+  return failed > 0 || context.signal.aborted ? 1 : 0;
 }
 
-async function applyFile(client: Client, path: string) {
-  const text = await readText(path);
-  const { id, name } = parseAgentFile(text, nameFromTime(new Date()));
-  const before = await findAgent(client, String(id ?? name));
-  const after = await client.request<Agent>("POST", "/agents/import", {
-    body: text,
-    contentType: "text/plain",
-  });
-  const isSame = before !== null && before.id === after.id && before.updated_at === after.updated_at;
-  const outcome = isSame ? "unchanged" : before === null || before.id !== after.id ? "created" : "changed";
-  return { name: after.name, outcome } as const;
-}
-
-async function findAgent(client: Client, idOrName: string): Promise<Agent | null> {
-  try {
-    return await client.getAgent(idOrName);
-  } catch (error) {
-    // A name that is none is told by the import, with its reason.
-    if (error instanceof ClientError && (error.status === 404 || error.status === 400)) return null;
-    throw error;
+function tellProblems({ err }: CommandContext, path: string, error: unknown): void {
+  const problems = error instanceof FileProblems ? error.problems : [describeError(error)];
+  for (const problem of problems) {
+    err.line(`${err.paint.red("everruns:")} ${path === "-" ? "stdin" : path}: ${problem}`);
   }
+}
+
+function applierOf(context: CommandContext, kind: string, client: Client, flags: ApplyFlags): Applier {
+  if (kind === "agents") return agentApplier(client);
+  return objectApplier(client, objectKind(kind), {
+    env: context.env,
+    isSendingSecrets: flags.secrets ?? false,
+  });
+}
+
+function lineOf({ name, outcome, fields }: Applied, isDry: boolean): string {
+  if (!isDry || outcome === "unchanged") return `${name} ${outcome}`;
+  return outcome === "created" ? `${name} would be created` : `${name} would change: ${fields.join(", ")}`;
 }
 
 /** A folder's files in the order of their names; `-` is stdin. */
@@ -89,59 +121,9 @@ function filesIn(path: string): string[] {
   if (!statSync(path).isDirectory()) return [path];
   return readdirSync(path, { recursive: true, withFileTypes: true })
     .filter(
-      (entry) => entry.isFile() && EXTENSIONS.includes(extname(entry.name)) && !NOT_AGENTS.test(entry.name),
+      (entry) => entry.isFile() && EXTENSIONS.includes(extname(entry.name)) && !NOT_OURS.test(entry.name),
     )
     .map((entry) => join(entry.parentPath, entry.name))
     .filter((each) => !/(^|\/)(\.[^/]+|node_modules)\//.test(each.slice(path.length)))
     .sort();
-}
-
-interface ExportFlags {
-  apiUrl?: string;
-  verbose?: boolean;
-  format: AgentFileFormat;
-  /** Writes one file each into it, instead of to stdout. */
-  directory?: string;
-}
-
-const FILE_ENDINGS: Record<AgentFileFormat, string> = { markdown: "md", yaml: "yaml", json: "json" };
-
-/** Prints one agent as a file, or writes several (without names: all of them) into a folder. */
-export async function exportAgents(
-  context: CommandContext,
-  names: readonly string[],
-  flags: ExportFlags,
-): Promise<void> {
-  const client = clientOf(context, flags);
-  const read = (name: string) =>
-    client.requestText("GET", `/agents/${encodeURIComponent(name)}/export`, {
-      query: { format: flags.format },
-    });
-  if (flags.directory === undefined) {
-    const [name] = names;
-    if (name === undefined || names.length > 1) {
-      throw new UsageError("several agents need a folder: everruns agents export --directory <path> [names]");
-    }
-    context.out.write(await read(name));
-    return;
-  }
-  const wanted = names.length > 0 ? names : await allNames(client);
-  mkdirSync(flags.directory, { recursive: true });
-  const bar = progressBar(context.err, { total: wanted.length, what: "agents" });
-  for (const name of wanted) {
-    const path = join(flags.directory, `${name}.${FILE_ENDINGS[flags.format]}`);
-    writeFileSync(path, await read(name));
-    bar.around(() => context.out.line(path));
-    bar.step();
-  }
-  bar.end();
-}
-
-async function allNames(client: Client): Promise<string[]> {
-  const names: string[] = [];
-  for (;;) {
-    const page: Page<Agent> = await client.listAgents({ limit: 100, offset: names.length });
-    names.push(...page.data.map((agent) => agent.name));
-    if (page.data.length === 0 || names.length >= page.total) return names;
-  }
 }

@@ -5,7 +5,7 @@
 import { type Command, Option } from "commander";
 import { CATALOG, type Resource } from "../../src/client/resources.ts";
 import { type CommandContext, UsageError } from "../action.ts";
-import { addAgentCommands } from "./agent-commands.ts";
+import { addFileCommands } from "./file-commands.ts";
 import { FORMATS } from "./formats.ts";
 import { addImageCommands, addSessionExport } from "./library-commands.ts";
 import { addSessionCommands } from "./session-commands.ts";
@@ -112,7 +112,7 @@ export function addResourceCommands(program: Command, tools: CommandTools): void
     if (command.name() === "sessions") addSessionCommands(program, command, tools);
     if (command.name() === "sessions") addSessionExport(command, tools);
     if (command.name() === "images") addImageCommands(command, tools);
-    if (command.name() === "agents") addAgentCommands(command, tools);
+    addFileCommands(command, tools);
   }
 }
 

@@ -1,6 +1,6 @@
 /** What a body is made of: a file (JSON or YAML), stdin, and `--set name=value`. */
 import { parse } from "yaml";
-import { UserError } from "../../src/base/errors.ts";
+import { describeError, UserError } from "../../src/base/errors.ts";
 import { type CommandContext, UsageError } from "../action.ts";
 
 export interface BodySource {
@@ -52,17 +52,24 @@ export async function readBytes(path: string): Promise<Uint8Array> {
   }
 }
 
-/** JSON is YAML, so one reader does for both. @throws UserError file_invalid */
-export function parseObject(text: string, where: string): Record<string, unknown> {
+/**
+ * JSON is YAML, so one reader does for both.
+ *
+ * @param where  said before what is wrong; null: the caller says it
+ * @throws UserError file_invalid, in one line, with the line and column
+ */
+export function parseObject(text: string, where: string | null): Record<string, unknown> {
+  const wrong = (what: string) => new UserError("file_invalid", where === null ? what : `${where}: ${what}`);
   let value: unknown;
   try {
     value = parse(text);
   } catch (error) {
-    throw new UserError("file_invalid", `${where}: ${error instanceof Error ? error.message : "not YAML"}`);
+    const [problem = ""] = describeError(error).split("\n");
+    throw wrong(problem.replace(/:$/, ""));
   }
   if (typeof value === "object" && value !== null && !Array.isArray(value))
     return value as Record<string, unknown>;
-  throw new UserError("file_invalid", `${where}: an object with fields is expected`);
+  throw wrong("an object with fields is expected");
 }
 
 /** Numbers, booleans, null, lists, objects and quoted strings are what they look like; anything else is text. */

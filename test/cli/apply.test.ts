@@ -60,6 +60,25 @@ test("one change is one change", async () => {
   );
 });
 
+test("a dry run names the fields that would change, and changes nothing", async () => {
+  expect((await cli("apply", "-f", team(), "--dry-run")).stderr).toBe(
+    "0 would be created, 0 would change, 3 unchanged\n",
+  );
+  const path = join(team(), "writer.json");
+  const text = readFileSync(path, "utf8");
+  writeFileSync(
+    path,
+    '{"name": "writer", "system_prompt": "You write.", "max_iterations": 4, "tags": ["a"]}',
+  );
+  expect(await cli("apply", "-f", path, "--dry-run")).toEqual({
+    code: 0,
+    stdout: "writer would change: max_iterations, tags\n",
+    stderr: "0 would be created, 1 would change, 0 unchanged\n",
+  });
+  writeFileSync(path, text);
+  expect((await cli("apply", "-f", path)).stdout).toBe("writer unchanged\n");
+});
+
 test("a file that is wrong is told with its name, and does not keep the others", async () => {
   const path = join(team(), "bad.md");
   writeFileSync(path, "---\nname: bad\nmax_iterations: many\n---\nx");

@@ -1,0 +1,54 @@
+/** Agents from files. The server imports them and compares; only a dry run compares here. */
+import type { Client } from "../../src/client/client.ts";
+import { ClientError } from "../../src/client/errors.ts";
+import type { Agent } from "../../src/contract/agent.ts";
+import { nameFromTime, parseAgentFile } from "../../src/contract/agent-file.ts";
+import type { Harness } from "../../src/contract/harness.ts";
+import type { Applier } from "./apply.ts";
+import { changedFields } from "./file-kinds.ts";
+
+export function agentApplier(client: Client): Applier {
+  return async (text, { isDry }) => {
+    const file = parseAgentFile(text, nameFromTime(new Date()));
+    const name = String(file.name);
+    const before = await findAgent(client, String(file.id ?? file.name));
+    if (isDry) {
+      if (before === null) return { name, outcome: "created", fields: [] };
+      const fields = await differences(client, before, file);
+      return { name, outcome: fields.length === 0 ? "unchanged" : "changed", fields };
+    }
+    const after = await client.request<Agent>("POST", "/agents/import", {
+      body: text,
+      contentType: "text/plain",
+    });
+    const isSame = before !== null && before.id === after.id && before.updated_at === after.updated_at;
+    const outcome = isSame ? "unchanged" : before === null || before.id !== after.id ? "created" : "changed";
+    return { name: after.name, outcome, fields: [] };
+  };
+}
+
+async function findAgent(client: Client, idOrName: string): Promise<Agent | null> {
+  try {
+    return await client.getAgent(idOrName);
+  } catch (error) {
+    // A name that is none is told by the import, with its reason.
+    if (error instanceof ClientError && (error.status === 404 || error.status === 400)) return null;
+    throw error;
+  }
+}
+
+/** Against what an export says: that is in the words of a file. */
+async function differences(client: Client, agent: Agent, file: Record<string, unknown>): Promise<string[]> {
+  const exported = await client.request<Record<string, unknown>>("GET", `/agents/${agent.id}/export`, {
+    query: { format: "json" },
+  });
+  const { harness_name: _name, ...known } = exported;
+  const { id: _id, mcp_servers: servers, harness_id, harness_name, ...others } = file;
+  // An id, a name, or whichever is the default one.
+  const harness = String(harness_id ?? harness_name ?? "default");
+  const { id } = await client.request<Harness>("GET", `/harnesses/${encodeURIComponent(harness)}`);
+  return changedFields(
+    { ...known, harness_id: agent.harness_id },
+    { ...(servers === undefined ? {} : { mcpServers: servers }), ...others, harness_id: id },
+  );
+}

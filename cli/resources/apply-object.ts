@@ -1,0 +1,181 @@
+/** Harnesses, providers and MCP servers from files: found by their name, compared field by field. */
+
+import { readList } from "../../src/client/act.ts";
+import type { Client } from "../../src/client/client.ts";
+import type { Item } from "../../src/client/resources.ts";
+import { parseAgentFile } from "../../src/contract/agent-file.ts";
+import type { CommandContext } from "../action.ts";
+import { nearestOf } from "../nearest.ts";
+import { type Applier, FileProblems } from "./apply.ts";
+import { changedFields, type ObjectKind } from "./file-kinds.ts";
+import { parseObject } from "./input.ts";
+
+interface Options {
+  env: CommandContext["env"];
+  /** Keys that the server has are sent, too. */
+  isSendingSecrets: boolean;
+}
+
+export function objectApplier(client: Client, kind: ObjectKind, options: Options): Applier {
+  return async (text, { isDry }) => {
+    const file = readFile(kind, text);
+    const name = String(file.name);
+    const before = await findObject(client, kind, name);
+    const wanted = wantedOf(kind, file);
+    const known = before === null ? {} : await wordsOf(client, kind, before);
+    const secrets = secretsOf(kind, file, before, options);
+    const fields = [
+      ...changedFields(known, wanted).filter((field) => kind.fields.includes(field)),
+      ...Object.keys(secrets),
+    ];
+    if (before === null) {
+      if (!isDry)
+        await client.request("POST", kind.resource.path, { body: withoutNull({ ...wanted, ...secrets }) });
+      return { name, outcome: "created", fields };
+    }
+    if (fields.length === 0) return { name, outcome: "unchanged", fields };
+    if (isDry) return { name, outcome: "changed", fields };
+    const changes = Object.fromEntries(
+      fields.map((field) => [field, secrets[field] ?? wanted[field] ?? null]),
+    );
+    const after = await client.request<Item>("PATCH", `${kind.resource.path}/${String(before.id)}`, {
+      body: changes,
+    });
+    // What the server reads as the same is the same.
+    const isSame =
+      Object.keys(secrets).length === 0 &&
+      changedFields(known, await wordsOf(client, kind, after)).length === 0;
+    return { name, outcome: isSame ? "unchanged" : "changed", fields };
+  };
+}
+
+/** @throws FileProblems, UserError file_invalid */
+function readFile(kind: ObjectKind, text: string): Item {
+  const isMarkdown = kind.hasPrompt && /^---[ \t]*\r?\n[\s\S]*^---[ \t]*$/m.test(text);
+  const file = isMarkdown ? parseAgentFile(text, "") : parseObject(text, null);
+  const problems = Object.keys(file)
+    .filter((field) => !kind.fields.includes(field))
+    .map((field) => {
+      const near = nearestOf(field, kind.fields);
+      return `${field}: no field of ${kind.resource.name}; ${near === null ? `there are ${kind.fields.join(", ")}` : `did you mean ${near}?`}`;
+    });
+  if (typeof file.name !== "string" || file.name === "") problems.push("name: is missing");
+  for (const [place, value] of secretPlaces(kind, file)) {
+    if (variableOf(value) === null) {
+      problems.push(
+        `${place}: a secret does not belong into a file; take it from the environment: {env: NAME}`,
+      );
+    }
+  }
+  if (problems.length > 0) throw new FileProblems(problems);
+  return file;
+}
+
+/** Every place of a file where a secret stands. */
+function secretPlaces({ key, hidden }: ObjectKind, file: Item): [string, unknown][] {
+  const ofKey =
+    key !== null && file[key.field] != null ? [[key.field, file[key.field]] as [string, unknown]] : [];
+  const values = hidden === null ? null : file[hidden];
+  const ofHidden = Object.entries(typeof values === "object" && values !== null ? values : {});
+  return [...ofKey, ...ofHidden.map(([name, value]): [string, unknown] => [`${hidden}.${name}`, value])];
+}
+
+/** `{env: NAME}` → `NAME`; null for anything else. */
+function variableOf(value: unknown): string | null {
+  const { env, ...others } = (typeof value === "object" && value !== null ? value : {}) as { env?: unknown };
+  return typeof env === "string" && Object.keys(others).length === 0 ? env : null;
+}
+
+/** The fields as they should be, without secrets: what the file leaves out is empty. */
+function wantedOf({ fields, defaults, key, hidden }: ObjectKind, file: Item): Item {
+  return Object.fromEntries(
+    fields
+      .filter((field) => field !== key?.field && field !== hidden)
+      .map((field) => [field, file[field] ?? defaults[field] ?? null]),
+  );
+}
+
+/** An object of the server in the words of a file, without secrets. */
+export async function wordsOf(client: Client, kind: ObjectKind, item: Item): Promise<Item> {
+  const { fields, key, hidden, parent, resource } = kind;
+  const words = Object.fromEntries(
+    fields
+      .filter((field) => field !== key?.field && field !== hidden)
+      .map((field) => [field, item[field] ?? null]),
+  );
+  if (parent === null || typeof words[parent] !== "string") return words;
+  const { name } = await client.request<Item>("GET", `${resource.path}/${words[parent]}`);
+  return { ...words, [parent]: name };
+}
+
+/**
+ * The secrets that go to the server: those that it does not have, or all. One that the file does not name any more is
+ * taken away.
+ *
+ * @throws FileProblems  of variables that are not set
+ */
+function secretsOf(
+  { key, hidden }: ObjectKind,
+  file: Item,
+  before: Item | null,
+  { env, isSendingSecrets }: Options,
+): Item {
+  const problems: string[] = [];
+  const secretFrom = (place: string, reference: unknown): string => {
+    const variable = variableOf(reference) ?? "";
+    const value = env[variable];
+    if (!value) problems.push(`${place}: comes from ${variable}, which is not set in the environment`);
+    return value ?? "";
+  };
+  const secrets: Record<string, unknown> = {};
+  if (key !== null) {
+    const isThere = before?.[key.isSet] === true;
+    const isNamed = file[key.field] != null;
+    if (isNamed && (!isThere || isSendingSecrets))
+      secrets[key.field] = secretFrom(key.field, file[key.field]);
+    if (!isNamed && isThere) secrets[key.field] = "";
+  }
+  if (hidden !== null) {
+    const wanted = (file[hidden] ?? {}) as Item;
+    const stored = (before?.[hidden] ?? {}) as Item;
+    const isOther = !Bun.deepEquals(Object.keys(wanted).sort(), Object.keys(stored).sort());
+    if (isOther || (isSendingSecrets && Object.keys(wanted).length > 0)) {
+      secrets[hidden] = Object.fromEntries(
+        Object.entries(wanted).map(([name, reference]) => [
+          name,
+          // What the server shows in the value's place, sent back, leaves the value as it is.
+          name in stored && !isSendingSecrets ? stored[name] : secretFrom(`${hidden}.${name}`, reference),
+        ]),
+      );
+    }
+  }
+  if (problems.length > 0) throw new FileProblems(problems);
+  return secrets;
+}
+
+/** Those of the caller's own organization: built-in ones are not changed. @throws FileProblems  two have the name */
+export async function findObject(client: Client, kind: ObjectKind, idOrName: string): Promise<Item | null> {
+  const found = (await listAll(client, kind)).filter(({ id, name }) => name === idOrName || id === idOrName);
+  if (found.length > 1) {
+    throw new FileProblems([
+      `name: ${found.length} ${kind.resource.name} have the name ${idOrName}; rename one of them`,
+    ]);
+  }
+  return found[0] ?? null;
+}
+
+/** All of the caller's organization. */
+export async function listAll(client: Client, { resource }: ObjectKind): Promise<Item[]> {
+  const items: Item[] = [];
+  for (;;) {
+    const page = resource.isPaged ? { limit: 100, offset: items.length } : {};
+    const { data, total = data.length } = await readList(client, resource.path, page);
+    items.push(...data);
+    if (!resource.isPaged || data.length === 0 || items.length >= total) break;
+  }
+  return items.filter((item) => item.is_built_in !== true);
+}
+
+function withoutNull(fields: Item): Item {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null));
+}
