@@ -10,11 +10,14 @@ import { recentOf } from "../../src/tui/monitor/load-overview.ts";
 import { jsonPlace, runPlace, sessionPlace } from "../../src/tui/monitor/places.ts";
 import { EVENTS_MAX, keep, NOTHING_KEPT } from "../../src/tui/monitor/session-feed.ts";
 import {
+  actedOn,
   type ListPlace,
   listPlace,
   type MonitorState,
   type Overview,
   type Place,
+  reread,
+  selectedItem,
   visibleItems,
 } from "../../src/tui/monitor/state.ts";
 import { errorPercent, problemsOf, verdictLine } from "../../src/tui/monitor/verdict.ts";
@@ -139,6 +142,24 @@ describe("a list", () => {
     expect(ids({ conditions: [{ name: "status", value: "run", parameter: null }] })).toEqual(["turn_2"]);
   });
 
+  test("keeps what is chosen; when it is gone, its neighbour, but where a key decides without a question", () => {
+    const chosen = (place: ListPlace) => selectedItem(place)?.id ?? null;
+    const without = (id: string) => ({ items: items.filter((item) => item.id !== id) });
+    const first = reread(list({ selectedId: null }), {}, new Set());
+    expect(first.selectedId).toBe("turn_1");
+    // A newer row comes above it.
+    expect(chosen(reread(first, { items: [run(0, "queued"), ...items] }, new Set()))).toBe("turn_1");
+    const second = list({ selectedId: "turn_2", marks: new Set(["turn_1", "turn_2"]) });
+    const gone = reread(second, without("turn_2"), new Set());
+    expect(chosen(gone)).toBe("turn_10");
+    expect([...gone.marks]).toEqual(["turn_1"]);
+    const inbox = { ...second, view: { ...runs, isChoiceKept: true } };
+    expect(chosen(reread(inbox, without("turn_2"), new Set()))).toBeNull();
+    expect(chosen(reread(inbox, without("turn_2"), new Set(["turn_2"])))).toBe("turn_10");
+    expect(actedOn({ ...reread(inbox, without("turn_2"), new Set()), marks: new Set() })).toEqual([]);
+    expect((viewOf("approvals") as View).isChoiceKept).toBe(true);
+  });
+
   test.each([
     ["joined emoji by its parts", "👩‍💻 x", "👩💻 x"],
     ["a variation selector", "❤️", "❤"],
@@ -206,6 +227,7 @@ describe("the verdict", () => {
 
   test.each<[string, Partial<Overview>, string]>([
     ["a database that is gone", { notReady: "no database" }, "the server is not ready: no database"],
+    ["a slow server", { latencyMs: 2_500 }, "the server took 2.5s to answer"],
     ["an open breaker", { openBreakers: ["prov_1:m"] }, "1 breaker not closed: prov_1:m"],
     [
       "an old queue",

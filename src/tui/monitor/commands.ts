@@ -1,5 +1,6 @@
-/** PURE: what is typed after `:`, and how it goes on. */
-import type { Condition } from "./state.ts";
+/** PURE: what is typed in the last line, what it means after `:`, and how it goes on. */
+import type { MonitorKey } from "./keys.ts";
+import type { Condition, Prompt } from "./state.ts";
 import { VIEWS, type View, viewOf } from "./views.ts";
 
 export type Command =
@@ -83,8 +84,11 @@ export function complete(typed: string): string {
   return `${typed.slice(0, start)}${grown}${found.length === 1 && !grown.endsWith("=") ? " " : ""}`;
 }
 
-/** `sessions status=active /text` as the title shows it. */
-export function described({ view, conditions, filter }: Extract<Command, { kind: "list" }>): string {
-  const said = conditions.map(({ name, value }) => `${name}=${value}`);
-  return [view.name, ...said, ...(filter === "" ? [] : [`/${filter}`])].join(" ");
+/** What stands in a prompt after a key. */
+export function typed({ kind, text }: Prompt, { name, input }: MonitorKey): string {
+  if (name === "backspace") return [...text].slice(0, -1).join("");
+  if (name === "ctrlU") return "";
+  if (name === "tab") return kind === "command" ? complete(text) : text;
+  return text.length < PROMPT_CHARS_MAX ? text + input : text;
 }
+const PROMPT_CHARS_MAX = 500;

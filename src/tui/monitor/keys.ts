@@ -115,7 +115,7 @@ function lookAtList(place: ListPlace, key: MonitorKey, page: number): ListPlace 
 function moved(place: ListPlace, step: number): ListPlace {
   const items = visibleItems(place);
   const chosen = selectedItem(place);
-  const at = chosen === null ? 0 : items.indexOf(chosen);
+  const at = chosen === null ? -1 : items.indexOf(chosen);
   const next = items[Math.max(0, Math.min(items.length - 1, at + step))];
   return next === undefined ? place : { ...place, selectedId: idOf(next) };
 }

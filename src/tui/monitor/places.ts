@@ -73,7 +73,7 @@ export function doables(place: Place): Doable[] {
     case "session": {
       const [first] = place.approvals;
       return [
-        ...(first === undefined ? [] : [{ acts: APPROVAL_ACTS, items: [asItem(first)] }]),
+        ...(first === undefined ? [] : [{ acts: ASKING_ACTS, items: [asItem(first)] }]),
         ...(place.session === null ? [] : [{ acts: SESSION_ACTS, items: [asItem(place.session)] }]),
       ];
     }
@@ -81,6 +81,9 @@ export function doables(place: Place): Doable[] {
       return [];
   }
 }
+
+/** The call that waits for longest may be another one in the next moment: it is asked about by its id. */
+const ASKING_ACTS = APPROVAL_ACTS.map((act) => ({ ...act, isCareful: true }));
 
 const asItem = (value: object) => value as Item;
 

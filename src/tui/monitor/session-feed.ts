@@ -2,7 +2,9 @@
  * The events of one session, from its newest turns on, as long as somebody looks. It keeps the newest events and
  * entries and lets the older ones go: a session may run for days.
  */
+import { systemClock } from "../../base/clock.ts";
 import type { Client } from "../../client/client.ts";
+import { ClientError } from "../../client/errors.ts";
 import { streamEvents } from "../../client/stream.ts";
 import { emptyTranscript, foldTranscript, settledCount, type Transcript } from "../../client/transcript.ts";
 import type { Event, EventType } from "../../contract/event.ts";
@@ -10,6 +12,7 @@ import { sentenceOf } from "./load.ts";
 
 export const EVENTS_MAX = 300;
 const ENTRIES_MAX = 300;
+const AGAIN_MS = 2_000;
 const CHARS_MAX = 8_000_000;
 /** Whole messages follow them; a screen that redraws for each of them would be no help to anybody. */
 const LEFT_OUT: readonly EventType[] = ["output.message.delta"];
@@ -57,8 +60,9 @@ export async function followSession(
   const tell = () => {
     if (!signal.aborted) onChange(kept, trouble);
   };
-  try {
+  const follow = async () => {
     kept = keep(kept, await client.listEvents(sessionId, { limit: EVENTS_MAX, exclude: LEFT_OUT }));
+    trouble = null;
     tell();
     const stream = streamEvents(client, sessionId, {
       signal,
@@ -77,8 +81,16 @@ export async function followSession(
       kept = keep(kept, [event]);
       tell();
     }
-  } catch (error) {
-    trouble = sentenceOf(error);
-    tell();
+  };
+  while (!signal.aborted) {
+    try {
+      return await follow();
+    } catch (error) {
+      trouble = sentenceOf(error);
+      tell();
+      // The stream comes back by itself; the list before it must be asked for again.
+      if (!(error instanceof ClientError) || !error.isRetryable) return;
+      await systemClock.sleep(AGAIN_MS, signal);
+    }
   }
 }

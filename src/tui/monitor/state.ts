@@ -195,10 +195,37 @@ function meets(view: View, item: Item, { name, value }: Condition): boolean {
   return said.some((each) => each !== "" && each.startsWith(value.toLowerCase()));
 }
 
-/** The chosen row: the first until one is chosen, or when the chosen one is gone. */
+/** The chosen row: the first until one is chosen; null when the chosen one is gone. */
 export function selectedItem(place: ListPlace): Item | null {
   const items = visibleItems(place);
-  return items.find((item) => idOf(item) === place.selectedId) ?? items[0] ?? null;
+  if (place.selectedId === null) return items[0] ?? null;
+  return items.find((item) => idOf(item) === place.selectedId) ?? null;
+}
+
+/**
+ * The list as it was read again. What is chosen stays chosen, wherever it stands now. When it is gone its neighbour is
+ * chosen, but where a key decides without a question: there nothing is, until somebody chooses again.
+ *
+ * @param done  ids that this monitor has dealt with itself: after them one goes on with the next
+ */
+export function reread(place: ListPlace, change: Partial<ListPlace>, done: ReadonlySet<string>): ListPlace {
+  const before = visibleItems(place).findIndex((item) => idOf(item) === place.selectedId);
+  const after = { ...place, ...change };
+  const items = visibleItems(after);
+  const ids = new Set(items.map(idOf));
+  const isGone = place.selectedId !== null && !ids.has(place.selectedId);
+  const isKept = isGone && place.view.isChoiceKept && !done.has(place.selectedId ?? "");
+  const next = items[Math.max(0, Math.min(before, items.length - 1))];
+  return {
+    ...after,
+    selectedId:
+      (place.selectedId !== null && !isGone) || isKept
+        ? place.selectedId
+        : next === undefined
+          ? null
+          : idOf(next),
+    marks: new Set([...place.marks].filter((id) => after.items.some((item) => idOf(item) === id))),
+  };
 }
 
 /** The marked rows that are listed, or the chosen one when none is marked. */

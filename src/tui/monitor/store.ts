@@ -7,15 +7,24 @@ import { type Clock, systemClock } from "../../base/clock.ts";
 import type { Client } from "../../client/client.ts";
 import { ClientError } from "../../client/errors.ts";
 import type { Item } from "../../client/resources.ts";
-import { type Act, perform } from "./acts.ts";
-import { complete, parseCommand } from "./commands.ts";
+import { type Act, idOf, perform } from "./acts.ts";
+import { parseCommand, typed } from "./commands.ts";
 import { chosenRow, look, type MonitorKey } from "./keys.ts";
 import { sentenceOf } from "./load.ts";
 import { loadOverview } from "./load-overview.ts";
 import { loadFile } from "./load-session.ts";
 import { doables, jsonPlace, objectAt, readPlace, runPlace, sessionPlace } from "./places.ts";
 import { followSession } from "./session-feed.ts";
-import { listPlace, type MonitorState, type Place, type Prompt, placeOf, selectedItem } from "./state.ts";
+import {
+  type ListPlace,
+  listPlace,
+  type MonitorState,
+  type Place,
+  type Prompt,
+  placeOf,
+  reread,
+  selectedItem,
+} from "./state.ts";
 import { type Target, VIEWS } from "./views.ts";
 
 export interface MonitorOptions {
@@ -30,6 +39,7 @@ export interface MonitorOptions {
 }
 
 const INTERVAL_MS = 2_000;
+const INTERVAL_MAX_MS = 8_000;
 /** A server that takes long to answer is asked less often: it is busy with this share of the time at most. */
 const BUSY_SHARE = 0.25;
 /** The line that is on every screen; the overview itself is read at every reading. */
@@ -55,6 +65,8 @@ export class Monitor {
   #overviewMs = Number.NEGATIVE_INFINITY;
   #pending: Pending | null = null;
   #followed: { id: string; stop: AbortController } | null = null;
+  /** Ids that were acted on last. */
+  #done: ReadonlySet<string> = new Set();
   /** Of the last frame. */
   #drawn = { page: 1, scrollMax: 0 };
   #state: MonitorState;
@@ -94,7 +106,7 @@ export class Monitor {
       const startMs = this.#clock.monotonicMs();
       await this.#read();
       const tookMs = this.#clock.monotonicMs() - startMs;
-      const waitMs = Math.max(INTERVAL_MS, tookMs / BUSY_SHARE - tookMs);
+      const waitMs = Math.min(INTERVAL_MAX_MS, Math.max(INTERVAL_MS, tookMs / BUSY_SHARE - tookMs));
       await this.#clock.sleep(waitMs, AbortSignal.any([this.#stop.signal, this.#wake.signal]));
     }
   }
@@ -171,7 +183,9 @@ export class Monitor {
 
   #filter(filter: string): void {
     const place = placeOf(this.#state);
-    if (place.kind === "list") this.#replace({ ...place, filter });
+    if (place.kind !== "list") return;
+    const filtered = { ...place, filter };
+    this.#replace(selectedItem(filtered) === null ? { ...filtered, selectedId: null } : filtered);
   }
 
   #command(text: string): void {
@@ -240,7 +254,8 @@ export class Monitor {
   #act(place: Place, letter: string): void {
     for (const { acts, items } of doables(place)) {
       const act = acts.find(({ key }) => key === letter);
-      if (act === undefined || items.length === 0) continue;
+      if (act === undefined) continue;
+      if (items.length === 0) return this.#set({ note: NOTHING_CHOSEN });
       if (this.#state.isReadonly) return this.#set({ note: READ_ONLY });
       this.#pending = { act, items, words: "" };
       if (act.asks !== null) return this.#ask({ kind: "words", text: "", question: act.asks });
@@ -268,6 +283,7 @@ export class Monitor {
 
   async #perform({ act, items, words }: Pending): Promise<void> {
     const looking = this.#looking;
+    this.#done = new Set(items.map(idOf));
     const note = await perform(this.#options.client, act, {
       items,
       words,
@@ -338,7 +354,8 @@ export class Monitor {
     const looking = this.#looking;
     const place = placeOf(this.#state);
     const nowMs = this.#clock.monotonicMs();
-    const isOverviewDue = place.kind === "overview" || nowMs - this.#overviewMs >= VERDICT_MS;
+    const isOverviewDue =
+      place.kind === "overview" || this.#state.trouble !== null || nowMs - this.#overviewMs >= VERDICT_MS;
     if (isOverviewDue) this.#overviewMs = nowMs;
     this.#set({ readSince: this.#clock.now() });
     const [overview, change] = await Promise.allSettled([
@@ -358,7 +375,9 @@ export class Monitor {
     const now = placeOf(this.#state);
     if (looking !== this.#looking || now.kind !== place.kind) return;
     if (change.status === "fulfilled") {
-      if (change.value !== null) this.#replace({ ...now, ...change.value } as Place);
+      if (change.value === null) return;
+      if (now.kind === "list") this.#replace(reread(now, change.value as Partial<ListPlace>, this.#done));
+      else this.#replace({ ...now, ...change.value } as Place);
     } else if (!isAway(change.reason) && "trouble" in now) {
       this.#replace({ ...now, trouble: sentenceOf(change.reason) });
     }
@@ -375,16 +394,9 @@ export class Monitor {
 }
 
 const NOTHING_DONE = { text: "nothing was done", isError: false };
+const NOTHING_CHOSEN = { text: "nothing is chosen: ↑ and ↓ choose", isError: true };
 const READ_ONLY = { text: "read-only: nothing can be changed here", isError: true };
 
 /** The server itself, not one of its answers: it cannot be reached, or is in trouble. */
 const isAway = (error: unknown): boolean =>
   error instanceof ClientError && (error.status === 0 || error.status === 401 || error.status >= 500);
-
-function typed({ kind, text }: Prompt, { name, input }: MonitorKey): string {
-  if (name === "backspace") return [...text].slice(0, -1).join("");
-  if (name === "ctrlU") return "";
-  if (name === "tab") return kind === "command" ? complete(text) : text;
-  return text.length < PROMPT_CHARS_MAX ? text + input : text;
-}
-const PROMPT_CHARS_MAX = 500;

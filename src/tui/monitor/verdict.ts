@@ -11,16 +11,18 @@ const QUEUE_OLD_SECONDS = 30;
 const ERRORS_MANY_PERCENT = 20;
 const ENDED_FEW = 5;
 const SLOW_SECONDS = 5;
+const LATENCY_LONG_MS = 2_000;
 const FULL_PERCENT = 100;
 
 export interface Problem {
   /** Which part of the line it is about. */
-  part: "db" | "workers" | "queue" | "errors" | "breakers";
+  part: "api" | "db" | "workers" | "queue" | "errors" | "breakers";
   sentence: string;
 }
 
 /** What somebody should look at, worst first. */
 export function problemsOf({
+  latencyMs,
   notReady,
   health,
   openBreakers,
@@ -31,6 +33,10 @@ export function problemsOf({
   const oldSeconds = oldestQueuedAt === null ? 0 : (Date.now() - Date.parse(oldestQueuedAt)) / 1000;
   const percent = errorPercent(recent);
   const problems: (Problem | false)[] = [
+    latencyMs >= LATENCY_LONG_MS && {
+      part: "api",
+      sentence: `the server took ${tookText(latencyMs)} to answer`,
+    },
     notReady !== null && { part: "db", sentence: `the server is not ready: ${plainText(notReady)}` },
     health?.active_workers === 0 && {
       part: "workers",
@@ -106,7 +112,7 @@ function partsOf(overview: Overview): [Problem["part"] | null, string][] {
   const queue = `${runs.queued}${oldestQueuedAt === null ? "" : ` ${age(oldestQueuedAt)}`}`;
   const open = openBreakers === null ? "?" : String(openBreakers.length);
   return [
-    [null, `api ${tookText(latencyMs).padEnd(4)}`],
+    ["api", `api ${tookText(latencyMs).padEnd(4)}`],
     ["db", `db ${notReady === null ? "ok" : "no"}`],
     ["workers", `workers ${workers.padEnd(4)}`],
     ["queue", `queue ${queue.padEnd(7)}`],

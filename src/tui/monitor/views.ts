@@ -37,6 +37,8 @@ export interface View {
   statuses: readonly string[];
   columns: readonly Column[];
   acts: readonly Act[];
+  /** A key decides here without a question: no other row may come under it by itself. */
+  isChoiceKept: boolean;
   opens(item: Item): Target;
   /** Said when there is nothing. */
   empty: string;
@@ -57,6 +59,7 @@ function view({ resource, ...own }: Definition): View {
     filters: filtersOf(resource),
     statuses: [],
     acts: actsOf(resource),
+    isChoiceKept: false,
     opens: (item) => ({
       kind: "item",
       path: resource.isReadable ? `${resource.path}/${encodeURIComponent(idOf(item))}` : null,
@@ -136,6 +139,7 @@ export const VIEWS: readonly View[] = [
       text("arguments", (item) => item.arguments, { width: 30, rank: 0 }),
     ],
     acts: APPROVAL_ACTS,
+    isChoiceKept: true,
     opens: (item) => ({ kind: "session", id: String(item.session_id) }),
     empty: "nobody is waited for",
   }),
