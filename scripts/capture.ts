@@ -3,7 +3,8 @@
  * the words below, against a running server, drawn as they stood on the screen.
  *
  *   ./everruns serve                                    in one terminal
- *   .tools/node_modules/.bin/bun scripts/capture.ts     in another, needs tmux; EVERRUNS_API_URL as for the client
+ *   .tools/node_modules/.bin/bun scripts/capture.ts     in another, needs tmux; EVERRUNS_API_URL as for the client;
+ *                                                       with `monitor` or `chat` that one alone
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -67,8 +68,9 @@ const WORK: readonly { title: string; script: string; capabilities?: unknown[] }
 async function capture(): Promise<void> {
   const server = normalizeBaseUrl(process.env.EVERRUNS_API_URL || "http://127.0.0.1:9000");
   mkdirSync(DOCS, { recursive: true });
-  await captureMonitor(server);
-  await captureChat(server);
+  const [only] = process.argv.slice(2);
+  if (only !== "chat") await captureMonitor(server);
+  if (only !== "monitor") await captureChat(server);
 }
 
 async function post(url: string, body: unknown): Promise<{ id: string }> {
@@ -90,9 +92,9 @@ async function captureMonitor(server: string): Promise<void> {
     });
   }
   const command = [process.execPath, join(ROOT, "cli/everruns.ts"), "monitor"];
-  const terminal = openTerminal(command, { columns: 104, rows: 20, env: { EVERRUNS_API_URL: server } });
+  const terminal = openTerminal(command, { columns: 104, rows: 24, env: { EVERRUNS_API_URL: server } });
   try {
-    await terminal.until(/1 approval[\s\S]*failed/);
+    await terminal.until(/1 to decide[\s\S]*1 running[\s\S]*ENDED BADLY/);
     await Bun.write(join(DOCS, "monitor.svg"), ansiToSvg(terminal.ansi(), "everruns monitor"));
     console.log(join(DOCS, "monitor.svg"));
   } finally {

@@ -60,11 +60,13 @@ export function overviewLines({ overview }: MonitorState, { columns, rows, paint
 
 function perMinute({ recent }: Overview): string {
   const { minutes, ended } = recent;
-  const turns = ended.completed + ended.failed + ended.sealed + ended.cancelled;
-  const rate = turns / minutes;
-  return `${(rate < 10 ? rate.toFixed(1) : shortNumber(rate)).padStart(NUMBER_COLUMNS)} turns ${shortNumber(
-    recent.tokens / minutes,
-  ).padStart(NUMBER_COLUMNS)} tokens  ${dollars(recent.costUsd / minutes)}`;
+  const turns = (ended.completed + ended.failed + ended.sealed + ended.cancelled) / minutes;
+  const number = (text: string) => text.padStart(NUMBER_COLUMNS);
+  return [
+    `${number(turns < 10 ? turns.toFixed(1) : shortNumber(Math.round(turns)))} turns`,
+    `${number(shortNumber(Math.round(recent.tokens / minutes)))} tokens `,
+    dollars(recent.costUsd / minutes),
+  ].join(" ");
 }
 
 function breakersText({ openBreakers }: Overview): string {
