@@ -11,8 +11,8 @@ import { hasTmux, openTerminal, type Terminal, type TerminalOptions } from "./tm
 interface Stage {
   world: MonitorWorld;
   open(args?: readonly string[], options?: TerminalOptions): Terminal;
-  /** Compares the screen with test/golden/monitor. */
-  golden(name: string, screen: string): void;
+  /** Compares the screen with test/golden/monitor, once it shows this and has been drawn to its end. */
+  golden(name: string, terminal: Terminal, shown: string | RegExp): Promise<void>;
 }
 
 interface Scene {
@@ -34,7 +34,7 @@ const atOverview = async (stage: Stage, options?: TerminalOptions) => {
 const VIEWS: readonly [name: string, keys: string, shown: RegExp][] = [
   ["approvals", "2", /❯ .*write_file/],
   ["sessions", "3", /❯ [\s\S]*Where the invoices/],
-  ["runs", "4", / queued /],
+  ["runs", "4", /❯ .*running[\s\S]*queued/],
   ["queue", "5", /no worker has a free slot/],
   ["workers", "6", /❯ .*running/],
   ["providers", "7", /old-model open/],
@@ -49,7 +49,7 @@ const SCENES: readonly Scene[] = [
       const terminal = await atOverview(stage);
       const shown = await terminal.until("1 waiting");
       expect(shown.split("\n").length).toBeLessThanOrEqual(24);
-      stage.golden("overview", shown);
+      await stage.golden("overview", terminal, "1 waiting");
     },
   },
   ...VIEWS.map(
@@ -58,7 +58,7 @@ const SCENES: readonly Scene[] = [
       async play(stage) {
         const terminal = await atOverview(stage);
         terminal.type(keys);
-        stage.golden(name, await terminal.until(shown));
+        await stage.golden(name, terminal, shown);
       },
     }),
   ),
@@ -74,12 +74,12 @@ const SCENES: readonly Scene[] = [
       await terminal.until("sessions · 1 of 7");
       terminal.type("/", "C-u");
       terminal.type("!note", "Enter");
-      stage.golden("filter", await terminal.until("sessions · 6 of 7 · /!note"));
+      await stage.golden("filter", terminal, "sessions · 6 of 7 · /!note");
       terminal.press("Escape");
       await terminal.until(/sessions · 7\n/);
       for (let column = 0; column < 7; column += 1) terminal.type("s");
       terminal.type("S");
-      stage.golden("sort", await terminal.until("by title ↓"));
+      await stage.golden("sort", terminal, "by title ↓");
     },
   },
   {
@@ -89,7 +89,7 @@ const SCENES: readonly Scene[] = [
       terminal.type(":runs failed", "Enter");
       await terminal.until("runs status=failed · 1");
       terminal.type(":rums", "Enter");
-      stage.golden("mistyped", await terminal.until("there is no :rums"));
+      await stage.golden("mistyped", terminal, "there is no :rums");
     },
   },
   {
@@ -101,23 +101,23 @@ const SCENES: readonly Scene[] = [
       terminal.type("/Keep a note", "Enter");
       await terminal.until("sessions · 1 of 7");
       terminal.press("Enter");
-      stage.golden("session", await terminal.until("● Kept."));
+      await stage.golden("session", terminal, "● Kept.");
       terminal.press("Tab");
       await terminal.until("── session.idled");
       terminal.press("Up");
-      stage.golden("session-events", await terminal.until("── turn.completed"));
+      await stage.golden("session-events", terminal, "── turn.completed");
       terminal.press("Enter");
       await terminal.until(/turn\.completed \d+\n\{/);
       terminal.press("Escape");
       await terminal.until("[events]");
       terminal.press("Tab");
-      stage.golden("session-files", await terminal.until("/note.md"));
+      await stage.golden("session-files", terminal, "/note.md");
       terminal.press("Enter");
-      stage.golden("session-file", await terminal.until(/# A note\n\nKept\./));
+      await stage.golden("session-file", terminal, /# A note\n\nKept\./);
       terminal.press("Escape");
       await terminal.until("[files]");
       terminal.press("Tab");
-      stage.golden("session-cost", await terminal.until(/\[cost\][\s\S]*completed/));
+      await stage.golden("session-cost", terminal, /\[cost\][\s\S]*completed/);
     },
   },
   {
@@ -131,7 +131,7 @@ const SCENES: readonly Scene[] = [
       terminal.press("Escape");
       await terminal.until("runs status=waiting · 1");
       terminal.press("Enter");
-      stage.golden("run", await terminal.until(/reason:1 +settled/));
+      await stage.golden("run", terminal, /reason:1 +settled/);
     },
   },
   {
@@ -139,7 +139,7 @@ const SCENES: readonly Scene[] = [
     async play(stage) {
       const terminal = await atOverview(stage);
       terminal.type("?");
-      stage.golden("help", await terminal.until("j k"));
+      await stage.golden("help", terminal, "j k");
     },
   },
   {
@@ -151,11 +151,11 @@ const SCENES: readonly Scene[] = [
       terminal.resize(40, 12);
       const small = await terminal.until((screen) => LOADED.test(screen) && screen.split("\n").length <= 12);
       for (const line of small.split("\n")) expect(Bun.stringWidth(line)).toBeLessThanOrEqual(40);
-      stage.golden("sessions-40x12", small);
+      await stage.golden("sessions-40x12", terminal, LOADED);
       terminal.type("1");
-      stage.golden("overview-40x12", await terminal.until("broken"));
+      await stage.golden("overview-40x12", terminal, "broken");
       terminal.resize(100, 30);
-      stage.golden("overview-100x30", await terminal.until(/ENDED BADLY[\s\S]*failed/));
+      await stage.golden("overview-100x30", terminal, /ENDED BADLY[\s\S]*failed/);
     },
   },
   {
@@ -184,7 +184,7 @@ const SCENES: readonly Scene[] = [
       terminal.type("9");
       await terminal.until(/❯ .*the script asked/);
       terminal.type("r");
-      stage.golden("readonly", await terminal.until("read-only: nothing can be changed here"));
+      await stage.golden("readonly", terminal, "read-only: nothing can be changed here");
     },
   },
   {
@@ -214,7 +214,7 @@ const SCENES: readonly Scene[] = [
       terminal.type("w");
       await terminal.until("y/n");
       terminal.type("y");
-      stage.golden("drained", await terminal.until(/❯ .*draining[\s\S]*drain: done/));
+      await stage.golden("drained", terminal, /❯ .*draining[\s\S]*drain: done/);
       terminal.type("u");
       await terminal.until(/❯ .*running[\s\S]*undrain: done/);
     },
@@ -257,7 +257,7 @@ const SCENES: readonly Scene[] = [
       terminal.press("C-a");
       await terminal.until("3 marked");
       terminal.type("c");
-      stage.golden("bulk", await terminal.until(/! cancel 3 runs\? y\/n/));
+      await stage.golden("bulk", terminal, /! cancel 3 runs\? y\/n/);
       terminal.type("y");
       await terminal.until("cancel: 3 done · everruns runs cancel <id>");
       for (const session of sessions) await stage.world.reaches(session, "cancelled");
@@ -272,6 +272,19 @@ const EXITS: readonly [name: string, code: number, leave: (terminal: Terminal, p
   ["Ctrl+C", 0, (terminal) => terminal.press("C-c")],
   ["SIGTERM", 0, (_terminal, pid) => process.kill(pid, "SIGTERM")],
 ];
+
+/** The masked screen, twice the same: a capture may come in the midst of a frame. */
+async function drawn(terminal: Terminal, shown: string | RegExp): Promise<string> {
+  let before = "";
+  let screen = masked(await terminal.until(shown));
+  while (screen !== before) {
+    before = screen;
+    await Bun.sleep(LOOK_AGAIN_MS);
+    screen = masked(await terminal.until(shown));
+  }
+  return screen;
+}
+const LOOK_AGAIN_MS = 60;
 
 /** @param command  the program, called when the tests run */
 export function describeMonitor(name: string, command: () => readonly string[]): void {
@@ -298,7 +311,10 @@ export function describeMonitor(name: string, command: () => readonly string[]):
             terminals.push(terminal);
             return terminal;
           },
-          golden: (name, screen) => expectGolden(`monitor/${name}.txt`, `${masked(screen)}\n`),
+          async golden(name, terminal, shown) {
+            const screen = await drawn(terminal, shown);
+            expectGolden(`monitor/${name}.txt`, `${screen}\n`);
+          },
         };
       });
       afterEach(() => {

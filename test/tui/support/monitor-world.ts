@@ -95,7 +95,7 @@ export async function startMonitorWorld(): Promise<MonitorWorld> {
   });
   await world.reaches(running, "running");
   const queued = await world.say("Next in line", { steps: [{ text: "My turn." }] });
-  await app.db.sql`update runs set queued_at = now() - interval '2 minutes' where session_id = ${queued}`;
+  await app.db.sql`update runs set queued_at = now() - interval '1 hour' where session_id = ${queued}`;
   const { body: agent } = await app.post("/agents", { name: "night-owl", system_prompt: "You report." });
   const schedule = await app.post("/durable/schedules", {
     name: "nightly-report",
