@@ -1,74 +1,146 @@
 /**
  * Shell completion. What a shell gets is a few lines that ask this program with every Tab; the answers come from the
- * commands themselves, so that there is no list to keep.
+ * commands themselves, so that there is no list to keep, and from the server where a word names one of its objects.
  */
-import type { Command, Option } from "commander";
+import type { Argument, Command, Option } from "commander";
 
 export const SHELLS = ["bash", "zsh", "fish"] as const;
 export type Shell = (typeof SHELLS)[number];
 
-/** The lines for a shell's own start-up file, or for its directory of completions. */
+/** One answer: a line of `word`, or of `word<tab>what it is`. */
+export interface Candidate {
+  word: string;
+  about?: string;
+}
+
+/**
+ * The lines for a shell's own start-up file, or for its directory of completions. No shell may evaluate a candidate:
+ * some come from a server.
+ */
 export function completionScript(shell: Shell): string {
   switch (shell) {
     case "bash":
       return `_everruns() {
-  local IFS=$'\\n'
-  COMPREPLY=($(compgen -W "$(everruns __complete "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)" -- "\${COMP_WORDS[COMP_CWORD]}"))
+  local line tab=$'\\t'
+  COMPREPLY=()
+  while IFS= read -r line; do
+    COMPREPLY+=("\${line%%"$tab"*}")
+  done < <(everruns __complete "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
 }
 complete -o default -F _everruns everruns`;
     case "zsh":
       return `#compdef everruns
 _everruns() {
-  local -a found
-  found=(\${(f)"$(everruns __complete "\${(@)words[2,CURRENT]}" 2>/dev/null)"})
-  (( \${#found} )) && compadd -a found || _files
+  local line tab=$'\\t'
+  local -a found shown
+  while IFS= read -r line; do
+    found+=("\${line%%$tab*}")
+    shown+=("\${line/$tab/  -- }")
+  done < <(everruns __complete "\${(@)words[2,CURRENT]}" 2>/dev/null)
+  (( \${#found} )) && compadd -l -d shown -a found || _files
 }
-compdef _everruns everruns`;
+if [ "\${funcstack[1]}" = _everruns ]; then _everruns "$@"; else compdef _everruns everruns; fi`;
     case "fish":
       return `complete -c everruns -f -a '(everruns __complete (commandline -opc)[2..] (commandline -ct) 2>/dev/null)'
 complete -c everruns -s f -l file -r -F`;
   }
 }
 
+/** Where a word is being typed. */
+export interface Place {
+  command: Command;
+  /** The beginning of the word, without `--flag=`. */
+  typed: string;
+  /** `--flag=`, when the word begins with it. */
+  prefix: string;
+  /** The flag whose value the word is. */
+  option: Option | null;
+  /** The argument that the word is; null where there is none. */
+  argument: Argument | null;
+  /** The arguments before it. */
+  before: readonly string[];
+  /** Values of the flags before it, by their long names. */
+  flags: Readonly<Record<string, string>>;
+}
+
 /**
- * PURE: what may stand in the place of the last word.
+ * PURE: reads a line that is being typed.
  *
  * @param words  those after the program's name; the last one is being typed and may be empty
  */
-export function candidates(program: Command, words: readonly string[]): string[] {
-  const typed = words.at(-1) ?? "";
+export function placeOf(program: Command, words: readonly string[]): Place {
   let command = program;
-  let awaiting: Option | undefined;
-  let argument = 0;
-  for (const word of words.slice(0, -1)) {
-    if (awaiting) {
-      awaiting = undefined;
+  let option: Option | null = null;
+  const before: string[] = [];
+  const flags: Record<string, string> = {};
+  // bash hands over --flag=value as three words.
+  const whole = words.slice(0, -1).filter((word) => word !== "=");
+  for (const word of whole) {
+    if (option !== null) {
+      flags[option.long ?? ""] = word;
+      option = null;
       continue;
     }
-    if (word.startsWith("-")) {
-      const option = optionsOf(command).find(({ short, long }) => word === short || word === long);
-      if (option && (option.required || option.optional)) awaiting = option;
+    if (word.startsWith("-") && word !== "-") {
+      const [name = "", value] = splitFlag(word);
+      const found = optionNamed(command, name);
+      if (found !== undefined && value !== undefined) flags[found.long ?? ""] = value;
+      else if (found !== undefined && (found.required || found.optional)) option = found;
       continue;
     }
     const child = command.commands.find((each) => each.name() === word || each.aliases().includes(word));
     if (child) command = child;
-    else argument += 1;
+    else before.push(word);
   }
-  return offered(command, { awaiting, argument, typed }).filter((word) => word.startsWith(typed));
+  const last = words.at(-1) ?? "";
+  const [name = "", value] = splitFlag(last);
+  const own = value === undefined ? undefined : optionNamed(command, name);
+  const place = { command, before, flags, prefix: "", typed: last === "=" ? "" : last, option };
+  if (own !== undefined) {
+    return { ...place, typed: value ?? "", prefix: `${name}=`, option: own, argument: null };
+  }
+  const known = command.registeredArguments;
+  const at = known[before.length] ?? (known.at(-1)?.variadic ? known.at(-1) : undefined);
+  return { ...place, argument: option === null && !last.startsWith("-") ? (at ?? null) : null };
 }
 
-function offered(
-  command: Command,
-  { awaiting, argument, typed }: { awaiting: Option | undefined; argument: number; typed: string },
-): string[] {
-  if (awaiting) return [...(awaiting.argChoices ?? [])];
-  if (typed.startsWith("-")) return optionsOf(command).flatMap(({ long, short }) => long ?? short ?? []);
-  const children = command.commands.map((each) => each.name()).filter((name) => !name.startsWith("__"));
-  return [...children, ...(command.registeredArguments[argument]?.argChoices ?? [])];
+/** PURE: what the commands themselves offer at a place. */
+export function candidates({ command, option, argument, typed, prefix }: Place): Candidate[] {
+  return offered({ command, option, argument, typed })
+    .filter(({ word }) => word.startsWith(typed))
+    .map((each) => ({ ...each, word: prefix + each.word }));
+}
+
+function offered({
+  command,
+  option,
+  argument,
+  typed,
+}: Pick<Place, "command" | "option" | "argument" | "typed">): Candidate[] {
+  if (option !== null) return (option.argChoices ?? []).map((word) => ({ word }));
+  if (typed.startsWith("-")) {
+    return optionsOf(command).map(({ long, short, description }) => ({
+      word: long ?? short ?? "",
+      about: description,
+    }));
+  }
+  const children = command.commands
+    .filter((each) => !each.name().startsWith("__"))
+    .map((each) => ({ word: each.name(), about: each.summary() || each.description() }));
+  return [...children, ...(argument?.argChoices ?? []).map((word) => ({ word }))];
 }
 
 /** Of a command, and of the one that it stands for when its verb is left out: `agents -o` is `agents list -o`. */
 function optionsOf(command: Command): readonly Option[] {
   const byDefault = command.commands.find((each) => each.name() === "list");
   return [...command.options, ...(byDefault?.options ?? [])];
+}
+
+const optionNamed = (command: Command, name: string): Option | undefined =>
+  optionsOf(command).find(({ short, long }) => name === short || name === long);
+
+/** `--output=js` → `--output`, `js`; no value for anything else. */
+function splitFlag(word: string): [string, string?] {
+  const [, name, value] = /^(--[\w-]+)=(.*)$/s.exec(word) ?? [];
+  return name === undefined ? [word] : [name, value ?? ""];
 }

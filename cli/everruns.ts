@@ -277,19 +277,6 @@ Examples:
   .action((shell: Shell) =>
     start(async ({ out }) => void out.line((await import("./completion.ts")).completionScript(shell))),
   );
-program
-  .command("__complete", { hidden: true })
-  .argument("[words...]")
-  .allowUnknownOption()
-  .helpOption(false)
-  .action((words: string[]) =>
-    start(async ({ out }) => {
-      const { candidates } = await import("./completion.ts");
-      for (const word of candidates(program, words)) out.line(word);
-      return undefined;
-    }),
-  );
-
 program.command("__sql", { hidden: true }).action(async () => {
   await (await import("./sql-child.ts")).sqlChild();
 });
@@ -319,6 +306,8 @@ Exit codes: 0 done · 1 failed · 2 wrong usage or configuration`,
 
 tellErrorsInOneLine(program, "everruns");
 if (process.argv.length <= 2) program.help();
+// Not a command: its words may be flags of ours, which are not meant for us.
+if (process.argv[2] === "__complete") await start(complete);
 await program.parseAsync();
 
 /** A command that talks to a server over HTTP. */
@@ -362,6 +351,16 @@ function serverOptions(command: Command): Command {
 
 function start(command: (context: CommandContext) => Promise<number | undefined>): Promise<never> {
   return runCommand(command);
+}
+
+/** What a shell asks with every Tab. */
+async function complete(context: CommandContext): Promise<undefined> {
+  const { candidates, placeOf } = await import("./completion.ts");
+  const place = placeOf(program, process.argv.slice(3));
+  const known = candidates(place);
+  const isOpen = known.length === 0 && (place.option !== null || place.argument !== null);
+  const found = isOpen ? await (await import("./completion-values.ts")).valuesAt(context, place) : known;
+  for (const { word, about = "" } of found) context.out.line(about === "" ? word : `${word}\t${about}`);
 }
 
 function tellErrorsInOneLine(command: Command, path: string): void {

@@ -2,7 +2,9 @@ import { describe, expect, test } from "bun:test";
 import { runCli } from "./support.ts";
 
 const complete = async (...words: string[]) =>
-  (await runCli(["__complete", ...words])).stdout.split("\n").filter((word) => word !== "");
+  (await runCli(["__complete", ...words], { env: { EVERRUNS_API_URL: "http://127.0.0.1:1" } })).stdout
+    .split("\n")
+    .flatMap((line) => (line === "" ? [] : [line.split("\t")[0] ?? ""]));
 
 describe("completion", () => {
   test.each([
@@ -16,6 +18,10 @@ describe("completion", () => {
     [["agents", "list", "--sea"], ["--search"]],
     [["migrate", "st"], ["status"]],
     [["serve", "--port", "9000", "--ho"], ["--host"]],
+    [["agents", "list", "--output=js"], ["--output=json"]],
+    [["agents", "list", "--output", "=", "js"], ["json"]],
+    [["agents", "-V", "expo"], ["export"]],
+    [["completion", "z"], ["zsh"]],
     [["nothing-of-ours", "x"], []],
   ])("%j: %j", async (words, offered) => {
     expect(await complete(...words)).toEqual(offered);
