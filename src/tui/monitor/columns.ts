@@ -39,7 +39,8 @@ export const idColumn = (name: string, read: Read, rank = 0): Column => ({
 /** How long ago, in one unit. */
 export const ageColumn = (name: string, read: Read, rank = 1): Column => ({
   name,
-  width: 5,
+  // Room for the mark of the order as well.
+  width: Math.max(5, name.length + 1),
   isRight: true,
   rank,
   cell: (item) => age(read(item)),

@@ -31,13 +31,8 @@ const KEYS: readonly (readonly [string, string])[] = [
   ...VIEWS.flatMap(({ digit, name, summary }) =>
     digit === null ? [] : [[digit, `${name}: ${summary}`] as const],
   ),
-  [
-    ":",
-    `any list: ${VIEWS.filter(({ digit }) => digit === null)
-      .map(({ name }) => `:${name}`)
-      .join(" ")}`,
-  ],
-  ["", ":runs failed · :sessions status=active search=word · :session_… · :turn_… · Tab completes"],
+  [":", "any list: :agents :models :breakers …; the names are those of the command line, Tab completes them"],
+  ["", ":runs failed · :sessions status=active search=word · :session_… · :turn_…"],
   ["Enter", "open what is chosen; in a run its session; of a worker the runs that it holds"],
   ["Esc", "back: clears the filter, the marks, then leaves the place"],
   ["↑ ↓ j k", "choose or scroll · PgUp PgDn · g first, G last"],

@@ -119,6 +119,10 @@ const SHOWN: ReadonlySet<string> = new Set([
   "dead-runs",
   "breakers",
 ]);
+/** Their ids are words. */
+const NAMED = "capabilities";
+/** Columns that say how long ago `…_at` is. */
+const AGES: ReadonlySet<string> = new Set(["created", "updated"]);
 const WIDTHS: Readonly<Record<string, number>> = { id: 24, name: 24, model: 28, provider: 16, status: 9 };
 
 export const VIEWS: readonly View[] = [
@@ -309,10 +313,10 @@ export const viewOf = (word: string): View | undefined =>
 /** The command line's columns, each with a width that fits what usually stands there. */
 function columnsOf(resource: Resource): Column[] {
   return Object.entries(resource.columns).map(([name, read], at) =>
-    name === "id" && resource.key !== "id or name"
+    name === "id" && resource.key !== "id or name" && resource.name !== NAMED
       ? idColumn(name, (item) => item.id)
-      : name === "updated"
-        ? ageColumn(name, (item) => item.updated_at)
+      : AGES.has(name)
+        ? ageColumn(name, (item) => item[`${name}_at`])
         : text(name, read, { width: WIDTHS[name] ?? 12, rank: at < 2 ? 0 : at }),
   );
 }
