@@ -7,6 +7,7 @@
 import { Command, Option } from "commander";
 import { type CommandContext, runCommand } from "./action.ts";
 import type { Shell } from "./completion.ts";
+import { addExamples } from "./examples.ts";
 import type { KeysAction } from "./keys/keys.ts";
 import { addResourceCommands } from "./resources/commands.ts";
 import { versionText } from "./version.ts";
@@ -304,6 +305,7 @@ Start here:
 Exit codes: 0 done · 1 failed · 2 wrong usage or configuration`,
 );
 
+addExamples(program);
 tellErrorsInOneLine(program, "everruns");
 if (process.argv.length <= 2) program.help();
 // Not a command: its words may be flags of ours, which are not meant for us.

@@ -5,6 +5,7 @@
 import { type Command, Option } from "commander";
 import { CATALOG, type Resource } from "../../src/client/resources.ts";
 import { type CommandContext, UsageError } from "../action.ts";
+import { fileOf } from "../examples.ts";
 import { addFileCommands } from "./file-commands.ts";
 import { FORMATS } from "./formats.ts";
 import { addImageCommands, addSessionExport } from "./library-commands.ts";
@@ -26,7 +27,6 @@ export function addResourceCommands(program: Command, tools: CommandTools): void
   for (const resource of CATALOG) {
     const parent = program
       .command(resource.name)
-      .summary(`list ${resource.summary}${othersOf(resource)}`)
       .description(`${capital(resource.summary)}.`)
       .addHelpText("after", examplesOf(resource));
     const verb = (name: string, summary: string, isDefault = false) =>
@@ -80,6 +80,8 @@ export function addResourceCommands(program: Command, tools: CommandTools): void
         .action((id: string, options: BodyFlags) =>
           run((verbs, context) => verbs.update(context, resource, id, options)),
         );
+    }
+    if (resource.editable && resource.textField === undefined) {
       verb("edit", "change one in $EDITOR")
         .argument("<id>", resource.key)
         .action((id: string, options: CommonFlags) =>
@@ -113,6 +115,10 @@ export function addResourceCommands(program: Command, tools: CommandTools): void
     if (command.name() === "sessions") addSessionExport(command, tools);
     if (command.name() === "images") addImageCommands(command, tools);
     addFileCommands(command, tools);
+    const resource = CATALOG.find(({ name }) => name === command.name());
+    if (resource === undefined) continue;
+    const others = command.commands.map((each) => each.name()).filter((name) => name !== "list");
+    command.summary(`list ${resource.summary}${others.length === 0 ? "" : `; ${others.join(", ")}`}`);
   }
 }
 
@@ -150,23 +156,12 @@ const flagOf = (parameter: string) => parameter.replace(/_id$/, "").replaceAll("
 const camelOf = (parameter: string) =>
   flagOf(parameter).replace(/-([a-z])/g, (_match, letter: string) => letter.toUpperCase());
 
-function othersOf(resource: Resource): string {
-  const others = [
-    resource.isReadable ? "get" : "",
-    resource.isCreatable ? "create" : "",
-    resource.editable ? "edit" : "",
-    resource.deletes ? "delete" : "",
-    ...Object.keys(resource.actions ?? {}),
-  ].filter((word) => word !== "");
-  return others.length === 0 ? "" : `; ${others.join(", ")}`;
-}
-
 function examplesOf(resource: Resource): string {
   const lines = [`  everruns ${resource.name}`, `  everruns ${resource.name} -o json | jq`];
   if (resource.isReadable) lines.push(`  everruns ${resource.name} get <${resource.key}> -o yaml`);
-  if (resource.isCreatable) lines.push(`  everruns ${resource.name} create -f ${resource.one}.yaml`);
+  if (resource.isCreatable) lines.push(`  everruns ${resource.name} create -f ${fileOf(resource)}`);
   return `\nExamples:\n${lines.join("\n")}`;
 }
 
 const capital = (text: string) => `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
-const article = (word: string) => (/^[aeiou]/.test(word) ? "an" : "a");
+const article = (word: string) => (/^(?:[aeiou]|MCP)/.test(word) ? "an" : "a");

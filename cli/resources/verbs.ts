@@ -71,7 +71,7 @@ export async function create(context: CommandContext, resource: Resource, flags:
 }
 
 export async function update(context: CommandContext, resource: Resource, id: string, flags: BodyFlags) {
-  const body = await readBody(context, flags);
+  const body = await readBody(context, flags, resource.textField);
   const changed = await clientOf(context, flags).request<Item>("PATCH", pathOf(resource, id), { body });
   printItem(context, changed, flags.output === "table" ? "id" : flags.output);
 }

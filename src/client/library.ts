@@ -32,6 +32,7 @@ export const LIBRARY: readonly Resource[] = [
     isCreatable: true,
     textField: "skill_md",
     isReadable: true,
+    editable: ["skill_md"],
     deletes: "archives",
     actions: { restore: RESTORE },
   }),

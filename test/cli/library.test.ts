@@ -42,6 +42,9 @@ test("a skill is made from its file, letter by letter, archived and taken back",
   expect((await cli("skills")).stdout).toMatch(
     new RegExp(`${id}  release-notes  active .* How release notes are written here\\.`),
   );
+  writeFileSync(path, SKILL.replace("Short.", "Shorter."));
+  expect(await made("skills", "update", id, "-f", path)).toBe(id);
+  expect((await cli("api", "GET", `/skills/${id}/content`)).stdout).toContain("Shorter.");
   await cli("skills", "delete", id);
   expect((await cli("skills", "-o", "id")).stdout).toBe("");
   await cli("skills", "restore", id);

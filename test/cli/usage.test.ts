@@ -63,3 +63,31 @@ describe("the version", () => {
     });
   }
 });
+
+test("every command shows an example in its help", async () => {
+  const offered = async (...words: string[]) =>
+    (await runCli(["__complete", ...words, ""], { env: { EVERRUNS_API_URL: "http://127.0.0.1:1" } })).stdout
+      .split("\n")
+      .flatMap((line) => (line === "" ? [] : [line.split("\t")[0] ?? ""]));
+  // One kind of object of each sort: the verbs of the others are made alike.
+  const parents = [
+    "agents",
+    "sessions",
+    "skills",
+    "providers",
+    "budgets",
+    "images",
+    "events",
+    "messages",
+    "files",
+  ];
+  const verbs = await Promise.all(
+    parents.map(async (parent) => (await offered(parent)).map((verb) => [parent, verb])),
+  );
+  const commands = (await offered()).filter((word) => word !== "help").map((word) => [word]);
+  for (const words of [...commands, ...verbs.flat()]) {
+    const { stdout } = await runCli([...words, "--help"]);
+    expect([words, stdout.split("Examples:\n").length]).toEqual([words, 2]);
+    expect(stdout).toMatch(new RegExp(`^  .*everruns ${words.join(" ")}`, "m"));
+  }
+}, 60_000);
