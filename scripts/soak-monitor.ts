@@ -4,12 +4,13 @@
  * some wait for a person; meanwhile somebody walks through every view. Prints the memory and the CPU time of the
  * monitor and what it wrote to the terminal, and ends with 1 when the memory did not stay flat.
  */
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, rmSync, statSync, truncateSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startProcess } from "../test/support/processes.ts";
 import { openTerminal, type Terminal } from "../test/tui/support/tmux.ts";
 import { build } from "./build.ts";
+import { cpuSecondsOf, pidOf, rssMbOf } from "./process-figures.ts";
 
 interface Options {
   minutes: number;
@@ -32,7 +33,6 @@ const SAMPLE_SECONDS = 10;
 const STEP_MS = 2_000;
 /** Of the second half, above the first: what a garbage collector leaves lying about. */
 const GROWTH_MAX = 1.25;
-const CLOCK_TICKS = 100;
 
 /** What is typed, a step every two seconds, round and round. */
 const WALK: readonly (readonly string[])[] = [
@@ -103,7 +103,7 @@ async function soak({ minutes, rate, executable }: Options): Promise<number> {
     const loading = makeSessions(url, { rate, signal: load.signal, made });
     terminal = openTerminal([program, "monitor", "--api-url", url], { columns: 120, rows: 40 });
     await terminal.until("to decide");
-    const pid = monitorPid(url);
+    const pid = pidOf(`monitor --api-url ${url}$`);
     const written = join(directory, "written");
     terminal.record(written);
     const samples = await watch({ minutes, pid, written, terminal, made });
@@ -218,28 +218,6 @@ function report(samples: readonly Sample[]): number {
   if (growth <= GROWTH_MAX) return 0;
   console.error("the memory did not stay flat");
   return 1;
-}
-
-function monitorPid(url: string): number {
-  const found = Bun.spawnSync(["pgrep", "-f", `monitor --api-url ${url}$`])
-    .stdout.toString()
-    .trim();
-  const pid = found
-    .split("\n")
-    .map(Number)
-    // The shell that started it has the same words.
-    .find((each) => readFileSync(`/proc/${each}/comm`, "utf8").startsWith("everruns"));
-  if (pid === undefined) throw new Error("the monitor does not run");
-  return pid;
-}
-
-const rssMbOf = (pid: number) =>
-  Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024;
-
-function cpuSecondsOf(pid: number): number {
-  // After the name, which may have spaces: utime and stime are the 12th and 13th.
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? [];
-  return (Number(fields[11]) + Number(fields[12])) / CLOCK_TICKS;
 }
 
 function optionsOf(args: readonly string[]): Options | null {

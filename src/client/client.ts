@@ -296,7 +296,12 @@ function queryText(values: QueryValues): string {
 
 function eventQuery(query: StreamQuery): QueryValues {
   const names = (types: readonly EventType[] | undefined) => types as readonly string[] | undefined;
-  return { since_id: query.sinceId, types: names(query.types), exclude: names(query.exclude) };
+  return {
+    since_id: query.sinceId,
+    types: names(query.types),
+    exclude: names(query.exclude),
+    deltas: query.deltas,
+  };
 }
 
 const enc = encodeURIComponent;

@@ -18,6 +18,8 @@ export interface StreamQuery {
   sinceId?: string | undefined;
   types?: readonly EventType[] | undefined;
   exclude?: readonly EventType[] | undefined;
+  /** `plain`: deltas come without all that was said before them, which grows with every one. */
+  deltas?: "plain" | undefined;
 }
 
 /** What the stream needs of a client: one connection. Throws ClientError when the server refuses or is not there. */
@@ -157,7 +159,8 @@ async function* readOnce(
   signal.addEventListener("abort", abort, { once: true });
   let reader: { cancel(): Promise<unknown> } | null = null;
   try {
-    const query = { sinceId: cursor.id, types: options.types, exclude: options.exclude };
+    const { types, exclude, deltas } = options;
+    const query = { sinceId: cursor.id, types, exclude, deltas };
     const response = await within(source.openEventStream(sessionId, query, connection.signal), clock, signal);
     if (!response.body) throw brokenStream("the event stream has no body");
     const body = response.body.getReader();

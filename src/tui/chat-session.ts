@@ -78,8 +78,8 @@ const TYPES = EVENT_TYPES.filter((type) => !NOT_READ.includes(type));
 const REPRINTED_MAX = 50;
 /** A long past is not printed again in full. */
 const BACKLOG_ENTRIES = 200;
-/** Events of one such span are drawn together. */
-const BATCH_MS = 33;
+/** Events of one such span are drawn together: no more often than the screen shows them. */
+const BATCH_MS = 66;
 
 export class ChatSession {
   readonly #options: ChatSessionOptions;
@@ -283,10 +283,12 @@ export class ChatSession {
       const events = streamEvents(this.#options.client, sessionId, {
         signal,
         types: TYPES,
+        deltas: "plain",
         onConnected: () => {
-          if (signal.aborted || this.#loadUntil !== null) return;
-          if (this.#snapshot.connection.state === "lost") this.#beginCatchUp(sessionId);
-          this.#set({ connection: { state: "live" } });
+          if (signal.aborted) return;
+          const isLoading = this.#loadUntil !== null;
+          if (this.#snapshot.connection.state === "lost" && !isLoading) void this.#beginCatchUp(sessionId);
+          this.#set({ connection: { state: isLoading ? "loading" : "live" } });
         },
         onReconnect: ({ reason, delayMs }) => {
           if (signal.aborted || reason === null) return;
@@ -315,8 +317,10 @@ export class ChatSession {
       catchUp.until(newest.at(-1)?.sequence ?? 0);
       this.#endCatchUp();
     } catch {
-      // The stream says itself when the connection is gone again.
-      if (this.#catchUp === catchUp) this.#catchUp = null;
+      // The stream says itself when the connection is gone again: then this is no news any more.
+      if (this.#catchUp !== catchUp) return;
+      this.#catchUp = null;
+      this.note("reconnected");
     }
   }
 
@@ -354,10 +358,12 @@ export class ChatSession {
     this.#settled = settled;
     const isActive = transcript.status === "active";
     const isNewlyAtRest = this.#snapshot.transcript.status !== "idle" && transcript.status === "idle";
+    const { connection } = this.#snapshot;
     const isNewModel = this.#snapshot.transcript.model !== transcript.model;
     this.#set({
       transcript,
-      connection: { state: "live" },
+      // What had arrived before the connection was lost brings it back no more.
+      connection: connection.state === "loading" ? { state: "live" } : connection,
       open: openEntries(transcript, settled),
       printed: fresh.length === 0 ? this.#snapshot.printed : [...this.#snapshot.printed, ...fresh],
       sending: events.some(({ type }) => ARRIVALS.includes(type)) ? null : this.#snapshot.sending,

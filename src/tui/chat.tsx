@@ -40,6 +40,8 @@ export interface ChatEnd {
 
 const FRAMES_PER_SECOND_MAX = 15;
 const COMPOSER_ROWS_MAX = 8;
+/** While a call waits: what it is about matters more. */
+const COMPOSER_ROWS_WAITING = 2;
 /** Rows that are not the open entries: blank lines, activity, status, and one that must stay free. */
 const CHROME_ROWS = 6;
 const PLACEHOLDER = "Ask anything, /help for help";
@@ -131,7 +133,8 @@ export function ChatApp({ chat, client, files, paint, signal }: ChatAppProps) {
     }
   };
 
-  const composerRows = Math.max(1, Math.min(COMPOSER_ROWS_MAX, Math.floor(rows / 3)));
+  const composerRowsMax = waiting && !prompt ? COMPOSER_ROWS_WAITING : COMPOSER_ROWS_MAX;
+  const composerRows = Math.max(1, Math.min(composerRowsMax, Math.floor(rows / 3)));
   const width = { paint, columns };
   const extraRows = rowsOf(waiting, prompt !== null) + (transcript.waiting.length > 0 ? QUEUE_ROWS : 0);
   const openRows = Math.max(2, rows - composerRows - CHROME_ROWS - extraRows);

@@ -64,11 +64,13 @@ export function Activity({ snapshot, paint, columns }: Part & { snapshot: ChatSn
 }
 const SPINNER_MS = 120;
 
-function activityOf({ connection, isInterrupting, task }: ChatSnapshot, elapsed: string): string {
+function activityOf({ connection, isInterrupting, task, open }: ChatSnapshot, elapsed: string): string {
   if (connection.state === "lost")
     return "no connection to the server, trying again; nothing of the turn is lost";
   if (isInterrupting) return "interrupting";
-  return task === null ? `working${elapsed} · Esc interrupts` : `${task}${elapsed} · Esc cancels`;
+  if (task !== null) return `${task}${elapsed} · Esc cancels`;
+  const isWaiting = open.some((entry) => entry.kind === "tool" && entry.waitsFor !== null);
+  return `${isWaiting ? "waits for you" : "working"}${elapsed} · Esc interrupts`;
 }
 
 /** Messages that the agent has not read: a line each, and how many there are beside those. */

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { killCluster, workDirectory } from "../embedded/support/clusters.ts";
 import { executablePath, type RunningServer, serveExecutable } from "../support/executable.ts";
+import { describeChat } from "../tui/support/chat-scenes.ts";
 import { hasTmux, openTerminal, type Terminal } from "../tui/support/tmux.ts";
 
 const AGENT = {
@@ -19,6 +20,8 @@ const AGENT = {
   ].join("\n"),
   capabilities: ["current_time"],
 };
+
+describeChat("the executable", () => [executablePath()]);
 
 describe.skipIf(!hasTmux)("everruns chat with its server (only where tmux is installed)", () => {
   const work = workDirectory();
@@ -58,25 +61,6 @@ describe.skipIf(!hasTmux)("everruns chat with its server (only where tmux is ins
     const screen = await terminal.until("exit code 0");
     return { screen, sessionId: /everruns chat (session_[0-9a-f]{32})/.exec(screen)?.[1] ?? "" };
   };
-
-  test("interrupts a turn, leaves the session, comes back to it, and goes on", async () => {
-    const first = chat("--agent", AGENT.name);
-    await first.until("new session · storyteller");
-    first.type("Tell me a story", "Enter");
-    await first.until(/✓ \d+ ms[\s\S]*● Once upon a time[\s\S]*Esc interrupts/);
-    first.press("Escape");
-    await first.until(/· interrupted[\s\S]*idle · storyteller · llmsim/);
-    const { sessionId } = await leave(first);
-    expect(sessionId).not.toBe("");
-
-    const second = chat(sessionId);
-    const resumed = await second.until("idle · storyteller");
-    for (const line of ["❯ Tell me a story", "→ get_current_time", "● Once upon a time", "· interrupted"]) {
-      expect(resumed).toContain(line);
-    }
-    second.type("From the beginning, please", "Enter");
-    await second.until(/The end\.\n[\s\S]*idle · storyteller/);
-  });
 
   test("leaves in the middle of a turn, which ends without it", async () => {
     const terminal = chat("--agent", AGENT.name);

@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { type Client, createClient } from "../../src/client/client.ts";
+import type { NewEvent } from "../../src/contract/event.ts";
 import { ChatSession, type ChatSnapshot, type Printed } from "../../src/tui/chat-session.ts";
 import { isSlashCommand, runSlashCommand } from "../../src/tui/commands/registry.ts";
-import { turnEvents, turnIdOf } from "../client/support/events.ts";
+import { messageIdOf, turnEvents, turnIdOf } from "../client/support/events.ts";
 import { type ContractServer, problem, startContractServer } from "../client/support/server.ts";
 import { type MemoryFiles, memoryFiles, memoryHistory } from "./support/local.ts";
 
@@ -155,8 +156,14 @@ describe("a chat", () => {
     server.intercept(() => new Response("down", { status: 503 }));
     server.dropStreams();
     await until(({ connection }) => connection.state === "lost");
+    server.append(chat.snapshot().sessionId as string, answer(turnIdOf(7), "meanwhile"));
     server.intercept(null);
     await until(({ connection }) => connection.state === "live");
+    const { printed } = await until(({ printed }) =>
+      words(printed).some((word) => word.includes("reconnected")),
+    );
+    const count = answer(turnIdOf(7), "meanwhile").length;
+    expect(words(printed)).toContain(`note: reconnected, ${count} events caught up`);
   });
 
   test("says so when its session is gone", async () => {
@@ -168,6 +175,94 @@ describe("a chat", () => {
     await chat.open(session);
     const { printed } = await until(({ printed }) => printed.length > 0);
     expect(words(printed)).toEqual(["note: the stream of the session ended: Session not found"]);
+  });
+});
+
+describe("messages that wait", () => {
+  const begin = (turnId: string, text: string) => answer(turnId, text, "ab").slice(0, 7);
+  const queued = (text: string, number: number): NewEvent => ({
+    type: "input.queued",
+    data: {
+      message: {
+        id: messageIdOf(number),
+        role: "user",
+        content: [{ type: "text", text }],
+        created_at: "2026-08-01T10:00:00.000Z",
+      },
+      turn_id: turnIdOf(number),
+      queue_position: 1,
+    },
+  });
+
+  test("say how they are to be delivered only while a turn runs", async () => {
+    const bodies: { delivery?: string }[] = [];
+    server.intercept((request) => {
+      if (request.method === "POST" && request.url.endsWith("/messages")) {
+        void request
+          .clone()
+          .json()
+          .then((body) => bodies.push(body as { delivery?: string }));
+      }
+      return null;
+    });
+    server.onMessage(({ sessionId, turnId, text }) => server.append(sessionId, begin(turnId, text)));
+    await chat.send("one");
+    await until(({ transcript }) => transcript.status === "active");
+    server.onMessage(() => {});
+    await chat.send("two");
+    chat.toggleDelivery();
+    expect(chat.snapshot().delivery).toBe("queue");
+    await chat.send("three");
+    expect(bodies.map(({ delivery }) => delivery)).toEqual([undefined, "steer", "queue"]);
+  });
+
+  test("can be taken back, the last one first; what has begun can not", async () => {
+    const id = server.createSession();
+    server.append(id, [...begin(turnIdOf(1), "go"), queued("first", 11), queued("second", 12)]);
+    await chat.open(await client.getSession(id));
+    await until(({ transcript }) => transcript.waiting.length === 2);
+    const gone: string[] = [];
+    server.intercept((request) => {
+      if (request.method !== "DELETE") return null;
+      gone.push(request.url.split("/").at(-1) ?? "");
+      return gone.length === 1
+        ? new Response(null, { status: 204 })
+        : problem(409, "message_promoted", "the turn of this message has begun");
+    });
+    expect(await chat.takeBack()).toBe("second");
+    expect(await chat.takeBack(1)).toBeNull();
+    expect(gone).toEqual([messageIdOf(12), messageIdOf(11)]);
+    expect(words(chat.snapshot().printed).at(-1)).toBe(
+      "note: the message was not taken back: the turn of this message has begun",
+    );
+    expect(await chat.takeBack(9)).toBeNull();
+  });
+});
+
+describe("files behind @", () => {
+  test("that are not there keep the message from being sent", async () => {
+    expect(await chat.send("see @gone.md")).toBe(false);
+    expect(server.created).toEqual([]);
+    expect(words(chat.snapshot().printed)).toEqual([
+      "note: the message was not sent: there is no file gone.md",
+    ]);
+  });
+
+  test("are put where nothing else is, and the message says where", async () => {
+    files.readable.set("a.md", { kind: "text", name: "a.md", text: "new" });
+    const made: string[] = [];
+    server.intercept((request) => {
+      const path = /\/fs(\/.*)$/.exec(request.url)?.[1];
+      if (path === undefined) return null;
+      if (request.method === "GET") return Response.json({ content: "old", encoding: "text" });
+      made.push(path);
+      return made.length === 1 ? problem(409, "exists", "It exists.") : Response.json({}, { status: 201 });
+    });
+    answerAll();
+    expect(await chat.send("see @a.md.")).toBe(true);
+    const { printed } = await until(isIdle);
+    expect(made).toEqual(["/attachments/a.md", "/attachments/a-2.md"]);
+    expect(words(printed)[0]).toBe("user: see @a.md.\n\nAttached: a.md is at /attachments/a-2.md");
   });
 });
 

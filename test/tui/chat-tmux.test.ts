@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { type TurnScript, turnEvents, turnIdOf } from "../client/support/events.ts";
+import { type TurnScript, turnEvents } from "../client/support/events.ts";
 import { type ContractServer, startContractServer } from "../client/support/server.ts";
+import { describeChat } from "./support/chat-scenes.ts";
 import { hasTmux, openTerminal, type Terminal, type TerminalOptions } from "./support/tmux.ts";
 
 const CLI = join(import.meta.dir, "../../cli/everruns.ts");
@@ -34,65 +35,9 @@ const play = (script: Partial<TurnScript>, count?: number) =>
     ),
   );
 
-describe.skipIf(!hasTmux)("everruns chat in a real terminal (only where tmux is installed)", () => {
-  test("answers, leaves with Ctrl+C, and comes back", async () => {
-    play({
-      reasons: [
-        {
-          chunks: ["Let me look."],
-          thinking: ["A clock is needed."],
-          tools: [{ id: "c", name: "get_current_time", arguments: { timezone: "UTC" }, output: "10:00" }],
-        },
-        { chunks: ["It is **ten**."] },
-      ],
-    });
-    const terminal = chat();
-    await terminal.until("Ask anything");
-    terminal.type("What time is it?", "Enter");
-    const answered = await terminal.until(/idle · llmsim-echo · 30 tokens/);
-    for (const line of [
-      "❯ What time is it?",
-      "✻ A clock is needed.",
-      "→ get_current_time",
-      "└ 10:00",
-      "● It is ten.",
-    ]) {
-      expect(answered).toContain(line);
-    }
-    terminal.press("C-c");
-    const left = await terminal.until("exit code 0");
-    expect(left).not.toContain("Ask anything");
-    const [, command] = /come back with:\n {2}everruns chat (session_\w+)/i.exec(left) ?? [];
-    expect(command).toMatch(/^session_[0-9a-f]{32}$/);
+describeChat("the sources", () => [process.execPath, "--no-env-file", CLI]);
 
-    const again = chat([command as string]);
-    const resumed = await again.until(/idle · llmsim-echo/);
-    expect(resumed).toContain("● It is ten.");
-    play({});
-    again.type("And now?", "Enter");
-    await again.until("● Re: And now?");
-  }, 30_000);
-
-  test("interrupts with Escape", async () => {
-    let turn = turnIdOf(0);
-    server.onMessage(({ sessionId, turnId, text }) => {
-      turn = turnId;
-      const events = turnEvents({ turnId, input: text, reasons: [{ chunks: ["A long story"] }] });
-      server.append(sessionId, events.slice(0, 6));
-    });
-    server.onCancel((id) =>
-      server.append(id, turnEvents({ turnId: turn, input: "", reasons: [], end: "cancelled" }).slice(3)),
-    );
-    const terminal = chat();
-    await terminal.until("Ask anything");
-    terminal.type("Tell me", "Enter");
-    await terminal.until(/● A long story[\s\S]*Esc interrupts/);
-    terminal.press("Escape");
-    const screen = await terminal.until(/· interrupted[\s\S]*idle/);
-    expect(screen).toContain("● A long story");
-    expect(screen).not.toContain("User requested to cancel");
-  }, 30_000);
-
+describe.skipIf(!hasTmux)("everruns chat within its bounds (only where tmux is installed)", () => {
   test("never grows higher than its window, however long the answer", async () => {
     const lines = Array.from({ length: 60 }, (_, at) => `line ${at}\n\n`);
     play({ reasons: [{ chunks: lines }] }, 6 + 50);
@@ -114,27 +59,6 @@ describe.skipIf(!hasTmux)("everruns chat in a real terminal (only where tmux is 
     // Reverse video marks the cursor and is no colour.
     // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what this is about
     expect(terminal.ansi().replace(/\u001b\[(7|27|0|39|49)?m/g, "")).not.toMatch(/\u001b/);
-  }, 30_000);
-
-  test("says that the connection is gone, and goes on when it is back", async () => {
-    let rest: ReturnType<typeof turnEvents> = [];
-    let session = "";
-    server.onMessage(({ sessionId, turnId, text }) => {
-      const events = turnEvents({ turnId, input: text, reasons: [{ chunks: ["one ", "two"] }] });
-      session = sessionId;
-      rest = events.slice(6);
-      server.append(sessionId, events.slice(0, 6));
-    });
-    const terminal = chat();
-    await terminal.until("Ask anything");
-    terminal.type("count", "Enter");
-    await terminal.until("● one");
-    server.intercept(() => new Response("down", { status: 503 }));
-    server.dropStreams();
-    await terminal.until("offline, reconnecting");
-    server.intercept(null);
-    server.append(session, rest);
-    await terminal.until(/● one two[\s\S]*idle/);
   }, 30_000);
 
   test("refuses without a terminal, and says what to use instead", async () => {

@@ -119,6 +119,23 @@ describe("the chat's screen", () => {
     await screen.shows("❯ draft \n  idle");
   });
 
+  test("remembers what was typed in other chats, and keeps what is typed in this one", async () => {
+    screen.press(UP);
+    await screen.shows("❯ from yesterday");
+    screen.press(ENTER);
+    await screen.until("● Re: from yesterday");
+    expect(history.added).toEqual(["from yesterday"]);
+  });
+
+  test("completes a path behind @, and lists them when there are several", async () => {
+    files.readable.set("notes.md", { kind: "text", name: "notes.md", text: "n" });
+    files.readable.set("notes of old.md", { kind: "text", name: "notes of old.md", text: "o" });
+    screen.press("see @no", "\t");
+    await screen.shows("notes.md  notes of old.md");
+    screen.press(" ", BACKSPACE, ".", "\t");
+    await screen.shows("❯ see @notes.md");
+  });
+
   test("clears the composer with Escape when nothing runs", async () => {
     screen.press("never mind");
     await screen.shows("❯ never mind");

@@ -260,7 +260,28 @@ describe("the status line", () => {
     limits: { contextWindow: null, budgetLeft: null },
     printing: 0,
   };
+  const active = { ...snapshot.transcript, status: "active" as const };
   const cases: [string, Partial<ChatSnapshot>, number, string][] = [
+    [
+      "says how full the context is, and what is left of the budget",
+      {
+        transcript: { ...snapshot.transcript, contextTokens: 43_000 },
+        limits: { contextWindow: 100_000, budgetLeft: "$1.99" },
+      },
+      80,
+      "idle · reviewer · gpt-5.2 · context 43% · $0.0031, $1.99 left · seq 42",
+    ],
+    [
+      "says that there is a little in the context",
+      {
+        transcript: { ...snapshot.transcript, contextTokens: 4 },
+        limits: { contextWindow: 100_000, budgetLeft: null },
+      },
+      44,
+      "idle · reviewer · gpt-5.2 · context <1%",
+    ],
+    ["says what Enter does while a turn runs", { transcript: active }, 33, "active · Enter steers · gpt-5.2"],
+    ["says that Enter queues", { transcript: active, delivery: "queue" }, 24, "active · Enter queues"],
     ["says it all where there is room", {}, 80, "idle · reviewer · gpt-5.2 · 1.2k tokens · $0.0031 · seq 42"],
     ["leaves out the least important first", {}, 50, "idle · reviewer · gpt-5.2 · 1.2k tokens · $0.0031"],
     ["keeps the status to the last", {}, 6, "idle"],
