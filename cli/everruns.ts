@@ -193,8 +193,8 @@ clientCommand("monitor", "watch everything live, full screen")
   .addHelpText(
     "after",
     `
-Keys: : goes to a list (:runs, :approvals, :workers …) · / filters · Enter opens · Esc back · ? help · q quits
-What can be done with a row is in the last line; with all rows that are shown: Ctrl+A, then the letter.`,
+Keys: 1 to 9 and : go to lists (:runs failed, :workers) · / filters · Enter opens · Esc back · ? all keys
+What can be done with a row is in the last line; space marks rows, Ctrl+A all that the filter shows.`,
   )
   .action((options) => start(async (context) => (await import("./monitor.ts")).monitor(context, options)));
 

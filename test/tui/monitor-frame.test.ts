@@ -112,6 +112,16 @@ describe("a frame", () => {
     }
   });
 
+  test("a command that was done can be copied: it takes the line of the keys as well", () => {
+    const command = `everruns approvals approve approval_${"0".repeat(32)}`;
+    const note = { text: `approve: done · ${command}`, isError: false };
+    const bottom = (columns: number) =>
+      frame(stateAt(list(), { note }), screenOf(columns, 24)).lines.slice(-2);
+    expect(bottom(80)[1]).toBe(command);
+    expect(bottom(120)[0]).toContain(command);
+    expect(bottom(120)[1]).toContain("? help");
+  });
+
   test("what is marked has a sign, and a list that is cut says how much of it was read", () => {
     const shown = frame(
       stateAt(list({ marks: new Set(["turn_2"]), total: 900, filter: "failed" })),

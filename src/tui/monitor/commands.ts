@@ -20,7 +20,7 @@ export function parseCommand(typed: string): Command {
   const view = viewOf(word);
   if (view === undefined) {
     if ("overview".startsWith(word)) return { kind: "overview" };
-    return { kind: "error", text: `there is no :${word}; there are ${NAMES.join(" ")}` };
+    return { kind: "error", text: `there is no :${word}; Tab completes a name, ? says more` };
   }
   return parseWords(view, rest);
 }

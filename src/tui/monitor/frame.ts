@@ -4,7 +4,7 @@
  */
 
 import { plainText } from "../../client/plain-text.ts";
-import { cut } from "../markdown.ts";
+import { cut, wrap } from "../markdown.ts";
 import { marks, type Paint } from "../theme.ts";
 import { idOf } from "./acts.ts";
 import { cellText, fitting } from "./columns.ts";
@@ -49,8 +49,7 @@ export function frame(state: MonitorState, screen: Screen): Frame {
       verdictLine(state, width, paint),
       headLine(place, width, paint),
       ...lines,
-      cut(noteLine(state, paint), width),
-      paint.dim(cut(keysOf(state, place), width)),
+      ...bottomLines(state, place, width, paint),
     ].slice(0, rows),
     page: Math.max(1, (body.page ?? bodyRows) - 1),
     scrollMax: body.scrollMax ?? 0,
@@ -154,6 +153,19 @@ function emptyText({ filter, conditions, view, isLoaded, items }: ListPlace): st
   if (!isLoaded) return `${marks.pending} loading`;
   if (filter !== "" && items.length > 0) return `nothing has "${cellText(filter)}"; Esc clears the filter`;
   return conditions.length > 0 ? `no ${view.name} like that` : view.empty;
+}
+
+/** Note and keys; a note that needs both lines, so that its command can be copied, takes them. */
+function bottomLines(state: MonitorState, place: Place, width: number, paint: Paint): string[] {
+  const note = noteLine(state, paint);
+  const keys = paint.dim(cut(keysOf(state, place), width));
+  if (state.prompt !== null || Bun.stringWidth(note) <= width) return [cut(note, width), keys];
+  // What was done, and under it the command; the line breaks where it must only when that does not do.
+  const at = note.lastIndexOf(" · ");
+  const command = note.slice(at + 3);
+  if (at >= 0 && Bun.stringWidth(command) <= width) return [cut(note.slice(0, at), width), command];
+  const [first = "", ...rest] = wrap(note, width);
+  return [first, cut(rest.join(" "), width)];
 }
 
 function noteLine({ prompt, note }: MonitorState, paint: Paint): string {

@@ -83,6 +83,16 @@ const SCENES: readonly Scene[] = [
     },
   },
   {
+    name: "what a worker holds, and for how long",
+    async play(stage) {
+      const terminal = await atOverview(stage);
+      terminal.type("6");
+      await terminal.until(/❯ .*running/);
+      terminal.press("Enter");
+      await stage.golden("leases", terminal, /leases worker=worker-\S+ · 1\n[\s\S]*❯/);
+    },
+  },
+  {
     name: "a command with a condition, and one that is mistyped",
     async play(stage) {
       const terminal = await atOverview(stage);
@@ -240,7 +250,7 @@ const SCENES: readonly Scene[] = [
       terminal.type("2");
       await terminal.until(/❯ .*write_file/);
       terminal.type("a");
-      await terminal.until(/approve: done · everruns approvals approve approval_/);
+      await terminal.until(/approve: done\neverruns approvals approve approval_/);
       await terminal.until("nobody is waited for");
     },
   },
