@@ -50,6 +50,8 @@ async function lookUp(context: CommandContext, place: Place): Promise<Candidate[
   if (parent === "events" && (flag === "--type" || flag === "--exclude")) {
     return EVENT_TYPES.map((word) => ({ word }));
   }
+  const choices = option === null ? [] : choicesIn(option.description);
+  if (choices.length > 0) return choices.map((word) => ({ word }));
   const client = () =>
     clientOf(context, { apiUrl: place.flags["--api-url"], context: place.flags["--context"] });
   const kind = option === null ? kindOfArgument(place, parent) : (KIND_OF_FLAG[flag] ?? null);
@@ -57,6 +59,12 @@ async function lookUp(context: CommandContext, place: Place): Promise<Candidate[
   const [owner] = place.before;
   if (parent === "files" && argument?.name() === "path" && owner !== undefined) return files(client(), owner);
   return [];
+}
+
+/** PURE: `queued, running or failed` → those three; `archived ones, too (true)` → `true`. */
+export function choicesIn(description: string): string[] {
+  if (/^[a-z_]+(?:, [a-z_]+)* or [a-z_]+$/.test(description)) return description.split(/, | or /);
+  return [...description.matchAll(/\((true|false)\)/g)].map(([, word = ""]) => word);
 }
 
 /** `agents get <id>`: an agent; `events tail <session>`: a session. */

@@ -17,10 +17,14 @@ interface Options {
 }
 
 export function objectApplier(client: Client, kind: ObjectKind, options: Options): Applier {
+  // Read once: a folder may have as many files as the server has objects.
+  let listed: Promise<Item[]> | null = null;
   return async (text, { isDry }) => {
     const file = readFile(kind, text);
     const name = String(file.name);
-    const before = await findObject(client, kind, name);
+    listed ??= listAll(client, kind);
+    const all = await listed;
+    const before = named(kind, all, name);
     const wanted = wantedOf(kind, file);
     const known = before === null ? {} : await wordsOf(client, kind, before);
     const secrets = secretsOf(kind, file, before, options);
@@ -29,8 +33,10 @@ export function objectApplier(client: Client, kind: ObjectKind, options: Options
       ...Object.keys(secrets),
     ];
     if (before === null) {
-      if (!isDry)
-        await client.request("POST", kind.resource.path, { body: withoutNull({ ...wanted, ...secrets }) });
+      if (!isDry) {
+        const body = withoutNull({ ...wanted, ...secrets });
+        all.push(await client.request<Item>("POST", kind.resource.path, { body }));
+      }
       return { name, outcome: "created", fields };
     }
     if (fields.length === 0) return { name, outcome: "unchanged", fields };
@@ -41,6 +47,7 @@ export function objectApplier(client: Client, kind: ObjectKind, options: Options
     const after = await client.request<Item>("PATCH", `${kind.resource.path}/${String(before.id)}`, {
       body: changes,
     });
+    all[all.indexOf(before)] = after;
     // What the server reads as the same is the same.
     const isSame =
       Object.keys(secrets).length === 0 &&
@@ -153,18 +160,18 @@ function secretsOf(
   return secrets;
 }
 
-/** Those of the caller's own organization: built-in ones are not changed. @throws FileProblems  two have the name */
-export async function findObject(client: Client, kind: ObjectKind, idOrName: string): Promise<Item | null> {
-  const found = (await listAll(client, kind)).filter(({ id, name }) => name === idOrName || id === idOrName);
+/** null when there is none. @throws FileProblems  two have the name */
+export function named({ resource }: ObjectKind, all: readonly Item[], idOrName: string): Item | null {
+  const found = all.filter(({ id, name }) => name === idOrName || id === idOrName);
   if (found.length > 1) {
     throw new FileProblems([
-      `name: ${found.length} ${kind.resource.name} have the name ${idOrName}; rename one of them`,
+      `name: ${found.length} ${resource.name} have the name ${idOrName}; rename one of them`,
     ]);
   }
   return found[0] ?? null;
 }
 
-/** All of the caller's organization. */
+/** All of the caller's organization: built-in ones are not changed. */
 export async function listAll(client: Client, { resource }: ObjectKind): Promise<Item[]> {
   const items: Item[] = [];
   for (;;) {

@@ -6,6 +6,7 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { extname, join } from "node:path";
 import { describeError, UserError } from "../../src/base/errors.ts";
 import type { Client } from "../../src/client/client.ts";
+import { ClientError } from "../../src/client/errors.ts";
 import { type CommandContext, UsageError } from "../action.ts";
 import { clientOf } from "../api.ts";
 import { progressBar } from "../progress.ts";
@@ -75,6 +76,10 @@ export async function apply(context: CommandContext, kind: string, flags: ApplyF
         bar.around(() => context.out.line(lineOf(applied, isDry)));
         bar.step();
       } catch (error) {
+        if (isAboutAll(error)) {
+          bar.end();
+          throw error;
+        }
         failed.push({ file, error });
       }
     }
@@ -93,6 +98,10 @@ export async function apply(context: CommandContext, kind: string, flags: ApplyF
   );
   return failed > 0 || context.signal.aborted ? 1 : 0;
 }
+
+/** No file is to blame: nobody answers, or not to us. */
+const isAboutAll = (error: unknown) =>
+  error instanceof ClientError && (error.status === 0 || error.status === 401);
 
 function tellProblems({ err }: CommandContext, path: string, error: unknown): void {
   const problems = error instanceof FileProblems ? error.problems : [describeError(error)];

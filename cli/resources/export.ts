@@ -10,7 +10,7 @@ import { type AgentFileFormat, formatAgentFile } from "../../src/contract/agent-
 import { type CommandContext, UsageError } from "../action.ts";
 import { clientOf } from "../api.ts";
 import { progressBar } from "../progress.ts";
-import { findObject, listAll, wordsOf } from "./apply-object.ts";
+import { listAll, named, wordsOf } from "./apply-object.ts";
 import { isEmpty, type ObjectKind, objectKind } from "./file-kinds.ts";
 
 export interface ExportFlags {
@@ -32,11 +32,11 @@ export async function exportFiles(
 ): Promise<void> {
   const client = clientOf(context, flags);
   const { directory, format } = flags;
-  const read =
+  const all = kind === "agents" ? [] : await listAll(client, objectKind(kind));
+  const read = (name: string) =>
     kind === "agents"
-      ? (name: string) =>
-          client.requestText("GET", `/agents/${encodeURIComponent(name)}/export`, { query: { format } })
-      : (name: string) => objectText(client, objectKind(kind), name, format);
+      ? client.requestText("GET", `/agents/${encodeURIComponent(name)}/export`, { query: { format } })
+      : objectText(client, objectKind(kind), { all, name, format });
   if (directory === undefined) {
     const [name] = names;
     if (name === undefined || names.length > 1) {
@@ -47,7 +47,12 @@ export async function exportFiles(
     context.out.write(await read(name));
     return;
   }
-  const wanted = names.length > 0 ? names : await allNames(client, kind);
+  const wanted =
+    names.length > 0
+      ? names
+      : kind === "agents"
+        ? await agentNames(client)
+        : all.map(({ name }) => String(name));
   mkdirSync(directory, { recursive: true });
   const bar = progressBar(context.err, { total: wanted.length, what: kind });
   for (const name of wanted) {
@@ -63,10 +68,9 @@ export async function exportFiles(
 async function objectText(
   client: Client,
   kind: ObjectKind,
-  name: string,
-  format: AgentFileFormat,
+  { all, name, format }: { all: readonly Item[]; name: string; format: AgentFileFormat },
 ): Promise<string> {
-  const item = await findObject(client, kind, name);
+  const item = named(kind, all, name);
   if (item === null) {
     throw new UserError("not_found", `no ${kind.resource.one} of this organization is called ${name}`);
   }
@@ -95,8 +99,7 @@ function referenceOf({ key, hidden }: ObjectKind, field: string, item: Item): It
   );
 }
 
-async function allNames(client: Client, kind: string): Promise<string[]> {
-  if (kind !== "agents") return (await listAll(client, objectKind(kind))).map(({ name }) => String(name));
+async function agentNames(client: Client): Promise<string[]> {
   const names: string[] = [];
   for (;;) {
     const page: Page<Agent> = await client.listAgents({ limit: 100, offset: names.length });

@@ -103,6 +103,17 @@ test("an export can be applied again, from a pipe or a folder", async () => {
   expect((await cli("apply", "-f", out)).stderr).toBe("0 created, 0 changed, 3 unchanged\n");
 });
 
+test("where nobody answers, that is said once and not for every file", async () => {
+  const { code, stdout, stderr } = await runCli(["agents", "apply", "-f", team()], {
+    env: { EVERRUNS_API_URL: "http://127.0.0.1:1" },
+  });
+  expect({ code, stdout, stderr }).toEqual({
+    code: 1,
+    stdout: "",
+    stderr: "everruns: no server at http://127.0.0.1:1; start one with `everruns serve`\n",
+  });
+});
+
 test.each([
   [["apply"], 2, "which files?"],
   [["apply", "-f", "/nowhere"], 1, "/nowhere is not there"],

@@ -22,6 +22,12 @@ describe("completion", () => {
     [["agents", "list", "--output", "=", "js"], ["json"]],
     [["agents", "-V", "expo"], ["export"]],
     [["completion", "z"], ["zsh"]],
+    [
+      ["runs", "--status", "c"],
+      ["completed", "cancelled"],
+    ],
+    [["agents", "--include-archived", ""], ["true"]],
+    [["runs", "-n", ""], []],
     [["nothing-of-ours", "x"], []],
   ])("%j: %j", async (words, offered) => {
     expect(await complete(...words)).toEqual(offered);
