@@ -91,14 +91,16 @@ async function objects(
 ): Promise<Candidate[]> {
   const resource = CATALOG.find(({ name }) => name === kind);
   if (resource === undefined) return [];
+  const isName = resource.key === "id or name" && typed !== "" && !typed.includes("_");
   const query = {
+    ...(isName && resource.isSearchable ? { search: typed } : {}),
     ...(resource.isPaged ? { limit: ITEMS_MAX } : {}),
     ...(option === null ? QUERY_OF_VERB[command.name()] : {}),
   };
   const { data } = await readList(client, resource.path, query);
   return data.slice(0, ITEMS_MAX).flatMap((item) => {
-    const about = aboutOf(resource, item);
-    return wordsFor(resource, item, typed).map((word) => ({ word, about }));
+    const cells = cellsOf(resource, item);
+    return wordsFor(resource, item, typed).map((word) => ({ word, about: aboutIn(cells, word, idOf(item)) }));
   });
 }
 
@@ -110,13 +112,9 @@ function wordsFor(resource: Resource, item: Item, typed: string): string[] {
   return typed === "" ? [String(item.name)] : [String(item.name), id];
 }
 
-function aboutOf(resource: Resource, item: Item): string {
-  const cells = cellsOf(resource, item);
-  return Object.keys(resource.columns)
-    .flatMap((header, at) => (header === "id" || header === "key" ? [] : [cells[at] ?? ""]))
-    .filter((cell) => cell !== "")
-    .join(" · ");
-}
+/** What a list says of it, beside the word itself. */
+const aboutIn = (cells: readonly string[], word: string, id: string) =>
+  cells.filter((cell) => cell !== "" && cell !== word && cell !== id).join(" · ");
 
 async function files(client: Client, owner: string): Promise<Candidate[]> {
   const homes: Readonly<Record<string, string>> = { wsp: "workspaces", mem: "memories" };

@@ -89,5 +89,6 @@ function generalExample([name = "", verb = ""]: readonly string[]): string[] {
   }
 }
 
-/** What a file with the fields of one is called. */
-export const fileOf = ({ one }: Resource): string => `${one.toLowerCase().replaceAll(" ", "-")}.yaml`;
+/** What a file with one is called. */
+export const fileOf = ({ one, textField }: Resource): string =>
+  textField === undefined ? `${one.toLowerCase().replaceAll(" ", "-")}.yaml` : "SKILL.md";

@@ -1,6 +1,6 @@
 /** Names and ids of a server in a real bash: those that fit, harmless ones, and nothing where nobody answers. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type LiveServer, startServer } from "../support/live.ts";
@@ -59,6 +59,17 @@ test("agents by name, in every place where one is named", async () => {
   expect(await offered(["chat", "--agent", "wr"])).toEqual(["writer"]);
   expect(await offered(["run", "--agent=wr"])).toEqual(["--agent=writer"]);
   expect(await offered(["agents", "get", "agent_"])).toHaveLength(3);
+});
+
+test("an agent that is far down the list is found by the beginning of its name", async () => {
+  const many = Array.from({ length: 101 }, (_, at) => `{"name": "many-${at}", "system_prompt": "x"}`);
+  const folder = join(directory, "many");
+  mkdirSync(folder);
+  for (const [at, text] of many.entries()) writeFileSync(join(folder, `${at}.json`), text);
+  expect((await runCli(["agents", "apply", "-f", folder], { env })).stderr).toStartWith("101 created");
+  expect(await offered(["agents", "get", "tria"])).toEqual(["triage"]);
+  const { stdout } = await runCli(["__complete", "agents", "get", "tria"], { env });
+  expect(stdout).toMatch(/^triage\tactive · \d+s\n$/);
 });
 
 test("sessions by id, in every place where one is named", async () => {
