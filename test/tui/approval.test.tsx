@@ -7,7 +7,7 @@ import { ChatSession } from "../../src/tui/chat-session.ts";
 import { paintWith } from "../../src/tui/theme.ts";
 import { type LiveServer, startServer } from "../support/live.ts";
 import { isIdle, logOnce } from "../support/sessions.ts";
-import { completedCalls, startWaiting, type Waiting } from "../support/waiting.ts";
+import { clientTool, completedCalls, startWaiting, type Waiting } from "../support/waiting.ts";
 import { memoryFiles, memoryHistory } from "./support/local.ts";
 
 const capabilities = [{ ref: "tool_approval", config: { mode: "normal" } }];
@@ -26,8 +26,11 @@ afterAll(async () => {
 });
 
 /** The chat on a session whose call waits. */
-async function openWaiting(calls: { name: string; arguments: object }[]) {
-  const { session } = await it.waiting(calls, { capabilities });
+async function openWaiting(
+  calls: { name: string; arguments: object }[],
+  layer: Parameters<Waiting["waiting"]>[1] = { capabilities },
+) {
+  const { session } = await it.waiting(calls, layer);
   const client = createClient({ baseUrl: server.url, apiKey: null });
   const chat = new ChatSession({
     client,
@@ -53,6 +56,10 @@ async function openWaiting(calls: { name: string; arguments: object }[]) {
   return {
     session,
     press: (keys: string) => app.stdin.write(keys),
+    /** Waits until the text is in the frame, not only in one before it. */
+    async shows(text: string) {
+      while (!(app.lastFrame() ?? "").includes(text)) await new Promise((resolve) => setImmediate(resolve));
+    },
     until,
     frame: () => app.lastFrame() ?? "",
   };
@@ -99,5 +106,66 @@ describe("a call that waits for approval", () => {
     chat.press("a");
     await logOnce(it.app.db, chat.session, isIdle);
     expect(ran()).toEqual([{ amount: 2 }]);
+  });
+
+  test("e edits its arguments, and it runs with those", async () => {
+    const chat = await openWaiting([charge(6)]);
+    await chat.until("? Run charge(amount: 6)");
+    chat.press("e");
+    await chat.until("? Arguments of charge; Enter lets it run with them");
+    chat.press(`\u007f\u007f\u007f`);
+    chat.press("7}");
+    await chat.until('"amount": 7}');
+    chat.press("\r");
+    await chat.until("allowed with other arguments: charge");
+    await logOnce(it.app.db, chat.session, isIdle);
+    expect(ran()).toEqual([{ amount: 7 }]);
+  });
+});
+
+describe("a call of a tool that is the client's", () => {
+  const ask = { name: "ask_user", arguments: { question: "Which colour?", options: ["red", "green"] } };
+  const open = (call: typeof ask | { name: string; arguments: object } = ask) =>
+    openWaiting([call], { tools: [clientTool(call.name)] });
+  const outcome = async (session: string) => {
+    const [call] = completedCalls(await logOnce(it.app.db, session, isIdle));
+    return JSON.stringify([call?.status, call?.result, call?.error]);
+  };
+
+  test("is answered with one of its options", async () => {
+    const chat = await open();
+    await chat.until("  Which colour?");
+    await chat.until("1-2 choose · r answer · d refuse");
+    chat.press("3");
+    await chat.until("❯ 3");
+    chat.press("\u007f");
+    chat.press("2");
+    await chat.until("answered ask_user");
+    expect(await outcome(chat.session)).toContain("green");
+  });
+
+  test("is answered with a text, or with what JSON says", async () => {
+    const chat = await open({ name: "locate", arguments: { city: "Kyiv" } });
+    await chat.until('? Answer locate(city: "Kyiv")');
+    chat.press("r");
+    await chat.until("? Result of locate: text or JSON");
+    chat.press('{"broken');
+    chat.press("\r");
+    await chat.until("not answered: ");
+    await chat.shows("? Answer locate");
+    chat.press("r");
+    await chat.shows("? Result of locate");
+    chat.press('{"lat": 50.45}');
+    chat.press("\r");
+    await chat.until("answered locate");
+    expect(await outcome(chat.session)).toContain("50.45");
+  });
+
+  test("is refused; the model is told why", async () => {
+    const chat = await open();
+    await chat.until("? Answer ask_user");
+    chat.press("/deny nobody is here\r");
+    await chat.until("refused ask_user");
+    expect(await outcome(chat.session)).toContain("nobody is here");
   });
 });

@@ -61,15 +61,18 @@ async function summarize(client: Client, sessionId: string, signal: AbortSignal)
 function continuation(session: Session, summary: string): Parameters<Client["createSession"]>[0] {
   const intro = "What was said before, in your own summary:";
   const kept = session.system_prompt?.split(`\n\n${intro}`)[0] ?? "";
-  const { title, locale, model_id, hints, network_access, parallel_tool_calls, max_iterations } = session;
+  const { title, locale, model_id, hints, network_access } = session;
+  const { parallel_tool_calls, max_iterations, default_delivery } = session;
   return {
     harness_id: session.harness_id,
     ...(session.agent_id === undefined ? {} : { agent_id: session.agent_id }),
     workspace_id: session.workspace_id,
-    ...defined({ title, locale, model_id, hints, network_access, parallel_tool_calls, max_iterations }),
+    ...defined({ title, locale, model_id, hints, network_access }),
+    ...defined({ parallel_tool_calls, max_iterations, default_delivery }),
     system_prompt: `${kept}\n\n${intro}\n\n${summary.trim()}`.trim(),
     capabilities: session.capabilities,
     tools: session.tools,
+    mcpServers: session.mcpServers,
     tags: session.tags,
   };
 }

@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expectGolden } from "../../support/golden.ts";
+import { GIF } from "../../support/pictures.ts";
 import { type ChatWorld, masked, startChatWorld } from "./chat-world.ts";
 import { hasTmux, openTerminal, type Terminal, type TerminalOptions } from "./tmux.ts";
 
@@ -182,6 +183,11 @@ const SCENES: readonly Scene[] = [
       await terminal.until("❯ Read @notes-of-today.md");
       terminal.press("Enter");
       await terminal.until("Attached: notes-of-today.md is at /attachments/notes-of-today.md");
+      await terminal.until(/idle · narrator/);
+      await Bun.write(join(stage.directory, "dot.gif"), GIF);
+      terminal.type("And @dot.gif", "Enter");
+      await terminal.until(/❯ And @dot\.gif\n +\[image dot\.gif\]/);
+      await terminal.until(/\[image dot[\s\S]*The end\.[\s\S]*idle · narrator/);
       terminal.type("@nowhere.md", "Enter");
       await terminal.until("✗ the message was not sent: there is no file nowhere.md");
       await terminal.until("❯ @nowhere.md");
