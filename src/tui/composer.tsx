@@ -119,7 +119,7 @@ export function Composer(props: ComposerProps) {
   };
 
   usePaste((text) => type(text));
-  useInput((input, key) => {
+  const press = (input: string, key: Key): void => {
     const current = now.current;
     if (key.ctrl && (input === "c" || (input === "d" && current.text === ""))) return props.onLeave();
     if (key.ctrl && input === "o") return props.onToggleExpanded();
@@ -149,13 +149,19 @@ export function Composer(props: ComposerProps) {
     const moved = applyKey(current, input, key);
     if (moved) return change(moved);
     if (input === "" || key.ctrl || key.meta) return;
+    const pieces = input.split(CONTROL).filter((piece) => piece !== "");
+    if (pieces.length > 1) {
+      for (const piece of pieces) press(...keyOf(piece, key));
+      return;
+    }
     // A fast typist or a program sends "text<Enter>" as one piece; with more lines it is a paste. What was typed before
     // the chat had the terminal ends in a line feed.
     const [, typed, end] = /^([^\r\n\t]+)([\r\n\t])$/.exec(input) ?? [];
     type(typed ?? input);
     if (end === "\r" || end === "\n") void submit();
     if (end === "\t") void complete();
-  });
+  };
+  useInput(press);
 
   const { paint, columns, rows, placeholder } = props;
   if (edit.text === "") {
@@ -203,6 +209,17 @@ export function composerLines(edit: Edit, columns: number, rows: number, paint: 
   return lines.slice(first, first + rows);
 }
 const CURSOR = "\u001b[7m";
+
+/** Keys that arrive in one piece with letters; line ends, tabs and escapes are told apart elsewhere. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what this is about
+const CONTROL = /([\u0001-\u0008\u000b\u000c\u000e-\u001a\u007f])/;
+
+/** A piece of what arrived as the key that it is by itself. */
+function keyOf(piece: string, none: Key): [input: string, key: Key] {
+  if (!CONTROL.test(piece)) return [piece, none];
+  if (piece === "\u007f" || piece === "\b") return ["", { ...none, backspace: true }];
+  return [String.fromCharCode(piece.charCodeAt(0) + 96), { ...none, ctrl: true }];
+}
 
 function applyKey(edit: Edit, input: string, key: Key): Edit | null {
   if (key.leftArrow) return key.ctrl || key.meta ? wordLeft(edit) : left(edit);

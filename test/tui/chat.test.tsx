@@ -87,6 +87,11 @@ describe("the chat's screen", () => {
     await screen.until("● Re: hello");
   });
 
+  test("takes keys that come in one piece with letters", async () => {
+    screen.press("wrong\u0015rigth\u007f\u007fht\r");
+    await screen.until("● Re: right");
+  });
+
   test("takes a line that was typed before the chat had the terminal", async () => {
     screen.press("hello\n");
     await screen.until("● Re: hello");
