@@ -74,6 +74,9 @@ describe("a frame", () => {
       [list({ filter: "nothing has this" }), {}],
       [list({ trouble: "x".repeat(500) }), {}],
       [jsonPlace("x", long), {}],
+      [{ kind: "text", title: "a\nb", lines: ["a\rb", "c\r\n", "\td"], scroll: 0 }, {}],
+      [list({ trouble: "first\nsecond" }), { note: { text: "one\ntwo", isError: true } }],
+      [list(), { trouble: { since: new Date(), reason: "first\nsecond" } }],
       [{ kind: "help", scroll: 3 }, {}],
       [{ kind: "overview" }, { overview: overview({ notReady: "日".repeat(300) }) }],
       [sessionPlace("session_1"), {}],
@@ -86,7 +89,10 @@ describe("a frame", () => {
     for (const [place, change] of cases) {
       const { lines } = frame(stateAt(place, change), screenOf(columns, rows));
       expect(lines.length).toBe(rows);
-      for (const line of lines) expect(Bun.stringWidth(line)).toBeLessThan(columns);
+      for (const line of lines) {
+        expect(Bun.stringWidth(line)).toBeLessThan(columns);
+        expect(line).not.toMatch(/[\n\r\t]/);
+      }
       expect(lines.join("")).not.toContain("\u001b[31m");
     }
   });

@@ -20,6 +20,7 @@ import {
   type Place,
   placeOf,
   selectedItem,
+  type TextPlace,
   visibleItems,
 } from "./state.ts";
 import { verdictLine } from "./verdict.ts";
@@ -101,7 +102,7 @@ function listHead(place: ListPlace): string {
 }
 
 function bodyOf(state: MonitorState, place: Place, screen: Screen): Body {
-  const trouble = "trouble" in place && place.trouble !== null ? plainText(place.trouble) : null;
+  const trouble = "trouble" in place && place.trouble !== null ? cellText(place.trouble) : null;
   if (trouble !== null) return { lines: [`  ${screen.paint.red(`${marks.failure} ${trouble}`)}`] };
   switch (place.kind) {
     case "overview":
@@ -109,11 +110,7 @@ function bodyOf(state: MonitorState, place: Place, screen: Screen): Body {
     case "help":
       return scrolledLines(helpLines(screen.columns), place.scroll, screen);
     case "text":
-      return scrolledLines(
-        place.lines.map((line) => plainText(line)),
-        place.scroll,
-        screen,
-      );
+      return textBody(place, screen);
     case "run":
       return scrolledLines(runLines(place, screen), place.scroll, screen);
     case "session":
@@ -121,6 +118,12 @@ function bodyOf(state: MonitorState, place: Place, screen: Screen): Body {
     case "list":
       return { lines: listLines(place, screen) };
   }
+}
+
+/** Of a long text only what is shown is looked at. */
+function textBody({ lines, scroll }: TextPlace, screen: Screen): Body {
+  const body = scrolledLines(lines, scroll, screen);
+  return { ...body, lines: body.lines.map(oneLine) };
 }
 
 function listLines(place: ListPlace, { columns: width, rows, paint }: Screen): string[] {
@@ -172,14 +175,14 @@ function noteLine({ prompt, note }: MonitorState, paint: Paint): string {
   const cursor = paint.inverse(" ");
   if (prompt?.kind === "command") {
     const more = completions(prompt.text).slice(0, COMPLETIONS_SHOWN).join(" ");
-    return `:${cellTyped(prompt.text)}${cursor} ${paint.dim(more)}`;
+    return `:${oneLine(prompt.text)}${cursor} ${paint.dim(more)}`;
   }
-  if (prompt?.kind === "filter") return `/${cellTyped(prompt.text)}${cursor}`;
-  if (prompt?.kind === "words") return `${paint.yellow(prompt.question)}: ${cellTyped(prompt.text)}${cursor}`;
+  if (prompt?.kind === "filter") return `/${oneLine(prompt.text)}${cursor}`;
+  if (prompt?.kind === "words") return `${paint.yellow(prompt.question)}: ${oneLine(prompt.text)}${cursor}`;
   if (prompt?.kind === "confirm") return paint.yellow(`! ${cellText(prompt.question)} y/n`);
   if (note === null) return "";
   return note.isError ? paint.red(`${marks.failure} ${cellText(note.text)}`) : cellText(note.text);
 }
 const COMPLETIONS_SHOWN = 8;
-/** What is being typed keeps its spaces. */
-const cellTyped = (text: string) => plainText(text).replace(/\n/g, " ");
+/** Keeps its spaces: what is being typed, a line of a file. */
+const oneLine = (text: string) => plainText(text).replace(/\n/g, " ");

@@ -33,7 +33,8 @@ export interface MonitorKey {
     | null;
 }
 
-export interface View {
+/** What the last frame came to. */
+export interface Drawn {
   /** Rows that a page has. */
   page: number;
   /** Lines by which what is shown can be scrolled at most. */
@@ -65,17 +66,17 @@ export function stepOf({ name, input }: MonitorKey, page: number): number {
 }
 
 /** @returns the place as it is then; null when the key means something else */
-export function look(place: Place, key: MonitorKey, view: View): Place | null {
+export function look(place: Place, key: MonitorKey, drawn: Drawn): Place | null {
   switch (place.kind) {
     case "list":
-      return lookAtList(place, key, view.page);
+      return lookAtList(place, key, drawn.page);
     case "session":
-      return lookAtSession(place, key, view);
+      return lookAtSession(place, key, drawn);
     case "run":
     case "text":
     case "help": {
-      const step = stepOf(key, view.page);
-      return step === 0 ? null : { ...place, scroll: scrolled(place.scroll, step, view.scrollMax) };
+      const step = stepOf(key, drawn.page);
+      return step === 0 ? null : { ...place, scroll: scrolled(place.scroll, step, drawn.scrollMax) };
     }
     case "overview":
       return null;
@@ -127,19 +128,19 @@ function markedAll(place: ListPlace): ListPlace {
   return { ...place, marks: new Set(isAll ? [] : ids) };
 }
 
-function lookAtSession(place: SessionPlace, key: MonitorKey, view: View): SessionPlace | null {
+function lookAtSession(place: SessionPlace, key: MonitorKey, drawn: Drawn): SessionPlace | null {
   const turn = { tab: 1, right: 1, shiftTab: -1, left: -1 }[key.name as string] ?? 0;
   if (turn !== 0) {
     const at = SESSION_TABS.indexOf(place.tab) + turn;
     const tab = SESSION_TABS[(at + SESSION_TABS.length) % SESSION_TABS.length] ?? "transcript";
     return { ...place, tab, scroll: 0, selectedId: null };
   }
-  const step = stepOf(key, view.page);
+  const step = stepOf(key, drawn.page);
   if (step === 0) return null;
   // The newest stands at the end, and is what is followed.
-  if (place.tab === "transcript") return { ...place, scroll: scrolled(place.scroll, -step, view.scrollMax) };
+  if (place.tab === "transcript") return { ...place, scroll: scrolled(place.scroll, -step, drawn.scrollMax) };
   const rows = rowsOf(place);
-  if (rows === null) return { ...place, scroll: scrolled(place.scroll, step, view.scrollMax) };
+  if (rows === null) return { ...place, scroll: scrolled(place.scroll, step, drawn.scrollMax) };
   const at = chosenRow(place);
   const next = Math.max(0, Math.min(rows.length - 1, at + step));
   // At the last event one goes along with what comes.

@@ -48,6 +48,6 @@ export async function loadFile(client: Client, sessionId: string, path: string):
   const url = `/sessions/${encodeURIComponent(sessionId)}/fs/${path.split("/").filter(Boolean).map(encodeURIComponent).join("/")}`;
   const file = await client.request<SessionFile>("GET", url);
   if (file.encoding === "base64") return [`no text: ${file.size_bytes} bytes`];
-  return (file.content ?? "").slice(0, FILE_CHARS_SHOWN).split("\n");
+  return (file.content ?? "").slice(0, FILE_CHARS_SHOWN).split(/\r\n|\r|\n/);
 }
 const FILE_CHARS_SHOWN = 200_000;

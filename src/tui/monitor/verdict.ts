@@ -1,10 +1,9 @@
 /** PURE: is anything broken? In one line, on every screen, and in sentences. */
 
 import { age } from "../../client/age.ts";
-import { plainText } from "../../client/plain-text.ts";
 import { cut } from "../markdown.ts";
 import { marks, type Paint } from "../theme.ts";
-import { dollars } from "./columns.ts";
+import { cellText, dollars } from "./columns.ts";
 import type { MonitorState, Overview, Recent } from "./state.ts";
 
 const QUEUE_OLD_SECONDS = 30;
@@ -37,7 +36,7 @@ export function problemsOf({
       part: "api",
       sentence: `the server took ${tookText(latencyMs)} to answer`,
     },
-    notReady !== null && { part: "db", sentence: `the server is not ready: ${plainText(notReady)}` },
+    notReady !== null && { part: "db", sentence: `the server is not ready: ${cellText(notReady)}` },
     health?.active_workers === 0 && {
       part: "workers",
       sentence:
@@ -62,7 +61,7 @@ export function problemsOf({
       },
     (openBreakers?.length ?? 0) > 0 && {
       part: "breakers",
-      sentence: `${counted(openBreakers?.length ?? 0, "breaker")} not closed: ${plainText((openBreakers ?? []).join(", "))}`,
+      sentence: `${counted(openBreakers?.length ?? 0, "breaker")} not closed: ${cellText((openBreakers ?? []).join(", "))}`,
     },
   ];
   return problems.filter((problem) => problem !== false);
@@ -88,7 +87,7 @@ export function verdictLine(state: MonitorState, width: number, paint: Paint): s
     const since = trouble.since.toISOString();
     return paint.red(
       cut(
-        `${marks.failure} since ${since.slice(11, 19)}Z, ${age(since)}: ${plainText(trouble.reason)}; trying again`,
+        `${marks.failure} since ${since.slice(11, 19)}Z, ${age(since)}: ${cellText(trouble.reason)}; trying again`,
         width,
       ),
     );

@@ -90,7 +90,7 @@ export const RUN_ACTS = [
   forkAct((item) => item.session_id),
 ];
 export const SESSION_ACTS = [
-  act(sessions, "cancel", "c", { isCareful: true, label: "cancel" }),
+  act(sessions, "cancel", "c", { isCareful: true }),
   forkAct(idOf),
   act(sessions, "resume", "R"),
   act(sessions, "delete", "D", { isCareful: true }),
