@@ -151,7 +151,7 @@ describe("keys", () => {
     monitor.press("c");
     await monitor.until("y/n");
     monitor.press("y");
-    await monitor.until(/cancel: done · everruns runs cancel turn_/);
+    await monitor.until(/cancel: done: [\s\S]*everruns runs cancel turn_/);
     expect((await it.run(waiting.session)).state).toBe("cancelled");
   });
 
@@ -192,7 +192,7 @@ describe("keys", () => {
     monitor.press("\r");
     await monitor.until(/session_[0-9a-f]+ · idle/);
     monitor.press("f");
-    await monitor.until(/fork: done session_[0-9a-f]{32}/);
+    await monitor.until(/fork: done: session_[0-9a-f]{32}/);
     monitor.press("\u001b");
     await monitor.until("Enter session");
     monitor.press("\u001b");

@@ -51,7 +51,7 @@ export function act(resource: Resource, verb: string, key: string, options: Opti
     target: options.id ?? idOf,
     call: (id) => callOf(resource, verb, id),
     command: (id) => `everruns ${resource.name} ${verb} ${id}`,
-    shows: null,
+    shows: resource.actions?.[verb]?.prints ?? null,
   };
 }
 
@@ -123,7 +123,7 @@ export async function perform(
       const call = chosen.call(chosen.target(item), words);
       if (call === null) continue;
       const answer = await performCall(client, call);
-      if (chosen.shows !== null) shown = ` ${String(answer?.[chosen.shows] ?? "")}`;
+      if (chosen.shows !== null) shown = `: ${String(answer?.[chosen.shows] ?? "")}`;
     } catch (error) {
       failed.push({ id: idOf(item), why: error instanceof Error ? error.message : String(error) });
     }

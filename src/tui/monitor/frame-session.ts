@@ -8,17 +8,24 @@ import type { Event } from "../../contract/event.ts";
 import { cut } from "../markdown.ts";
 import { shortNumber } from "../status-line.ts";
 import { marks, type Paint } from "../theme.ts";
-import { ageColumn, type Column, cellText, dollars, idColumn, money, number, text } from "./columns.ts";
+import {
+  ageColumn,
+  type Column,
+  cellText,
+  dollars,
+  idColumn,
+  money,
+  number,
+  sessionStatus,
+  text,
+} from "./columns.ts";
 import { chosenRow } from "./keys.ts";
 import { type Body, rowText, type Screen, scrolledLines, tableLines, windowOf } from "./lines.ts";
 import { SESSION_TABS, type SessionPlace } from "./state.ts";
 
 /** `session_… · idle · title`, which takes what is left. */
 export function sessionHead({ id, session }: SessionPlace, width: number, paint: Paint): string {
-  const said =
-    session === null
-      ? []
-      : [session.paused ? "paused" : session.status, cellText(session.title ?? session.preview)];
+  const said = session === null ? [] : [sessionStatus(session), cellText(session.title ?? session.preview)];
   return paint.bold(cut([id, ...said].filter((part) => part !== "").join(" · "), width));
 }
 

@@ -5,7 +5,7 @@
 import { CATALOG, type Item, type Resource } from "../../client/resources.ts";
 import { RUN_STATUSES } from "../../contract/run.ts";
 import { type Act, act, actsOf, denyAct, forkAct, idOf, resourceOf } from "./acts.ts";
-import { ageColumn, type Column, idColumn, money, number, text } from "./columns.ts";
+import { ageColumn, type Column, idColumn, money, number, sessionStatus, text } from "./columns.ts";
 
 /** Where Enter goes. */
 export type Target =
@@ -151,10 +151,10 @@ export const VIEWS: readonly View[] = [
     resource: sessions,
     digit: "3",
     summary: "sessions, newest first",
-    statuses: ["started", "active", "idle", "waitingfortoolresults"],
+    statuses: ["started", "active", "idle", "waiting", "paused"],
     columns: [
       idColumn("id", (item) => item.id),
-      text("status", sessionStatus, { width: 8, rank: 0 }),
+      text("status", (item) => sessionStatus(item), { width: 8, rank: 0 }),
       ageColumn("age", (item) => item.updated_at, 0),
       number("tokens", tokens, { width: 6, rank: 2 }),
       money("cost", (item) => usageOf(item)?.effective_cost_usd ?? usageOf(item)?.estimated_cost_usd, 3),
@@ -338,12 +338,6 @@ function columnsOf(resource: Resource): Column[] {
         ? ageColumn(name, (item) => item[`${name}_at`])
         : text(name, read, { width: WIDTHS[name] ?? 12, rank: at < 2 ? 0 : at }),
   );
-}
-
-/** Shorter than the API's word where that would not fit. */
-function sessionStatus(item: Item): unknown {
-  if (item.paused === true) return "paused";
-  return item.status === "waitingfortoolresults" ? "waiting" : item.status;
 }
 
 function waitsFor(item: Item): string | undefined {

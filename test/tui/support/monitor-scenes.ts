@@ -238,7 +238,7 @@ const SCENES: readonly Scene[] = [
       terminal.type("c");
       await terminal.until(/! cancel turn_[0-9a-f]{32}\? y\/n/);
       terminal.type("y");
-      await terminal.until(/cancel: done · everruns runs cancel turn_/);
+      await terminal.until(/cancel: done: .*\neverruns runs cancel turn_/);
       terminal.type("5");
       await terminal.until("the queue is empty");
     },

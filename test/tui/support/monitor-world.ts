@@ -121,26 +121,22 @@ export async function addWaiting(world: MonitorWorld, count: number): Promise<st
 
 /** A screen in which what differs from run to run is masked, in as many columns as before. */
 export function masked(screen: string): string {
-  return screen
-    .replaceAll(hostname(), "host")
-    .replace(/…[0-9a-f]{8}\b/g, "…xxxxxxxx")
-    .replace(/\bworker-[0-9a-f-]+…?/g, "worker-xxx")
-    .replace(/_[0-9a-f]{32}\b/g, "_xxx")
-    .replace(/_[0-9a-f]{8,31}…/g, "_xxx…")
-    .replace(/127\.0\.0\.1:\d+/g, "127.0.0.1:port")
-    .replace(/\d\d:\d\d:\d\dZ/g, "hh:mm:ssZ")
-    .replace(/_(ms|tokens)(=|": )\d+/g, "_$1$2N")
-    .replace(/ *(?<![\w.$])\d+(\.\d+)?( ms|ms|s|m|h|d)\b */g, maskedTime)
-    .replace(/ *\d+(\.\d+)?k\b/g, (text) => "k".padStart(text.length))
-    .split("\n")
-    .map((line) => line.trimEnd())
-    .join("\n");
-}
-
-/** What stands in a column to the right keeps its end, everything else its beginning. */
-function maskedTime(text: string): string {
-  const [, before = "", , after = ""] = /^( *)(.*?)( *)$/.exec(text) ?? [];
-  return before.length > 1
-    ? `${"N".padStart(text.length - after.length)}${after}`
-    : `${before}${"N".padEnd(text.length - before.length)}`;
+  return (
+    screen
+      .replaceAll(hostname(), "host")
+      .replace(/…[0-9a-f]{8}\b/g, "…xxxxxxxx")
+      .replace(/\bworker-[0-9a-f-]+…?/g, "worker-xxx")
+      .replace(/_[0-9a-f]{32}\b/g, "_xxx")
+      .replace(/_[0-9a-f]{8,31}…/g, "_xxx…")
+      .replace(/127\.0\.0\.1:\d+/g, "127.0.0.1:port")
+      .replace(/\d\d:\d\d:\d\dZ/g, "hh:mm:ssZ")
+      .replace(/_(ms|tokens)(=|": )\d+/g, "_$1$2N")
+      // What stands in a column to the right keeps its end, everything else its beginning.
+      .replace(/ {2,}\d+(\.\d+)?( ms|ms|s|m|h|d)\b/g, (text) => "N".padStart(text.length))
+      .replace(/(?<![\w.$])\d+(\.\d+)?( ms|ms|s|m|h|d)\b */g, (text) => "N".padEnd(text.length))
+      .replace(/ *\d+(\.\d+)?k\b/g, (text) => "k".padStart(text.length))
+      .split("\n")
+      .map((line) => line.trimEnd())
+      .join("\n")
+  );
 }
