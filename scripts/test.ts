@@ -8,7 +8,7 @@
  * In the environment: EVERRUNS_TEST_DATABASE_URL runs them on another server (its databases are created and
  * dropped), EVERRUNS_TEST_EXECUTABLE tests an executable that is built already.
  */
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type EmbeddedPostgres, startEmbeddedPostgres } from "../src/embedded/postgres.ts";
@@ -57,7 +57,8 @@ async function main(args: readonly string[]): Promise<number> {
       add(totals, await buildExecutable(env.EVERRUNS_TEST_EXECUTABLE));
     }
     interruption.signal.throwIfAborted();
-    await runTests(args, { directory, env, totals, signal: interruption.signal });
+    const run = { directory, env, totals, signal: interruption.signal };
+    await Promise.all(lanes(args).map((paths, lane) => runTests(paths, lane, run)));
   } catch (error) {
     totals.failed += 1;
     console.error(error instanceof Error ? error.message : error);
@@ -70,11 +71,28 @@ async function main(args: readonly string[]): Promise<number> {
   return totals.failed === 0 ? 0 : 1;
 }
 
+/** Tests that mostly wait for other programs: the command line and the terminal. */
+const WAITING = ["cli", "client", "tui"];
+
+/** Which tests run side by side; those that are asked for by name run alone. */
+function lanes(args: readonly string[]): string[][] {
+  if (args.length > 0) return [[...args]];
+  const all = readdirSync(join(ROOT, "test"), { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() || entry.name.includes(".test."))
+    .map(({ name }) => name);
+  const paths = (names: readonly string[]) => names.map((name) => `./test/${name}`);
+  return [paths(all.filter((name) => !WAITING.includes(name))), paths(WAITING)];
+}
+
+/** @param lane  the output of the first is shown as it comes, that of others when they are through */
 async function runTests(
   args: readonly string[],
+  lane: number,
   run: { directory: string; env: Record<string, string | undefined>; totals: Totals; signal: AbortSignal },
 ): Promise<void> {
-  const report = join(run.directory, "junit.xml");
+  const report = join(run.directory, `junit-${lane}.xml`);
+  const output = join(run.directory, `output-${lane}.txt`);
+  const shown = lane === 0 ? "inherit" : openSync(output, "w");
   const child = Bun.spawn(
     [
       process.execPath,
@@ -82,11 +100,12 @@ async function runTests(
       ...["--reporter=junit", `--reporter-outfile=${report}`],
       ...args,
     ],
-    { cwd: ROOT, env: run.env, stdio: ["ignore", "inherit", "inherit"] },
+    { cwd: ROOT, env: run.env, stdio: ["ignore", shown, shown] },
   );
   const end = () => child.kill("SIGTERM");
   run.signal.addEventListener("abort", end, { once: true });
   const code = await child.exited;
+  if (lane > 0) process.stdout.write(readFileSync(output));
   run.signal.throwIfAborted();
   const found = existsSync(report) ? readReport(readFileSync(report, "utf8")) : null;
   run.totals.passed += found?.passed ?? 0;
