@@ -9,7 +9,7 @@ import type { Entry } from "../client/entries.ts";
 import { ClientError } from "../client/errors.ts";
 import { streamEvents } from "../client/stream.ts";
 import { emptyTranscript, foldTranscript, settledCount, type Transcript } from "../client/transcript.ts";
-import { EVENT_TYPES, type Event } from "../contract/event.ts";
+import type { Event, EventType } from "../contract/event.ts";
 import type { Session } from "../contract/session.ts";
 import { contentOf, readAttachments } from "./attachments.ts";
 import { CatchUp } from "./catch-up.ts";
@@ -17,6 +17,7 @@ import { Decisions } from "./decisions.ts";
 import { Limits, type SessionLimits } from "./limits.ts";
 import type { LocalFiles, TypedHistory } from "./local.ts";
 import { type Prompt, Questions } from "./questions.ts";
+import { isRefusedFilter, READ_TYPES } from "./read-types.ts";
 import { sentenceOf } from "./words.ts";
 
 /** Something that stands above the live part of the screen for good. */
@@ -65,15 +66,6 @@ export interface ChatSessionOptions {
   history: TypedHistory;
 }
 
-/** Events that only fill the wire: the transcript reads none of them. The rest is named, for the queue's are told to who asks. */
-const NOT_READ: readonly string[] = [
-  "llm.generation",
-  "reason.item",
-  "act.started",
-  "act.completed",
-  "file.written",
-];
-const TYPES = EVENT_TYPES.filter((type) => !NOT_READ.includes(type));
 /** What is printed again when everything folds or unfolds. */
 const REPRINTED_MAX = 50;
 /** A long past is not printed again in full. */
@@ -93,6 +85,8 @@ export class ChatSession {
   #flushTimer: ReturnType<typeof setTimeout> | null = null;
   /** Id of the last event of the past that is being loaded; null when live. */
   #loadUntil: string | null = null;
+  /** What the stream is asked for; undefined: whatever the server sends who names nothing. */
+  #types: readonly EventType[] | undefined = READ_TYPES;
   #stream = new AbortController();
   /** Chosen in the chat, for the next session. */
   #agentId: string | null = null;
@@ -134,7 +128,7 @@ export class ChatSession {
   /** Comes back to a session: its past is printed, then the stream goes on live. @throws ClientError */
   async open(session: Session): Promise<void> {
     const agent = session.agent_id ? await this.#agentName(session.agent_id) : null;
-    const lastEventId = await this.#options.client.lastEventId(session.id, TYPES);
+    const lastEventId = await this.#lastEventId(session.id);
     this.#restart(session.id, agent);
     const isQueueing = session.default_delivery === "queue";
     this.#set({ delivery: isQueueing ? "queue" : "steer" });
@@ -282,7 +276,7 @@ export class ChatSession {
     try {
       const events = streamEvents(this.#options.client, sessionId, {
         signal,
-        types: TYPES,
+        types: this.#types,
         deltas: "plain",
         onConnected: () => {
           if (signal.aborted) return;
@@ -303,6 +297,10 @@ export class ChatSession {
       }
     } catch (error) {
       if (signal.aborted) return;
+      if (this.#types && isRefusedFilter(error)) {
+        this.#types = undefined;
+        return this.#follow(sessionId);
+      }
       this.#set({ connection: { state: "none" }, sending: null });
       this.note(`the stream of the session ended: ${sentenceOf(error)}`, { isError: true });
     }
@@ -313,7 +311,7 @@ export class ChatSession {
     const catchUp = new CatchUp();
     this.#catchUp = catchUp;
     try {
-      const newest = await this.#options.client.listEvents(sessionId, { limit: 1, types: TYPES });
+      const newest = await this.#options.client.listEvents(sessionId, { limit: 1, types: this.#types });
       catchUp.until(newest.at(-1)?.sequence ?? 0);
       this.#endCatchUp();
     } catch {
@@ -380,6 +378,17 @@ export class ChatSession {
     const typed = this.#snapshot.history.filter((text) => !said.includes(text));
     this.#set({ history: [...typed, ...said] });
     if (this.#settled > 0) this.note(`${this.#settled} earlier entries are not shown`);
+  }
+
+  async #lastEventId(sessionId: string): Promise<string | null> {
+    const { client } = this.#options;
+    try {
+      return await client.lastEventId(sessionId, this.#types);
+    } catch (error) {
+      if (!this.#types || !isRefusedFilter(error)) throw error;
+      this.#types = undefined;
+      return client.lastEventId(sessionId);
+    }
   }
 
   async #agentName(id: string): Promise<string> {

@@ -1,8 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { type Client, createClient } from "../../src/client/client.ts";
 import type { NewEvent } from "../../src/contract/event.ts";
+import { limits } from "../../src/contract/limits.ts";
 import { ChatSession, type ChatSnapshot, type Printed } from "../../src/tui/chat-session.ts";
 import { isSlashCommand, runSlashCommand } from "../../src/tui/commands/registry.ts";
+import { READ_TYPES } from "../../src/tui/read-types.ts";
 import { messageIdOf, turnEvents, turnIdOf } from "../client/support/events.ts";
 import { type ContractServer, problem, startContractServer } from "../client/support/server.ts";
 import { type MemoryFiles, memoryFiles, memoryHistory } from "./support/local.ts";
@@ -164,6 +166,27 @@ describe("a chat", () => {
     );
     const count = answer(turnIdOf(7), "meanwhile").length;
     expect(words(printed)).toContain(`note: reconnected, ${count} events caught up`);
+  });
+
+  test("names no more events than a server takes", () => {
+    expect(READ_TYPES.length).toBeLessThanOrEqual(limits.eventTypesFilterMax);
+    expect(READ_TYPES).toContain("input.queued");
+  });
+
+  test("works with a server that does not know every event", async () => {
+    const id = server.createSession();
+    server.append(id, answer(turnIdOf(1), "one"));
+    const session = await client.getSession(id);
+    server.intercept((request) =>
+      request.url.includes("types=") ? problem(400, "unknown_event_type", "types: no such event type") : null,
+    );
+    await chat.open(session);
+    await until(({ printed }) => printed.length === 2);
+    chat.reset();
+    answerAll();
+    await chat.send("two");
+    const { printed } = await until(isIdle);
+    expect(words(printed).at(-1)).toBe("assistant: Re: two");
   });
 
   test("says so when its session is gone", async () => {
