@@ -108,8 +108,9 @@ async function objects(
 function wordsFor(resource: Resource, item: Item, typed: string): string[] {
   const id = idOf(item);
   if (resource.name === "models") return [String(item.model_id)];
-  if (resource.key !== "id or name") return [id];
-  return typed === "" ? [String(item.name)] : [String(item.name), id];
+  const name = String(item.name);
+  if (resource.key !== "id or name" || !PLAIN_WORD.test(name)) return [id];
+  return typed === "" ? [name] : [name, id];
 }
 
 /** What a list says of it, beside the word itself. */

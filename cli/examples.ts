@@ -66,12 +66,23 @@ export function addExamples(command: Command, path: readonly string[] = []): voi
   }
 }
 
+/** What one may be called. */
+const NAMES: Readonly<Record<string, string>> = {
+  agents: "triage",
+  harnesses: "house",
+  providers: "openai",
+  skills: "release-notes",
+  "mcp-servers": "search",
+  memories: "house-rules",
+  schedules: "nightly",
+};
+
 /** Of a verb that many kinds have. */
 function generalExample([name = "", verb = ""]: readonly string[]): string[] {
   const resource = CATALOG.find((each) => each.name === name);
   if (resource === undefined || verb === "") return [];
   const call = `everruns ${name} ${verb}`;
-  const which = resource.key === "id or name" ? (resource.name === "agents" ? "triage" : "house") : "<id>";
+  const which = NAMES[name] ?? "<id>";
   const [field = "name"] = resource.editable ?? [];
   switch (verb) {
     case "list":

@@ -1,6 +1,6 @@
 /** Harnesses, providers and MCP servers from files: found by their name, compared field by field. */
 
-import { readList } from "../../src/client/act.ts";
+import { readAll } from "../../src/client/act.ts";
 import type { Client } from "../../src/client/client.ts";
 import type { Item } from "../../src/client/resources.ts";
 import { parseAgentFile } from "../../src/contract/agent-file.ts";
@@ -173,14 +173,7 @@ export function named({ resource }: ObjectKind, all: readonly Item[], idOrName: 
 
 /** All of the caller's organization: built-in ones are not changed. */
 export async function listAll(client: Client, { resource }: ObjectKind): Promise<Item[]> {
-  const items: Item[] = [];
-  for (;;) {
-    const page = resource.isPaged ? { limit: 100, offset: items.length } : {};
-    const { data, total = data.length } = await readList(client, resource.path, page);
-    items.push(...data);
-    if (!resource.isPaged || data.length === 0 || items.length >= total) break;
-  }
-  return items.filter((item) => item.is_built_in !== true);
+  return (await readAll(client, resource)).filter((item) => item.is_built_in !== true);
 }
 
 function withoutNull(fields: Item): Item {

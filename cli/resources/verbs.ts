@@ -1,6 +1,6 @@
 /** What can be done with any kind of object: list, get, create, update, edit, delete, and the actions of its own. */
 import { UserError } from "../../src/base/errors.ts";
-import { callOf, performCall, readList } from "../../src/client/act.ts";
+import { callOf, idOfNamed, performCall, readAll, readList } from "../../src/client/act.ts";
 import type { Client } from "../../src/client/client.ts";
 import type { Action, Item, Resource } from "../../src/client/resources.ts";
 import { type CommandContext, UsageError } from "../action.ts";
@@ -72,7 +72,8 @@ export async function create(context: CommandContext, resource: Resource, flags:
 
 export async function update(context: CommandContext, resource: Resource, id: string, flags: BodyFlags) {
   const body = await readBody(context, flags, resource.textField);
-  const changed = await clientOf(context, flags).request<Item>("PATCH", pathOf(resource, id), { body });
+  const client = clientOf(context, flags);
+  const changed = await client.request<Item>("PATCH", await pathOf(client, resource, id), { body });
   printItem(context, changed, flags.output === "table" ? "id" : flags.output);
 }
 
@@ -92,7 +93,7 @@ export async function edit(context: CommandContext, resource: Resource, id: stri
     changes[name] = edited[name] ?? null;
   }
   if (Object.keys(changes).length === 0) return context.err.line("nothing changed");
-  await client.request("PATCH", pathOf(resource, id), { body: changes });
+  await client.request("PATCH", await pathOf(client, resource, id), { body: changes });
   context.err.line(`changed ${Object.keys(changes).join(", ")} of ${idOf(item)}`);
 }
 
@@ -107,7 +108,7 @@ export async function remove(
   const what = ids.length === 1 ? `the ${resource.one} ${ids[0]}` : `${ids.length} ${resource.name}`;
   if (word !== "archives" && !flags.yes) await confirm(context, `${word.slice(0, -1)} ${what}?`);
   for (const id of ids) {
-    await client.request("DELETE", pathOf(resource, id));
+    await client.request("DELETE", await pathOf(client, resource, id));
     context.err.line(`${word.slice(0, -1)}d ${id}`);
   }
 }
@@ -123,7 +124,8 @@ export async function act(
   if (action.isFinal && !flags.yes) await confirm(context, `${verb} ${ids.join(", ")}?`);
   for (const id of ids) {
     requireId(resource, id);
-    const call = callOf(resource, verb, id, fields);
+    const archived = verb === "restore" ? { include_archived: "true" } : {};
+    const call = callOf(resource, verb, await idOfNamed(client, resource, id, archived), fields);
     const answer = call === null ? undefined : await performCall(client, call);
     if (flags.output !== "table" && answer !== undefined) printItem(context, answer, flags.output);
     else
@@ -133,9 +135,9 @@ export async function act(
   }
 }
 
-export function pathOf(resource: Resource, id: string): string {
+async function pathOf(client: Client, resource: Resource, id: string): Promise<string> {
   requireId(resource, id);
-  return `${resource.path}/${encodeURIComponent(id)}`;
+  return `${resource.path}/${encodeURIComponent(await idOfNamed(client, resource, id))}`;
 }
 
 function requireId(resource: Resource, id: string): void {
@@ -143,16 +145,9 @@ function requireId(resource: Resource, id: string): void {
 }
 
 async function read(client: Client, resource: Resource, id: string): Promise<Item> {
-  if (resource.isReadable) return client.request<Item>("GET", pathOf(resource, id));
+  if (resource.isReadable) return client.request<Item>("GET", await pathOf(client, resource, id));
   // Some kinds can only be listed.
-  let found: Item | undefined;
-  for (let offset = 0; ; ) {
-    const page = resource.isPaged ? { limit: 100, offset } : {};
-    const { data } = await readList(client, resource.path, page);
-    found = data.find((item) => idOf(item) === id);
-    offset += data.length;
-    if (found || !resource.isPaged || data.length < 100) break;
-  }
+  const found = (await readAll(client, resource)).find((item) => idOf(item) === id);
   if (!found) throw new UserError("not_found", `there is no ${resource.one} ${id}`);
   return found;
 }

@@ -1,4 +1,5 @@
 /** The actions of the catalogue as calls of the API: the command line and the monitor do the same thing alike. */
+import { UserError } from "../base/errors.ts";
 import type { Client, RequestOptions } from "./client.ts";
 import type { Item, Resource } from "./resources.ts";
 
@@ -54,3 +55,44 @@ export async function readList(
   const answer = await client.request<Item[] | { data: Item[]; total?: number }>("GET", path, { query });
   return Array.isArray(answer) ? { data: answer } : answer;
 }
+
+const PAGE_ITEMS = 100;
+
+/** All objects of a kind, page by page. */
+export async function readAll(
+  client: Client,
+  { path, isPaged }: Resource,
+  query: RequestOptions["query"] = {},
+): Promise<Item[]> {
+  const items: Item[] = [];
+  for (;;) {
+    const page = isPaged ? { limit: PAGE_ITEMS, offset: items.length } : {};
+    const { data } = await readList(client, path, { ...query, ...page });
+    items.push(...data);
+    if (!isPaged || data.length < PAGE_ITEMS) return items;
+  }
+}
+
+/**
+ * The id of what a person named. Kinds whose names only people use are looked up; for the others the server does that.
+ *
+ * @throws UserError not_found, ambiguous_name
+ */
+export async function idOfNamed(
+  client: Client,
+  resource: Resource,
+  idOrName: string,
+  query: RequestOptions["query"] = {},
+): Promise<string> {
+  if (!resource.isFoundByName || IS_ID.test(idOrName)) return idOrName;
+  const found = (await readAll(client, resource, query)).filter(({ name }) => name === idOrName);
+  const [only] = found;
+  if (only === undefined) throw new UserError("not_found", `there is no ${resource.one} ${idOrName}`);
+  if (found.length === 1) return String(only.id);
+  throw new UserError(
+    "ambiguous_name",
+    `${found.length} ${resource.name} are called ${idOrName}; say the id of one`,
+  );
+}
+
+const IS_ID = /^(?:[a-z]+_[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;

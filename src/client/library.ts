@@ -17,7 +17,8 @@ export const LIBRARY: readonly Resource[] = [
     one: "skill",
     summary: "skills: instructions that agents read when a task asks for them",
     path: "/skills",
-    key: "id",
+    key: "id or name",
+    isFoundByName: true,
     columns: {
       id: (skill) => skill.id,
       name: (skill) => skill.name,
@@ -41,7 +42,8 @@ export const LIBRARY: readonly Resource[] = [
     one: "MCP server",
     summary: "MCP servers; their keys are never shown",
     path: "/mcp-servers",
-    key: "id",
+    key: "id or name",
+    isFoundByName: true,
     columns: {
       id: (server) => server.id,
       name: (server) => server.name,
@@ -64,7 +66,8 @@ export const LIBRARY: readonly Resource[] = [
     one: "memory",
     summary: "memories: files that outlive sessions",
     path: "/memories",
-    key: "id",
+    key: "id or name",
+    isFoundByName: true,
     columns: {
       id: (memory) => memory.id,
       name: (memory) => memory.name,

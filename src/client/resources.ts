@@ -241,7 +241,8 @@ export const CATALOG: readonly Resource[] = [
     one: "provider",
     summary: "model providers; their keys are never shown",
     path: "/providers",
-    key: "id",
+    key: "id or name",
+    isFoundByName: true,
     columns: {
       id: (provider) => provider.id,
       name: (provider) => provider.name,
@@ -280,7 +281,8 @@ export const CATALOG: readonly Resource[] = [
     one: "schedule",
     summary: "schedules of the organization, by name",
     path: "/durable/schedules",
-    key: "id",
+    key: "id or name",
+    isFoundByName: true,
     columns: {
       id: (schedule) => schedule.id,
       name: (schedule) => schedule.name,

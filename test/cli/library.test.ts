@@ -72,6 +72,26 @@ test("an MCP server's key goes in and never comes out", async () => {
   expect(await made("mcp-servers", "update", id, "--set", "description=finds")).toBe(id);
 });
 
+test("what has a name is named by it, also where the server wants ids; two of a name are told", async () => {
+  const id = await made("memories", "create", "--set", "name=field notes");
+  expect((await read("memories", "field notes")).id).toBe(id);
+  expect(await made("memories", "update", "field notes", "--set", "description=x")).toBe(id);
+  await cli("memories", "delete", "field notes");
+  expect((await cli("memories", "get", "field notes")).stderr).toBe(
+    "everruns: there is no memory field notes\n",
+  );
+  expect((await cli("memories", "restore", "field notes")).code).toBe(0);
+  expect((await read("memories", "field notes")).status).toBe("active");
+  const provider = ["providers", "create", "--set", "name=twin", "--set", "provider_type=llmsim"];
+  await made(...provider);
+  expect((await cli(...provider)).code).toBe(0);
+  expect(await cli("providers", "get", "twin")).toEqual({
+    code: 1,
+    stdout: "",
+    stderr: "everruns: 2 providers are called twin; say the id of one\n",
+  });
+});
+
 test("a memory has files, by the same words as a session's", async () => {
   const id = await made("memories", "create", "--set", "name=house rules");
   expect(id).toStartWith("mem_");
