@@ -127,7 +127,14 @@ function lineOf({ name, outcome, fields }: Applied, isDry: boolean): string {
 function filesIn(path: string): string[] {
   if (path === "-") return [path];
   if (!existsSync(path)) throw new UserError("file_unreadable", `${path} is not there`);
-  if (!statSync(path).isDirectory()) return [path];
+  if (!statSync(path).isDirectory()) {
+    // Any text would do as a prompt: a slip of the finger should not send it.
+    if (EXTENSIONS.includes(extname(path))) return [path];
+    throw new UserError(
+      "no_files",
+      `${path}: files end in ${EXTENSIONS.join(", ")}; - reads any other from stdin`,
+    );
+  }
   return readdirSync(path, { recursive: true, withFileTypes: true })
     .filter(
       (entry) => entry.isFile() && EXTENSIONS.includes(extname(entry.name)) && !NOT_OURS.test(entry.name),

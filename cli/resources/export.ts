@@ -1,5 +1,4 @@
 /** `everruns <kind> export`: objects as the files that `apply` takes. */
-import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { UserError } from "../../src/base/errors.ts";
@@ -12,6 +11,7 @@ import { clientOf } from "../api.ts";
 import { progressBar } from "../progress.ts";
 import { listAll, named, wordsOf } from "./apply-object.ts";
 import { isEmpty, type ObjectKind, objectKind } from "./file-kinds.ts";
+import { makeFolder, writeOutput } from "./write-files.ts";
 
 export interface ExportFlags {
   apiUrl?: string;
@@ -53,16 +53,19 @@ export async function exportFiles(
       : kind === "agents"
         ? await agentNames(client)
         : all.map(({ name }) => String(name));
-  mkdirSync(directory, { recursive: true });
+  makeFolder(directory);
   const bar = progressBar(context.err, { total: wanted.length, what: kind });
-  for (const name of wanted) {
-    // Names of providers may hold anything.
-    const path = join(directory, `${name.replace(/[^\p{L}\p{N}._-]+/gu, "-")}.${FILE_ENDINGS[format]}`);
-    writeFileSync(path, await read(name));
-    bar.around(() => context.out.line(path));
-    bar.step();
+  try {
+    for (const name of wanted) {
+      // Names of providers may hold anything.
+      const path = join(directory, `${name.replace(/[^\p{L}\p{N}._-]+/gu, "-")}.${FILE_ENDINGS[format]}`);
+      writeOutput(path, await read(name));
+      bar.around(() => context.out.line(path));
+      bar.step();
+    }
+  } finally {
+    bar.end();
   }
-  bar.end();
 }
 
 async function objectText(

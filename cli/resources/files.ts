@@ -1,5 +1,4 @@
 /** `everruns files list|get|put|delete`: the files of a session or a workspace. */
-import { writeFileSync } from "node:fs";
 import { stringify } from "yaml";
 import { UserError } from "../../src/base/errors.ts";
 import { age } from "../../src/client/age.ts";
@@ -13,6 +12,7 @@ import { table } from "../table.ts";
 import type { Format } from "./formats.ts";
 import { readBytes } from "./input.ts";
 import { printItem } from "./output.ts";
+import { writeOutput } from "./write-files.ts";
 
 interface FileFlags {
   output: Format;
@@ -65,7 +65,7 @@ export async function getFile(
   flags: FileFlags & { file?: string },
 ): Promise<void> {
   const bytes = await clientOf(context, flags).requestBytes("GET", addressOf(owner, path, "_/download"));
-  if (flags.file !== undefined) writeFileSync(flags.file, bytes);
+  if (flags.file !== undefined) writeOutput(flags.file, bytes);
   else process.stdout.write(bytes);
 }
 

@@ -1,10 +1,10 @@
 /** `everruns sessions export`: a session taken away, as its messages or as a trajectory. */
-import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Client } from "../../src/client/client.ts";
 import { type CommandContext, UsageError } from "../action.ts";
 import { clientOf } from "../api.ts";
 import { progressBar } from "../progress.ts";
+import { makeFolder, writeOutput } from "./write-files.ts";
 
 export interface SessionExportFlags {
   apiUrl?: string;
@@ -31,17 +31,20 @@ export async function exportSessions(
     context.out.write(await client.requestText("GET", addressOf(id), { query: { format } }));
     return;
   }
-  mkdirSync(directory, { recursive: true });
+  makeFolder(directory);
   const bar = progressBar(context.err, { total: ids.length, what: "sessions" });
-  for (const id of ids) {
-    for await (const { name, text } of filesOf(client, id, format)) {
-      const path = join(directory, name);
-      writeFileSync(path, text);
-      bar.around(() => context.out.line(path));
+  try {
+    for (const id of ids) {
+      for await (const { name, text } of filesOf(client, id, format)) {
+        const path = join(directory, name);
+        writeOutput(path, text);
+        bar.around(() => context.out.line(path));
+      }
+      bar.step();
     }
-    bar.step();
+  } finally {
+    bar.end();
   }
-  bar.end();
 }
 
 interface ExportedFile {

@@ -117,6 +117,12 @@ test("where nobody answers, that is said once and not for every file", async () 
 test.each([
   [["apply"], 2, "which files?"],
   [["apply", "-f", "/nowhere"], 1, "/nowhere is not there"],
+  [["apply", "-f", "bunfig.toml"], 1, "bunfig.toml: files end in .md"],
+  [
+    ["export", "triage", "-d", "bunfig.toml"],
+    1,
+    "bunfig.toml cannot be written: a file of this name is there",
+  ],
   [["export"], 2, "several agents need a folder"],
   [["export", "nobody"], 1, "Agent not found"],
 ])("%j is refused", async (args, code, expected) => {
