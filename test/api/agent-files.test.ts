@@ -145,7 +145,8 @@ describe("export and import over the wire", () => {
     const made = await importText("---\nname: changing\n---\none");
     expect([made.status, made.headers.get("location")]).toEqual([201, `/v1/agents/${made.body.id}`]);
     // Times on the wire are in milliseconds, and this takes less than one.
-    await app.db.sql`update agents set updated_at = updated_at - interval '1 second' where id = ${made.body.id}`;
+    await app.db
+      .sql`update agents set updated_at = updated_at - interval '1 second' where id = ${made.body.id}`;
     const changed = await importText("---\nname: changing\n---\ntwo");
     expect([
       changed.status,

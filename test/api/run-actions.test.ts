@@ -181,9 +181,10 @@ describe("retry", () => {
     expectProblem(await app.post(`/runs/${newId("turn")}/retry`), "not_found", /Run/);
 
     const retried = await app.post(`/runs/${turnId}/retry`);
+    // The worker may have it by the time that the answer is written.
     expect(retried).toMatchObject({
       status: 201,
-      body: { session_id: session, retried_run_id: turnId, attempt: 0, input_message_id: expect.any(String) },
+      body: { session_id: session, retried_run_id: turnId, input_message_id: expect.any(String) },
     });
     const third = await model.nextCall();
     expect(third.request.messages).toEqual(second.request.messages);
