@@ -130,10 +130,12 @@ export function masked(screen: string): string {
       .replace(/_[0-9a-f]{8,31}…/g, "_xxx…")
       .replace(/127\.0\.0\.1:\d+/g, "127.0.0.1:port")
       .replace(/\d\d:\d\d:\d\dZ/g, "hh:mm:ssZ")
+      // How long the number is decides where the line is cut.
+      .replace(/_ms=\d+.*$/gm, "_ms=N…")
       .replace(/_(ms|tokens)(=|": )\d+/g, "_$1$2N")
       // What stands in a column to the right keeps its end, everything else its beginning.
-      .replace(/ {2,}\d+(\.\d+)?( ms|ms|s|m|h|d)\b/g, (text) => "N".padStart(text.length))
-      .replace(/(?<![\w.$])\d+(\.\d+)?( ms|ms|s|m|h|d)\b */g, (text) => "N".padEnd(text.length))
+      .replace(/ {2,}\d+(\.\d+)?( ms| s|ms|s|m|h|d)\b/g, (text) => "N".padStart(text.length))
+      .replace(/(?<![\w.$])\d+(\.\d+)?( ms| s|ms|s|m|h|d)\b */g, (text) => "N".padEnd(text.length))
       .replace(/ *\d+(\.\d+)?k\b/g, (text) => "k".padStart(text.length))
       .split("\n")
       .map((line) => line.trimEnd())
