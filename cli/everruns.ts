@@ -132,8 +132,8 @@ Examples:
 program.commandsGroup("Say who may call:");
 
 serverCommand("keys", "make, list and revoke access tokens")
-  .addArgument(program.createArgument("<action>").choices(["create", "list", "revoke"]))
-  .argument("[id]", "for revoke: the token's id")
+  .addArgument(program.createArgument("[action]").choices(["create", "list", "revoke"]).default("list"))
+  .argument("[ids...]", "for revoke: ids of the tokens")
   .option("--user <email>", "whose token; by default the admin's, or the only user's")
   .option("--name <name>", "what it is for", "cli")
   .option("--scopes <scopes>", "read, write, admin, separated by commas", "read,write")
@@ -141,7 +141,13 @@ serverCommand("keys", "make, list and revoke access tokens")
   .option("--expires-days <n>", "days until it expires; without it, never")
   .option("--api-url <url>", "your tokens at this server (EVERRUNS_API_URL)")
   .option("--context <name>", "your tokens at this server, by its name (EVERRUNS_CONTEXT)")
-  .option("--json", "print JSON")
+  .addOption(
+    new Option("-o, --output <format>", "how to print")
+      .choices(["table", "json", "yaml", "id"])
+      .default("table"),
+  )
+  .option("--json", "the same as -o json")
+  .option("-y, --yes", "for revoke: do not ask")
   .addHelpText(
     "after",
     `
@@ -152,12 +158,12 @@ your own there; otherwise, and with --user, --data-dir or --database-url, those 
 Examples:
   everruns keys create --name ci --expires-days 90
   everruns keys create --user ada@example.com --scopes read
-  everruns keys list
-  everruns keys revoke pat_0198…`,
+  everruns keys -o json
+  everruns keys revoke pat_0198… --yes`,
   )
-  .action((action: KeysAction, id: string | undefined, options) =>
+  .action((action: KeysAction, ids: string[], options) =>
     start(async (context) =>
-      (await import("./keys/keys.ts")).keysCommand(action, { ...options, id }, context),
+      (await import("./keys/keys.ts")).keysCommand(action, { ...options, ids }, context),
     ),
   );
 

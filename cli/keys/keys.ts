@@ -2,11 +2,15 @@
  * `everruns keys`: access tokens. With a server that is named (by flag, environment or context) they are the caller's own
  * there, over its API; else they are made in this machine's database, which needs no token: so the first one comes about.
  */
+import { stringify } from "yaml";
 import { isId } from "../../src/base/id.ts";
 import type { Scope } from "../../src/contract/access.ts";
 import { asRetryable } from "../../src/db/sqlstate.ts";
 import { type CommandContext, UsageError } from "../action.ts";
+import { confirm } from "../confirm.ts";
 import { readContexts } from "../contexts.ts";
+import type { Format } from "../resources/formats.ts";
+import { printItem } from "../resources/output.ts";
 import { table } from "../table.ts";
 import { openKeysOfDatabase } from "./database.ts";
 import { openKeysOfServer } from "./server.ts";
@@ -47,18 +51,21 @@ export interface KeyPlace {
 }
 
 interface KeysFlags extends Record<string, unknown> {
-  id?: string | undefined;
+  ids: readonly string[];
   user?: string;
   name: string;
   scopes: string;
   org?: string;
   expiresDays?: string;
+  output: Format;
+  /** The same as `output: "json"`. */
   json?: boolean;
   apiUrl?: string;
   context?: string;
   dataDir?: string;
   databaseUrl?: string;
   verbose?: boolean;
+  yes?: boolean;
 }
 
 const SCOPES: readonly Scope[] = ["read", "write", "admin"];
@@ -72,16 +79,24 @@ export async function keysCommand(
   const scopes = readScopes(flags.scopes);
   const expiresAt = readExpiry(flags.expiresDays);
   const organizations = readOrganizations(flags.org);
-  const { id = "", user } = flags;
-  if (action === "revoke" && !isId("pat", id)) {
+  const { ids, user } = flags;
+  if (action === "revoke" && (ids.length === 0 || !ids.every((id) => isId("pat", id)))) {
     throw new UsageError(
       "which token? everruns keys revoke pat_<32 hex digits>; `everruns keys list` shows the ids",
     );
   }
+  if (action !== "revoke" && ids.length > 0) throw new UsageError(`${action} takes no ${ids[0]}`);
+  if (action === "revoke" && !flags.yes) await confirm(context, `revoke ${ids.join(", ")}?`);
+  const as = flags.json ? "json" : flags.output;
+  if (action === "create" && as === "id") {
+    throw new UsageError("the token is shown this once: -o table, json or yaml shows it, id does not");
+  }
   const place = await openPlace(flags, context);
   try {
-    if (action === "list") print(context, flags, await place.list(user));
-    if (action === "revoke") context.out.line(`revoked ${id} of ${await place.revoke(id)}`);
+    if (action === "list") print(context, as, await place.list(user));
+    if (action === "revoke") {
+      for (const id of ids) context.out.line(`revoked ${id} of ${await place.revoke(id)}`);
+    }
     if (action !== "create") return;
     const { token, ...key } = await place.create({
       name: flags.name,
@@ -90,8 +105,8 @@ export async function keysCommand(
       organizations,
       expiresAt,
     });
-    if (flags.json) {
-      context.out.line(JSON.stringify({ ...key, token }, null, 2));
+    if (as !== "table") {
+      printItem(context, { ...key, token }, as);
       return;
     }
     context.out.line(token);
@@ -148,11 +163,10 @@ function readOrganizations(said: string | undefined): string[] | null {
   throw new UsageError(`--org: "${wrong}" is not an id of the form org_<32 hex digits>`);
 }
 
-function print({ out, err }: CommandContext, flags: KeysFlags, keys: readonly Key[]): void {
-  if (flags.json) {
-    out.line(JSON.stringify(keys, null, 2));
-    return;
-  }
+function print({ out, err }: CommandContext, as: Format, keys: readonly Key[]): void {
+  if (as === "json") return out.line(JSON.stringify(keys, null, 2));
+  if (as === "yaml") return out.write(stringify(keys));
+  if (as === "id") return out.write(keys.map(({ id }) => `${id}\n`).join(""));
   if (keys.length === 0) {
     err.line("there are no tokens yet");
     return;

@@ -73,9 +73,13 @@ describe("the first owner and their token", () => {
     const [row] = JSON.parse(listed.stdout);
     expect(row).toMatchObject({ name: "ci", user: "ada@example.com", scopes: ["read", "admin"] });
     expect(listed.stdout).not.toContain(token);
-    expect((await run(["keys", "revoke", row.id])).stdout).toBe(`revoked ${row.id} of ada@example.com\n`);
+    expect((await run(["keys", "-o", "id"])).stdout).toBe(`${row.id}\n`);
+    expect((await run(["keys", "-o", "yaml"])).stdout).toContain(`- id: ${row.id}\n`);
+    expect((await run(["keys", "revoke", row.id, "--yes"])).stdout).toBe(
+      `revoked ${row.id} of ada@example.com\n`,
+    );
     expect(identify(token)).rejects.toThrow("not valid");
-    expect((await run(["keys", "revoke", row.id])).code).toBe(1);
+    expect((await run(["keys", "revoke", row.id, "--yes"])).code).toBe(1);
   });
 
   test("who exists gets another role, and another password ends their sign-ins", async () => {
@@ -106,6 +110,10 @@ describe("the first owner and their token", () => {
 describe("wrong usage", () => {
   const cases: [args: string[], code: number, message: string, stdin?: string][] = [
     [["keys", "revoke"], 2, "which token?"],
+    [["keys", "revoke", `pat_${"9".repeat(32)}`], 2, "add --yes"],
+    [["keys", "revoke", `pat_${"9".repeat(32)}`, "-y"], 1, "there is no token"],
+    [["keys", "list", "ci"], 2, "list takes no ci"],
+    [["keys", "create", "-o", "id"], 2, "shown this once"],
     [["keys", "create", "--scopes", "all"], 2, "--scopes"],
     [["keys", "create", "--expires-days", "0"], 2, "--expires-days"],
     [["keys", "create", "--user", "nobody@example.com"], 1, "there is no user nobody@example.com"],

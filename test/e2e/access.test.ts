@@ -104,9 +104,9 @@ describe("one admin", () => {
     expect(found.map(({ name }) => name)).toEqual(expect.arrayContaining(["reader", "first"]));
     expect(listed.stdout).not.toContain(reader);
     const { id = "" } = found.find(({ name }) => name === "reader") ?? {};
-    expect((await keys("revoke", id)).stdout).toBe(`revoked ${id} of ${url}\n`);
+    expect((await keys("revoke", id, "--yes")).stdout).toBe(`revoked ${id} of ${url}\n`);
     expect((await call("GET", "/agents", reader)).status).toBe(401);
-    expect((await keys("revoke", id)).code).toBe(1);
+    expect((await keys("revoke", id, "--yes")).code).toBe(1);
     const both = await keys("list", "--api-url", url, "--user", EMAIL);
     expect([both.code, both.stderr]).toEqual([2, expect.stringContaining("one of them")]);
   });
