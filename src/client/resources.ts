@@ -155,7 +155,7 @@ export const CATALOG: readonly Resource[] = [
     editable: ["title", "locale", "tags"],
     deletes: "deletes",
     actions: {
-      cancel: { summary: "cancel the turn under way", prints: "message" },
+      cancel: { summary: "cancel the turn under way", prints: "message", isFinal: true },
       pin: { summary: "pin it", method: "PUT" },
       unpin: { summary: "unpin it", path: "pin", method: "DELETE" },
       resume: { summary: "let it go on after a budget held it" },
@@ -186,7 +186,7 @@ export const CATALOG: readonly Resource[] = [
     isPaged: true,
     isReadable: true,
     actions: {
-      cancel: { summary: "cancel one that has not ended", prints: "message" },
+      cancel: { summary: "cancel one that has not ended", prints: "message", isFinal: true },
       retry: { summary: "take a failed or sealed one up from its last checkpoint", prints: "id" },
     },
   }),

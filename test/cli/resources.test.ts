@@ -117,12 +117,17 @@ describe("everruns runs", () => {
         asked.push(`${request.method} ${new URL(request.url).pathname}`);
         return Response.json(reply);
       });
-      const { code, stdout } = await runCli(["runs", action, "turn_1"], { env });
+      const { code, stdout } = await runCli(["runs", action, "turn_1", "--yes"], { env });
       expect({ code, stdout, asked }).toEqual({
         code: 0,
         stdout: `${printed}\n`,
         asked: [`POST /api/v1/runs/turn_1/${action}`],
       });
+      if (action === "cancel") {
+        const unasked = await runCli(["runs", action, "turn_1"], { env });
+        expect([unasked.code, unasked.stderr]).toEqual([2, expect.stringContaining("add --yes")]);
+        expect(asked).toHaveLength(1);
+      }
       const without = await runCli(["runs", action], { env });
       expect(without.stderr).toContain("missing required argument 'ids'");
       expect(without.code).toBe(2);
