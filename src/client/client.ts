@@ -17,12 +17,7 @@ import type { CapabilityInfo } from "../contract/capability.ts";
 import type { Event, EventType } from "../contract/event.ts";
 import type { Health } from "../contract/health.ts";
 import type { ImageUploadResponse } from "../contract/image.ts";
-import type {
-  CreateMessageRequest,
-  CreateMessageResponse,
-  Message,
-  QueuedMessage,
-} from "../contract/message.ts";
+import type { CreateMessageRequest, CreateMessageResponse, Message } from "../contract/message.ts";
 import type { ModelWithProvider, Provider } from "../contract/provider.ts";
 import type { Run, WorkersListResponse } from "../contract/run.ts";
 import type { CreateSessionRequest, ForkSessionRequest, Session, SessionDiff } from "../contract/session.ts";
@@ -89,8 +84,6 @@ export interface Client extends EventSource {
    */
   lastEventId(sessionId: string, types?: readonly EventType[]): Promise<string | null>;
 
-  /** What waits for a turn of its own, next first. */
-  listQueue(sessionId: string): Promise<QueuedMessage[]>;
   /** Takes a message back that waits for its turn. @throws ClientError message_promoted when its turn has begun */
   withdrawMessage(sessionId: string, messageId: string): Promise<void>;
   /** Answers calls of client-side tools that a session waits for. */
@@ -215,8 +208,6 @@ export function createClient(options: ClientOptions): Client {
     // A limited list begins at a turn's start and may be longer than its limit: the last of it is the newest.
     lastEventId: async (sessionId, types) =>
       (await listEvents(sessionId, { limit: 1, types })).at(-1)?.id ?? null,
-    listQueue: async (sessionId) =>
-      (await get<{ data: QueuedMessage[] }>(`/sessions/${enc(sessionId)}/queue`)).data,
     withdrawMessage: (sessionId, messageId) =>
       call("DELETE", `/api/v1/sessions/${enc(sessionId)}/queue/${enc(messageId)}`),
     submitToolResults: async (sessionId, results) => {

@@ -40,6 +40,8 @@ export interface Transcript {
   /** The cursor: sequence of the last event that was folded in; 0 for none. */
   sequence: number;
   lastEventId: string | null;
+  /** `forked_from_sequence` of a fork: what was queued up to there waits in the other session. 0 when there is none. */
+  inheritedUntil: number;
 }
 
 export const emptyTranscript: Transcript = {
@@ -55,6 +57,7 @@ export const emptyTranscript: Transcript = {
   usageBeforeTurn: NO_USAGE,
   sequence: 0,
   lastEventId: null,
+  inheritedUntil: 0,
 };
 
 /** Folds events into a transcript. Pure: `view` is left as it was, entries that did not change stay the same objects. */
@@ -106,7 +109,7 @@ function apply(draft: Draft, event: Event): void {
     case "input.message":
       return addUserMessage(draft, event);
     case "input.queued":
-      return addQueued(draft, event.data.message);
+      return event.sequence > draft.inheritedUntil ? addQueued(draft, event.data.message) : undefined;
     case "input.promoted":
     case "input.withdrawn":
       draft.waiting = draft.waiting.filter(({ messageId }) => messageId !== event.data.message_id);

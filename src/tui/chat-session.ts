@@ -129,7 +129,7 @@ export class ChatSession {
   async open(session: Session): Promise<void> {
     const agent = session.agent_id ? await this.#agentName(session.agent_id) : null;
     const lastEventId = await this.#lastEventId(session.id);
-    this.#restart(session.id, agent);
+    this.#restart(session.id, agent, session.forked_from_sequence);
     const isQueueing = session.default_delivery === "queue";
     this.#set({ delivery: isQueueing ? "queue" : "steer" });
     this.#loadUntil = lastEventId;
@@ -253,7 +253,7 @@ export class ChatSession {
     this.#flushTimer = null;
   }
 
-  #restart(sessionId: string | null, agent: string | null): void {
+  #restart(sessionId: string | null, agent: string | null, inheritedUntil = 0): void {
     this.close();
     this.#stream = new AbortController();
     this.#settled = 0;
@@ -262,7 +262,11 @@ export class ChatSession {
     this.#set({
       sessionId,
       agent,
-      transcript: { ...emptyTranscript, model: sessionId === null ? this.#options.model : null },
+      transcript: {
+        ...emptyTranscript,
+        model: sessionId === null ? this.#options.model : null,
+        inheritedUntil,
+      },
       open: [],
       connection: { state: sessionId === null ? "none" : "loading" },
       sending: null,

@@ -84,6 +84,14 @@ describe("a message", () => {
   }
 });
 
+test("what was queued before a fork waits in the other session, not in this one", () => {
+  const events = stamp([...begun, queued(7, "theirs"), queued(8, "ours")], sessionIdOf(1));
+  const inheritedUntil = begun.length + 1;
+  expect(
+    foldTranscript({ ...emptyTranscript, inheritedUntil }, events).waiting.map(({ text }) => text),
+  ).toEqual(["ours"]);
+});
+
 test("the context is what the last model call carried, in and out", () => {
   const fold = (events: readonly NewEvent[]) =>
     foldTranscript(emptyTranscript, stamp(events, sessionIdOf(1))).contextTokens;

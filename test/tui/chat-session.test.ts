@@ -260,6 +260,16 @@ describe("messages that wait", () => {
     );
     expect(await chat.takeBack(9)).toBeNull();
   });
+
+  test("in another session are not shown in its fork", async () => {
+    const id = server.createSession();
+    server.append(id, [...begin(turnIdOf(1), "go"), queued("theirs", 11)]);
+    const forkedAt = server.log(id).at(-1)?.sequence ?? 0;
+    server.append(id, [queued("ours", 12)]);
+    await chat.open({ ...(await client.getSession(id)), forked_from_sequence: forkedAt });
+    const { transcript } = await until(({ transcript }) => transcript.sequence > forkedAt);
+    expect(transcript.waiting.map(({ text }) => text)).toEqual(["ours"]);
+  });
 });
 
 describe("files behind @", () => {
