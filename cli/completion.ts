@@ -20,29 +20,48 @@ export interface Candidate {
 export function completionScript(shell: Shell): string {
   switch (shell) {
     case "bash":
+      // bash takes words apart at every colon, and replaces only what stands behind the last one.
       return `_everruns() {
-  local line tab=$'\\t'
+  local word line tab=$'\\t' before=""
+  local -a words=()
+  for word in "\${COMP_WORDS[@]:1:COMP_CWORD}"; do
+    if [[ \${#words[@]} -gt 0 && $COMP_WORDBREAKS == *:* && ( $word == :* || \${words[-1]} == *: ) ]]; then
+      words[-1]+=$word
+    else
+      words+=("$word")
+    fi
+  done
+  [[ $COMP_WORDBREAKS == *:* && \${words[-1]} == *:* ]] && before=\${words[-1]%:*}:
   COMPREPLY=()
   while IFS= read -r line; do
-    COMPREPLY+=("\${line%%"$tab"*}")
-  done < <(everruns __complete "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
+    line=\${line%%"$tab"*}
+    COMPREPLY+=("\${line#"$before"}")
+  done < <(everruns __complete "\${words[@]}" 2>/dev/null)
 }
 complete -o default -F _everruns everruns`;
     case "zsh":
       return `#compdef everruns
 _everruns() {
-  local line tab=$'\\t'
+  local word about text
   local -a found shown
-  while IFS= read -r line; do
-    found+=("\${line%%$tab*}")
-    shown+=("\${line/$tab/  -- }")
+  while IFS=$'\\t' read -r word about; do
+    found+=("$word")
+    printf -v text '%-20s  %s' "$word" "$about"
+    shown+=("$text")
   done < <(everruns __complete "\${(@)words[2,CURRENT]}" 2>/dev/null)
   (( \${#found} )) && compadd -l -d shown -a found || _files
 }
 if [ "\${funcstack[1]}" = _everruns ]; then _everruns "$@"; else compdef _everruns everruns; fi`;
     case "fish":
-      return `complete -c everruns -f -a '(everruns __complete (commandline -opc)[2..] (commandline -ct) 2>/dev/null)'
-complete -c everruns -s f -l file -r -F`;
+      return `function __everruns_complete
+    set -l found (everruns __complete (commandline -opc)[2..] (commandline -ct) 2>/dev/null)
+    if test (count $found) -gt 0
+        printf '%s\\n' $found
+    else
+        __fish_complete_path (commandline -ct)
+    end
+end
+complete -c everruns -f -a '(__everruns_complete)'`;
   }
 }
 

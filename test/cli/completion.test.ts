@@ -54,7 +54,9 @@ COMP_WORDS=(everruns events t); COMP_CWORD=2; _everruns; echo "\${COMPREPLY[@]}"
 
   test("zsh and fish get theirs, others a word", async () => {
     expect((await runCli(["completion", "zsh"])).stdout).toStartWith("#compdef everruns\n");
-    expect((await runCli(["completion", "fish"])).stdout).toStartWith("complete -c everruns ");
+    expect((await runCli(["completion", "fish"])).stdout).toEndWith(
+      "complete -c everruns -f -a '(__everruns_complete)'\n",
+    );
     const { code, stderr } = await runCli(["completion", "tcsh"]);
     expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining("bash, zsh, fish") });
   });

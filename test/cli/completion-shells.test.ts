@@ -1,0 +1,88 @@
+/** Tab, pressed in the shells that this machine has. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { type LiveServer, startServer } from "../support/live.ts";
+import { type TestDatabase, testDatabase } from "../support/postgres.ts";
+import { hasTmux, openTerminal } from "../tui/support/tmux.ts";
+import { runCli } from "./support.ts";
+
+const ROOT = resolve(import.meta.dir, "../..");
+/** How each is begun with our lines and nothing else of the machine's. */
+const SHELLS = [
+  { shell: "bash", rc: ".bashrc", begin: (rc: string) => ["bash", "--noprofile", "--rcfile", rc, "-i"] },
+  { shell: "zsh", rc: ".zshrc", begin: () => ["zsh", "-d", "-i"] },
+  {
+    shell: "fish",
+    rc: "config.fish",
+    begin: (rc: string) => ["fish", "--no-config", "-i", "-C", `source ${rc}`],
+  },
+];
+
+let database: TestDatabase;
+let server: LiveServer;
+let directory: string;
+beforeAll(async () => {
+  database = await testDatabase();
+  server = await startServer(database);
+  directory = mkdtempSync(join(tmpdir(), "everruns-test-"));
+  const bin = join(directory, "bin");
+  mkdirSync(bin);
+  writeFileSync(
+    join(bin, "everruns"),
+    `#!/bin/sh\nexec "${process.execPath}" --no-env-file ${ROOT}/cli/everruns.ts "$@"\n`,
+  );
+  chmodSync(join(bin, "everruns"), 0o755);
+  writeFileSync(join(directory, "letter.txt"), "hello");
+  writeFileSync(
+    join(directory, "config.json"),
+    JSON.stringify({
+      current: null,
+      contexts: { "prod:eu": { api_url: "http://x" }, "prod:us": { api_url: "http://y" } },
+    }),
+  );
+  const env = { EVERRUNS_API_URL: server.url };
+  await runCli(["agents", "create", "--set", "name=triage", "--set", "system_prompt=x"], { env });
+});
+afterAll(async () => {
+  rmSync(directory, { recursive: true });
+  await server.stop();
+  await database.drop();
+});
+
+describe.each(SHELLS.filter(({ shell }) => hasTmux && Bun.which(shell) !== null))(
+  "$shell",
+  ({ shell, begin, rc }) => {
+    test.each([
+      ["a command", "everruns agen", "everruns agents"],
+      ["an object of the server", "everruns agents get tri", "everruns agents get triage"],
+      ["a flag", "everruns agents list --sea", "everruns agents list --search"],
+      ["the value of a flag", "everruns agents list --output=js", "everruns agents list --output=json"],
+      ["a file, where one is meant", "everruns images upload lett", "everruns images upload letter.txt"],
+      ["a word with a colon", "everruns contexts use prod:e", "everruns contexts use prod:eu"],
+    ])("completes %s", async (_what, typed, whole) => {
+      const file = join(directory, rc);
+      const setUp = shell === "zsh" ? "autoload -U compinit; compinit -u -D\n" : "";
+      writeFileSync(file, `${setUp}${(await runCli(["completion", shell])).stdout}`);
+      const terminal = openTerminal(begin(file), {
+        columns: 100,
+        cwd: directory,
+        env: {
+          PATH: `${directory}/bin:${process.env.PATH}`,
+          EVERRUNS_API_URL: server.url,
+          EVERRUNS_CONFIG: join(directory, "config.json"),
+          ZDOTDIR: directory,
+        },
+      });
+      try {
+        terminal.type("echo rea''dy", "Enter");
+        await terminal.until("ready");
+        terminal.type(typed, "Tab");
+        expect(await terminal.until(whole)).toContain(whole);
+      } finally {
+        terminal.close();
+      }
+    });
+  },
+);
