@@ -1,6 +1,7 @@
 /** `everruns events list|tail` and `everruns messages list|send`: what happened in one session. */
 import { stringify } from "yaml";
 import { summaryOf } from "../../src/client/event-line.ts";
+import { pastEvents } from "../../src/client/past.ts";
 import { plainText } from "../../src/client/plain-text.ts";
 import { streamEvents } from "../../src/client/stream.ts";
 import { EVENT_TYPES, type Event, type EventType, isEventType } from "../../src/contract/event.ts";
@@ -27,12 +28,15 @@ export async function listEvents(
   flags: EventFlags & { limit?: string },
 ): Promise<void> {
   const limit = wholeNumber("--limit", flags.limit, 1, 1000);
-  const events = await clientOf(context, flags).listEvents(session, {
-    ...selection(flags),
-    ...(limit === null ? {} : { limit }),
-  });
-  if (flags.output === "json") return context.out.line(JSON.stringify(events, null, 2));
-  for (const event of events) printEvent(context, event, flags.output);
+  const client = clientOf(context, flags);
+  const events =
+    limit === null
+      ? pastEvents(client, session, selection(flags))
+      : await client.listEvents(session, { ...selection(flags), limit });
+  if (flags.output === "json") {
+    return context.out.line(JSON.stringify(await Array.fromAsync(events), null, 2));
+  }
+  for await (const event of events) printEvent(context, event, flags.output);
 }
 
 /** New events as they come, until Ctrl+C; the connection may break in between. */

@@ -1,6 +1,7 @@
 /** `everruns logs`: a session as lines that a person reads along, with or without what is still to come. */
 
 import { type LogLine, logLine, UNLOGGED_TYPES } from "../../src/client/log-line.ts";
+import { pastEvents } from "../../src/client/past.ts";
 import { plainText } from "../../src/client/plain-text.ts";
 import { streamEvents } from "../../src/client/stream.ts";
 import type { Event } from "../../src/contract/event.ts";
@@ -23,24 +24,20 @@ export async function logs(context: CommandContext, session: string, flags: Logs
   const client = clientOf(context, flags);
   const since = flags.since === undefined ? null : timeOf(flags.since);
   const last = wholeNumber("--tail", flags.tail, 0, 100_000);
-  const past = await client.request<{ data: Event[] }>(
-    "GET",
-    `/sessions/${encodeURIComponent(session)}/events`,
-    {
-      query: { exclude: UNLOGGED_TYPES, ...(since === null ? {} : { from_ts: since.toISOString() }) },
-    },
-  );
-  const shown = past.data.flatMap((event) => {
+  const past = pastEvents(client, session, { exclude: UNLOGGED_TYPES, fromTs: since?.toISOString() });
+  const shown: { event: Event; line: LogLine }[] = [];
+  let sinceId: string | null = null;
+  for await (const event of past) {
+    sinceId = event.id;
     const line = logLine(event);
-    return line === null ? [] : [{ event, line }];
-  });
-  for (const { event, line } of last === null
-    ? shown
-    : shown.slice(shown.length - Math.min(last, shown.length))) {
-    print(context, event, line);
+    if (line === null) continue;
+    if (last === null) print(context, event, line);
+    else shown.push({ event, line });
+    if (last !== null && shown.length > last) shown.shift();
   }
+  for (const { event, line } of shown) print(context, event, line);
   if (!flags.follow) return;
-  const sinceId = past.data.at(-1)?.id ?? (await client.lastEventId(session));
+  sinceId ??= await client.lastEventId(session);
   const events = streamEvents(client, session, {
     exclude: UNLOGGED_TYPES,
     ...(sinceId === null ? {} : { sinceId }),

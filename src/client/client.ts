@@ -74,10 +74,12 @@ export interface Client extends EventSource {
   createMessage(sessionId: string, request: CreateMessageRequest): Promise<CreateMessageResponse>;
   /** Ends the turn under way; `no_op` when there is none. */
   cancelTurn(sessionId: string): Promise<{ status: "cancelled" | "no_op"; message: string }>;
-  listEvents(
-    sessionId: string,
-    query?: StreamQuery & { limit?: number | undefined; afterSequence?: number | undefined },
-  ): Promise<Event[]>;
+  /**
+   * Oldest first: all of them, or with `limit` (1 to 1000) the last ones, or the first after `afterSequence`.
+   *
+   * @param query.fromTs  RFC 3339
+   */
+  listEvents(sessionId: string, query?: EventsQuery): Promise<Event[]>;
   /**
    * Id of the newest event of these types (all of the contract's by default), or null when there is none: where a
    * stream begins that replays nothing.
@@ -120,6 +122,12 @@ export interface Client extends EventSource {
   requestBytes(method: string, path: string, options?: RequestOptions): Promise<Uint8Array>;
 }
 
+export interface EventsQuery extends StreamQuery {
+  limit?: number | undefined;
+  afterSequence?: number | undefined;
+  fromTs?: string | undefined;
+}
+
 export interface RequestOptions {
   query?: Readonly<Record<string, string | number | readonly string[] | undefined>>;
   /** Sent as JSON, unless `contentType` says otherwise: then it is text. A FormData goes as it is. */
@@ -130,6 +138,8 @@ export interface RequestOptions {
 
 /** A request that has no answer after this long is given up; streams have their own rule. */
 const REQUEST_TIMEOUT_MS = 30_000;
+/** The same of one whose answer or body is a file: it may be large, and the line slow. */
+const TRANSFER_TIMEOUT_MS = 600_000;
 
 export function createClient(options: ClientOptions): Client {
   const baseUrl = normalizeBaseUrl(options.baseUrl);
@@ -146,10 +156,14 @@ export function createClient(options: ClientOptions): Client {
     }
   };
 
-  const ask = async (method: string, path: string, options: RequestOptions = {}): Promise<Response> => {
+  const ask = async (
+    method: string,
+    path: string,
+    options: RequestOptions & { isFile?: boolean } = {},
+  ): Promise<Response> => {
     const { body, contentType, signal, query = {} } = options;
-    const timeout = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
     const isForm = body instanceof FormData;
+    const timeout = AbortSignal.timeout(options.isFile || isForm ? TRANSFER_TIMEOUT_MS : REQUEST_TIMEOUT_MS);
     const isJson = body !== undefined && !isForm && contentType === undefined;
     const response = await send(`${baseUrl}${path}${queryText(query)}`, {
       method,
@@ -177,6 +191,7 @@ export function createClient(options: ClientOptions): Client {
       ...eventQuery(query),
       limit: query.limit,
       after_sequence: query.afterSequence,
+      from_ts: query.fromTs,
     });
     return data;
   };
@@ -236,9 +251,10 @@ export function createClient(options: ClientOptions): Client {
       const isSilent = method !== "GET" && response.headers.get("content-length") === "0";
       return (isSilent ? undefined : await readJson(response, baseUrl)) as T;
     },
-    requestText: async (method, path, options) => (await ask(method, `/api/v1${path}`, options)).text(),
+    requestText: async (method, path, options) =>
+      (await ask(method, `/api/v1${path}`, { ...options, isFile: true })).text(),
     requestBytes: async (method, path, options) =>
-      new Uint8Array(await (await ask(method, `/api/v1${path}`, options)).arrayBuffer()),
+      new Uint8Array(await (await ask(method, `/api/v1${path}`, { ...options, isFile: true })).arrayBuffer()),
     async openEventStream(sessionId, query, signal) {
       const path = `/api/v1/sessions/${enc(sessionId)}/sse${queryText(eventQuery(query))}`;
       const response = await send(`${baseUrl}${path}`, {
@@ -317,7 +333,7 @@ function notEverruns(baseUrl: string, status: number): ClientError {
 function unreachable(baseUrl: string, error: unknown): ClientError {
   const code = (error as { code?: unknown } | null)?.code;
   if (error instanceof DOMException && error.name === "TimeoutError") {
-    return new ClientError(`${baseUrl} did not answer within ${REQUEST_TIMEOUT_MS / 1000} s`, {
+    return new ClientError(`${baseUrl} did not answer in time`, {
       status: 0,
       code: "timeout",
     });
