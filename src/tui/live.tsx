@@ -5,6 +5,7 @@ import { plainText } from "../client/plain-text.ts";
 import type { ChatSnapshot, Printed } from "./chat-session.ts";
 import { callArguments, duration, type EntryStyle, entryLines, tailOf } from "./entry-lines.ts";
 import { cut, wrap } from "./markdown.ts";
+import { Rows } from "./rows.tsx";
 import { marks, type Paint } from "./theme.ts";
 
 interface Part {
@@ -27,7 +28,7 @@ export function OpenEntries(props: { snapshot: ChatSnapshot; style: EntryStyle; 
     lines.push("", ...shown.map((line, at) => style.paint.dim(`${at === 0 ? marks.user : " "} ${line}`)));
   }
   if (lines.length === 0) return null;
-  return <Text>{tailOf(lines, rows, style.paint).join("\n")}</Text>;
+  return <Rows lines={tailOf(lines, rows, style.paint)} />;
 }
 
 /**

@@ -1,9 +1,10 @@
 /** The monitor, drawn with Ink: one frame of exactly the window's size, in the terminal's other screen. */
-import { render, Text, useApp, useInput, useWindowSize } from "ink";
+import { render, useApp, useInput, useWindowSize } from "ink";
 import { useEffect, useMemo, useState, useSyncExternalStore } from "react";
 import { systemClock } from "../../base/clock.ts";
 import type { Entry } from "../../client/entries.ts";
 import { entryLines } from "../entry-lines.ts";
+import { Rows } from "../rows.tsx";
 import { type Paint, paintWith } from "../theme.ts";
 import { frame } from "./frame.ts";
 import type { MonitorKey } from "./keys.ts";
@@ -89,7 +90,7 @@ export function MonitorApp({ monitor, paint, signal, onReady }: MonitorAppProps)
   const linesOf = useMemo(() => rememberedLines(paint), [paint]);
   const { lines, page, scrollMax } = frame(state, { columns, rows, paint, linesOf });
   useEffect(() => monitor.drawn(page, scrollMax), [monitor, page, scrollMax]);
-  return <Text wrap="truncate">{lines.join("\n")}</Text>;
+  return <Rows lines={lines} isCut />;
 }
 
 /** Entries are laid out once for a width; what is let go of the transcript is forgotten here, too. */
