@@ -1,6 +1,8 @@
 /** The monitor's keys against the real API with a real worker. */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, spyOn, test } from "bun:test";
 import { render } from "ink-testing-library";
+// Ink's, for what it measured and wrapped.
+import Remembered from "quick-lru";
 import { createClient } from "../../src/client/client.ts";
 import { MonitorApp } from "../../src/tui/monitor/monitor.tsx";
 import { Monitor } from "../../src/tui/monitor/store.ts";
@@ -71,6 +73,16 @@ describe("keys", () => {
     await logOnce(it.app.db, session, isIdle);
     expect(it.ran.splice(0).map(({ input }) => input)).toEqual([{ amount: 1 }]);
     await monitor.until("nobody is waited for");
+  });
+
+  test("frames are drawn line by line: what Ink remembers of them stays small", async () => {
+    const remember = spyOn(Remembered.prototype, "set");
+    const monitor = open();
+    await monitor.until("breakers");
+    const texts = remember.mock.calls.map(([text]) => String(text));
+    remember.mockRestore();
+    expect(texts.some((text) => text.includes("workers"))).toBe(true);
+    expect(texts.filter((text) => text.includes("\n"))).toEqual([]);
   });
 
   test("a call is denied with a reason, which the model reads", async () => {
