@@ -6,6 +6,7 @@
  *   sql-runner.ts   starts the process and speaks with it
  *   sql-child.ts    what it does
  *   statements.ts   which SQL it does at all
+ *   no-files.ts     what keeps it from opening a file, should a statement get by
  */
 import { readFileSync } from "node:fs";
 import { UserError } from "../base/errors.ts";

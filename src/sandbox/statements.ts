@@ -1,7 +1,8 @@
 /**
  * Which SQL may run in a session's database. SQLite itself would open any file of this machine (`attach`, `vacuum
  * into`) and let its own limits be changed (`pragma`), and the binding has no authorizer. So the first word of each
- * statement must be one that cannot: everything else is refused, known or not.
+ * statement must be one that cannot: everything else is refused, known or not. Should a statement get by all the same,
+ * it finds a process that can open no file (no-files.ts).
  */
 
 const WRITES = new Set([
@@ -14,7 +15,9 @@ const READS = new Set(["select", "with", "values"]);
 export function refuseSql(sql: string, mode: "execute" | "query"): string | null {
   if (sql.includes("\0")) return "the SQL contains a NUL character";
   const statements = firstWords(sql);
-  if (statements === null) return "the SQL has a comment, string or quoted name that does not end";
+  if (statements === null) {
+    return "the SQL has a comment, string or quoted name that does not end, or a parameter with brackets";
+  }
   if (statements.length === 0) return "the SQL is empty";
   const allowed = mode === "query" ? READS : WRITES;
   const bad = statements.find((word) => !allowed.has(word));
@@ -33,7 +36,8 @@ const ADVICE: Record<string, string> = { pragma: ". sql_schema shows tables and 
  * The first word of each statement, in lower case; `explain` and `query plan` are passed over, so that what they
  * explain is judged. Inside a trigger the statements of its body count as statements, too.
  *
- * @returns null when a comment, string or quoted name does not end: what follows could not be told
+ * @returns null when a comment, string or quoted name does not end, or a parameter has brackets: what follows could
+ *          not be told
  */
 export function firstWords(sql: string): string[] | null {
   const words: string[] = [];
@@ -62,13 +66,18 @@ export function firstWords(sql: string): string[] | null {
   return words;
 }
 
+const PARAMETER_CHARS_MAX = 200;
+
 interface Token {
   kind: "blank" | "semicolon" | "other";
   text: string;
   end: number;
 }
 
-/** As SQLite tells them apart; whatever is no blank, comment, string, quoted name, word or semicolon is one character. */
+/**
+ * As SQLite's tokenizer (tokenize.c) tells them apart; whatever is no blank, comment, string, quoted name, word,
+ * parameter or semicolon is one character.
+ */
 function tokenAt(sql: string, at: number): Token | null {
   const char = sql[at] as string;
   const rest = (kind: Token["kind"], end: number): Token => ({ kind, text: sql.slice(at, end), end });
@@ -93,6 +102,12 @@ function tokenAt(sql: string, at: number): Token | null {
   if (char === "[") {
     const end = sql.indexOf("]", at);
     return end < 0 ? null : rest("other", end + 1);
+  }
+  const parameter = /^[$@:#](?:[A-Za-z0-9_$\u0080-\uffff]|::)*/.exec(sql.slice(at, at + PARAMETER_CHARS_MAX));
+  if (parameter !== null) {
+    const end = at + parameter[0].length;
+    // In the brackets of a name as Tcl has them, `$a(…)`, a quote is no quote: what follows could not be told.
+    return sql[end] === "(" || parameter[0].length === PARAMETER_CHARS_MAX ? null : rest("other", end);
   }
   const word = /^[A-Za-z0-9_$\u0080-\uffff]+/.exec(sql.slice(at, at + 200));
   return rest("other", at + (word?.[0].length ?? 1));

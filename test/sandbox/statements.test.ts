@@ -1,3 +1,4 @@
+import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { firstWords, refuseSql } from "../../src/sandbox/statements.ts";
@@ -25,6 +26,10 @@ const words: [string, string[] | null][] = [
   ["select 'open", null],
   ['select "open', null],
   ["select [open", null],
+  ["select $a, :b, @c::d, ?1;delete from t", ["select", "delete"]],
+  ["select $a(');attach 'x' as y;--')", null],
+  ["select @a::b(\");vacuum into 'x';--\")", null],
+  ["select a$b('x');attach 'x' as y", ["select", "attach"]],
 ];
 for (const [sql, expected] of words) {
   test(`first words of ${JSON.stringify(sql)}`, () => expect(firstWords(sql)).toEqual(expected));
@@ -81,6 +86,34 @@ describe("what may run", () => {
       fc.property(before, fc.array(filler, { maxLength: 8 }), (head, parts) => {
         expect(refuseSql(`${head}${parts.join("")}attach 'x' as y`, "execute")).toContain('"attach"');
       }),
+    );
+  });
+
+  test("what SQLite would carry out is what was judged", () => {
+    const opening = fc.constantFrom("'", '"', "`", "[", "--", "/*", "", "x'", "::");
+    const parameter = fc
+      .tuple(fc.constantFrom("$a(", "@a(", ":a(", "#a(", "$a::b(", "$(", "f("), opening)
+      .map(([head, quote]) => `${head}${quote})`);
+    const value = fc.oneof(
+      parameter,
+      fc.constantFrom("1", "'a;b'", '"a"', "`a`", "[a]", "x'00'", "$a", ":a::b", "?1", "1e3", "/* ' */ 1"),
+    );
+    const closing = fc.constantFrom("", "--'", '--"', "--`", "--]", "--*/", "/*", ")");
+    fc.assert(
+      fc.property(fc.array(value, { minLength: 1, maxLength: 4 }), closing, (values, end) => {
+        const sql = `select ${values.join(", ")};attach ':memory:' as sneaked;${end}`;
+        if (refuseSql(sql, "execute") !== null) return;
+        const db = new Database(":memory:");
+        try {
+          db.run(sql);
+        } catch {
+          // What was carried out before the error stands.
+        }
+        const attached = db.query("select name from pragma_database_list").values().flat();
+        db.close();
+        expect(attached).not.toContain("sneaked");
+      }),
+      { numRuns: 3_000 },
     );
   });
 });
