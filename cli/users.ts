@@ -11,6 +11,7 @@ import {
   listMembers,
   putMembership,
   setPassword,
+  takeOverUser,
   userByEmail,
 } from "../src/db/access/users.ts";
 import type { Db } from "../src/db/pool.ts";
@@ -110,8 +111,17 @@ async function put(
   if (made) return { id: made.id, isNew: true };
   const user = await userByEmail(db, wanted.email);
   if (!user) throw new UserError("conflict", `${wanted.email} cannot be a user`);
+  if (!user.is_email_verified) {
+    if (passwordHash === null) {
+      throw new UserError(
+        "conflict",
+        `${wanted.email} was registered by somebody who did not prove that the address is theirs; ` +
+          "--password-stdin takes the account from whoever has it",
+      );
+    }
+    await takeOverUser(db, user.id, passwordHash);
+  } else if (passwordHash !== null) await setPassword(db, user.id, passwordHash);
   await putMembership(db, { organizationId, userId: user.id, role: wanted.role });
-  if (passwordHash !== null) await setPassword(db, user.id, passwordHash);
   return { id: user.id, isNew: false };
 }
 

@@ -27,3 +27,28 @@ export function createSemaphore(permits: number): Semaphore {
     },
   };
 }
+
+/** So many permits for each key. Keys that nobody holds take no memory. */
+export interface KeyedSemaphore {
+  acquire(key: string): Promise<() => void>;
+}
+
+export function createKeyedSemaphore(permits: number): KeyedSemaphore {
+  const held = new Map<string, { semaphore: Semaphore; users: number }>();
+  return {
+    async acquire(key) {
+      const entry = held.get(key) ?? { semaphore: createSemaphore(permits), users: 0 };
+      held.set(key, entry);
+      entry.users += 1;
+      const release = await entry.semaphore.acquire();
+      let isReleased = false;
+      return () => {
+        if (isReleased) return;
+        isReleased = true;
+        release();
+        entry.users -= 1;
+        if (entry.users === 0) held.delete(key);
+      };
+    },
+  };
+}

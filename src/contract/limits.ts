@@ -45,6 +45,11 @@ export const limits = {
   versionSummaryCharsMax: 2_000,
   /** A request body, unless a route says otherwise. */
   requestBytesMax: 16 * 1024 * 1024,
+  /** Of a route for everybody: signing in. */
+  publicRequestBytesMax: 512 * 1024,
+  /** Slower than this, counted from its beginning and after a while, a body is given up. */
+  bodyBytesPerSecondMin: 16 * 1024,
+  bodyGraceMs: 10_000,
   /** The text of one message. */
   messageTextBytesMax: 1024 * 1024,
   messagePartsMax: 100,

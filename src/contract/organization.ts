@@ -108,7 +108,15 @@ export const Member = Type.Object({
 export type Member = Static<typeof Member>;
 
 export const AddMemberRequest = Type.Object({
-  email: Type.String({ maxLength: limits.emailCharsMax }),
+  email: Type.Optional(
+    Type.String({
+      maxLength: limits.emailCharsMax,
+      description: "Of an account that has proved that the address is its own; else name its id.",
+    }),
+  ),
+  user_id: Type.Optional(
+    Type.String({ description: "In place of `email`: as the person finds it at `GET /v1/auth/me`." }),
+  ),
   role: Role,
 });
 export const UpdateMemberRequest = Type.Object({ role: Role });

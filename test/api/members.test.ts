@@ -80,6 +80,24 @@ test("somebody with an account is let in, once, and can work at once", async () 
   expect((await as(admin.token, "POST", path, { email: other.owner.email, role: "king" })).status).toBe(400);
 });
 
+test("an address that nobody has proved lets nobody in; the id of the account does", async () => {
+  const { path, owner, admin } = await organization();
+  const squatter = await makeUser(app.db, {
+    email: "carol@corp.example",
+    organizationId: (await organization()).org,
+  });
+  await app.db.sql`update users set is_email_verified = false where id = ${squatter.id}`;
+  const refused = await as(admin.token, "POST", path, { email: squatter.email, role: "admin" });
+  expect([refused.status, refused.body.code]).toEqual([409, "conflict"]);
+  expect(refused.body.detail).toContain("user_id");
+  expect(await rolesOf(path, owner)).not.toHaveProperty(squatter.id);
+  const added = await as(admin.token, "POST", path, { user_id: squatter.id, role: "viewer" });
+  expect([added.status, added.body.user_id]).toEqual([201, squatter.id]);
+  for (const body of [{}, { email: squatter.email, user_id: squatter.id }, { user_id: "carol" }]) {
+    expect((await as(admin.token, "POST", path, { ...body, role: "viewer" })).status).toBe(400);
+  }
+});
+
 test("an organization has 50 members", async () => {
   const { path, org, owner } = await organization();
   for (let count = 5; count <= 50; count += 1)

@@ -8,6 +8,7 @@ import { systemClock } from "../../src/base/clock.ts";
 import { createPasswords } from "../../src/base/password.ts";
 import { userByEmail } from "../../src/db/access/users.ts";
 import { type DatabaseUrl, databaseUrl } from "../e2e/support/database-url.ts";
+import { makeToken, makeUser } from "../support/callers.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 import { runCli } from "./support.ts";
 
@@ -105,6 +106,22 @@ describe("the first owner and their token", () => {
     // With two users it must be said whose.
     expect((await run(["keys", "create"])).code).toBe(2);
   });
+});
+
+test("an account that somebody registered with another's address is not made a member by it, but taken over", async () => {
+  const squatter = await makeUser(database.db, { email: "dave@corp.example", role: "viewer" });
+  await database.db.sql`update users set is_email_verified = false where id = ${squatter.id}`;
+  const { token } = await makeToken(database.db, squatter.id, {});
+  const args = ["users", "create", "--email", "dave@corp.example", "--role", "owner"];
+  const refused = await run(args);
+  expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining("--password-stdin takes")]);
+  expect(await identify(token)).toMatchObject({ role: "viewer" });
+  const taken = await run([...args, "--password-stdin"], { stdin: "password of dave" });
+  expect([taken.code, taken.stdout]).toEqual([0, expect.stringMatching(/^changed user_.*, owner of /)]);
+  expect(identify(token)).rejects.toThrow("not valid");
+  const user = await userByEmail(database.db, "dave@corp.example");
+  expect(user?.is_email_verified).toBe(true);
+  expect(await createPasswords().verify("password of dave", user?.password_hash ?? null)).toBe(true);
 });
 
 describe("wrong usage", () => {

@@ -2,7 +2,7 @@ import { UserError } from "../../base/errors.ts";
 import type { Role } from "../../contract/access.ts";
 import { limits } from "../../contract/limits.ts";
 import { AddMemberRequest, Member, UpdateMemberRequest } from "../../contract/organization.ts";
-import { List } from "../../contract/schema.ts";
+import { List, type Static } from "../../contract/schema.ts";
 import {
   addMember,
   changeMembership,
@@ -47,7 +47,8 @@ export function memberRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
       tag: "organizations",
       summary: "Let somebody who has an account into an organization",
       description:
-        "An admin of it; only an owner makes owners. Accounts are made by signing up, at the OpenID provider, or by the operator.",
+        "An admin of it; only an owner makes owners. Accounts are made by signing up, at the OpenID provider, or by the " +
+        "operator. Who signed up has not proved the address: 409, and `user_id` names them.",
       access: "self",
       body: AddMemberRequest,
       responses: { 201: Member },
@@ -55,11 +56,8 @@ export function memberRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
       async run({ params, body, caller }) {
         const organization = await managedOrganization(db, caller, params.org);
         requireOwnerFor(organization.role, body.role);
-        const member = await addMember(db, {
-          organizationId: organization.id,
-          email: body.email,
-          role: body.role,
-        });
+        const user = whom(body);
+        const member = await addMember(db, { organizationId: organization.id, user, role: body.role });
         if (typeof member === "string") throw unchanged(member);
         return reply(201, memberToWire(member));
       },
@@ -118,10 +116,23 @@ function requireOwnerFor(own: Role, ...roles: Role[]): void {
   throw new UserError("forbidden", "only an owner of the organization makes or changes owners");
 }
 
+/** @throws UserError invalid_request, invalid_id */
+function whom({ email, user_id: id }: Static<typeof AddMemberRequest>): { email: string } | { id: string } {
+  if (email !== undefined && id === undefined) return { email };
+  if (id !== undefined && email === undefined) return { id: pathId("user", id) };
+  throw new UserError("invalid_request", "name the person by email or by user_id");
+}
+
 function unchanged(why: Unchanged): UserError {
   switch (why) {
     case "no_such_user":
-      return new UserError("not_found", "there is no account with this e-mail address");
+      return new UserError("not_found", "there is no such account");
+    case "unproven_address":
+      return new UserError(
+        "conflict",
+        "somebody registered with this e-mail address and has not proved that it is theirs; ask the person for the " +
+          "user id that GET /v1/auth/me shows them, and send user_id instead",
+      );
     case "member_already":
       return new UserError("conflict", "they belong to the organization already");
     case "too_many":

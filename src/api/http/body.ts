@@ -1,4 +1,4 @@
-import { UserError } from "../../base/errors.ts";
+import { RetryableError, UserError } from "../../base/errors.ts";
 import { wellFormed } from "../../base/json.ts";
 import { limits } from "../../contract/limits.ts";
 
@@ -37,27 +37,58 @@ export function requireContentType(request: Request, accepted: readonly string[]
   );
 }
 
+/** How slowly a body may arrive. */
+export interface Pace {
+  bytesPerSecondMin: number;
+  /** For so long nothing is asked. */
+  graceMs: number;
+}
+const SHORT_BYTES = 64 * 1024;
+const PACE: Pace = { bytesPerSecondMin: limits.bodyBytesPerSecondMin, graceMs: limits.bodyGraceMs };
+
 /**
  * The bytes of a body; what comes after `bytesMax` is not read.
  *
  * @throws UserError payload_too_large
+ * @throws RetryableError  it arrives too slowly
  */
-export async function readBytes(request: Request, bytesMax: number): Promise<Uint8Array> {
+export async function readBytes(
+  request: Request,
+  bytesMax: number,
+  { bytesPerSecondMin, graceMs }: Pace = PACE,
+): Promise<Uint8Array> {
   const tooLarge = () => new UserError("payload_too_large", `The body is larger than ${bytesMax} bytes.`, {});
   if (Number(request.headers.get("content-length") ?? 0) > bytesMax) throw tooLarge();
   if (request.body === null) return new Uint8Array();
   const chunks: Uint8Array[] = [];
   let length = 0;
   const reader = request.body.getReader();
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    length += value.byteLength;
-    if (length > bytesMax) {
-      await reader.cancel();
-      throw tooLarge();
+  const begunMs = performance.now();
+  let isLate = false;
+  // One that fits into a packet or two holds nobody up.
+  const isShort = Number(request.headers.get("content-length") ?? Number.MAX_VALUE) <= SHORT_BYTES;
+  const watch = isShort
+    ? undefined
+    : setInterval(() => {
+        const seconds = (performance.now() - begunMs) / 1_000;
+        if (length >= seconds * bytesPerSecondMin) return;
+        isLate = true;
+        void reader.cancel();
+      }, graceMs);
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (isLate) throw new RetryableError("unavailable", "the body took too long to arrive");
+      if (done) break;
+      length += value.byteLength;
+      if (length > bytesMax) {
+        await reader.cancel();
+        throw tooLarge();
+      }
+      chunks.push(value);
     }
-    chunks.push(value);
+  } finally {
+    clearInterval(watch);
   }
   return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, length);
 }

@@ -6,10 +6,11 @@
  * checked here and not by Elysia (see validate.ts); answers are typed by their schemas and checked in the tests.
  */
 import { Elysia } from "elysia";
-import { RetryableError, UserError } from "../../base/errors.ts";
+import { UserError } from "../../base/errors.ts";
 import { wellFormed } from "../../base/json.ts";
-import { createSemaphore, type Semaphore } from "../../base/semaphore.ts";
+import { createKeyedSemaphore, createSemaphore } from "../../base/semaphore.ts";
 import type { SessionRight } from "../../contract/access.ts";
+import { limits } from "../../contract/limits.ts";
 import type { ProblemCode } from "../../contract/problem.ts";
 import type { Static, TObject, TSchema } from "../../contract/schema.ts";
 import { type Access, authorize } from "./authorize.ts";
@@ -100,15 +101,15 @@ export function definePublicRoute<
     run(input: Omit<RouteInput<Path, Static<Q>, Static<B>>, "caller">): Promise<Reply<R> | Response>;
   },
 ): Route {
-  return { ...spec, access: "public" } as unknown as Route;
+  return { bodyBytesMax: limits.publicRequestBytesMax, ...spec, access: "public" } as unknown as Route;
 }
 
 /** The routes as an Elysia plugin. */
 export function mountRoutes(routes: readonly Route[], deps: { identify: Identify }) {
   const app = new Elysia();
-  const largeBodies = createSemaphore(LARGE_BODIES_AT_ONCE);
+  const inTurn = createTurns();
   for (const route of routes) {
-    const serve = createHandler(route, deps.identify, largeBodies);
+    const serve = createHandler(route, deps.identify, inTurn);
     app.route(route.method, elysiaPath(route.path), ({ request, params }) => serve(request, params), {
       // The body is read by the handler: Elysia must not touch it.
       parse: "none",
@@ -146,27 +147,29 @@ function decode(text: string): string {
 /** While it is read, a body is in memory several times over: as pieces, as bytes, as text, as a value. */
 const LARGE_BODY_BYTES = 1024 * 1024;
 const LARGE_BODIES_AT_ONCE = 4;
-/** Who sends more slowly than this makes room for the others. */
-const LARGE_BODY_MS = 60_000;
+/** One organization leaves room for the others. */
+const LARGE_BODIES_PER_ORGANIZATION = 3;
 
-/** Large ones wait for each other, so that what they take together is bounded. @throws RetryableError */
-async function readInTurn<T>(request: Request, turns: Semaphore, read: () => Promise<T>): Promise<T> {
-  if (Number(request.headers.get("content-length") ?? 0) <= LARGE_BODY_BYTES) return read();
-  const release = await turns.acquire();
-  const timer = Promise.withResolvers<never>();
-  const late = setTimeout(
-    () => timer.reject(new RetryableError("unavailable", "the body took too long to arrive")),
-    LARGE_BODY_MS,
-  );
-  try {
-    return await Promise.race([read(), timer.promise]);
-  } finally {
-    clearTimeout(late);
-    release();
-  }
+/** Large ones wait for each other, so that what they take together is bounded. */
+function createTurns() {
+  const all = createSemaphore(LARGE_BODIES_AT_ONCE);
+  const own = createKeyedSemaphore(LARGE_BODIES_PER_ORGANIZATION);
+  return async <T>(request: Request, organizationId: string, read: () => Promise<T>): Promise<T> => {
+    // Who does not say how long it is may send as much as anybody.
+    const length = request.headers.get("content-length") ?? (request.body === null ? 0 : Number.MAX_VALUE);
+    if (Number(length) <= LARGE_BODY_BYTES) return read();
+    const releaseOwn = await own.acquire(organizationId);
+    const release = await all.acquire();
+    try {
+      return await read();
+    } finally {
+      release();
+      releaseOwn();
+    }
+  };
 }
 
-function createHandler(route: Route, identify: Identify, largeBodies: Semaphore) {
+function createHandler(route: Route, identify: Identify, inTurn: ReturnType<typeof createTurns>) {
   const checkQuery = route.query ? createValidator(route.query, "query") : null;
   const checkBody = route.body && mediaOf(route.body) === null ? createValidator(route.body, "body") : null;
   const rest = /\{(\w+)\+\}$/.exec(route.path)?.[1];
@@ -185,7 +188,9 @@ function createHandler(route: Route, identify: Identify, largeBodies: Semaphore)
     let body: unknown;
     if (route.body) {
       const { body: schema } = route;
-      body = await readInTurn(request, largeBodies, () => readBody(request, schema, route.bodyBytesMax));
+      const read = () => readBody(request, schema, route.bodyBytesMax);
+      // Who comes without a credential sends little, and waits for nobody.
+      body = caller ? await inTurn(request, caller.organizationId, read) : await read();
       if (body === undefined && !route.isBodyOptional && !checkBody) {
         throw new UserError("invalid_request", "The body is missing.");
       }

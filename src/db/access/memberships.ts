@@ -13,29 +13,35 @@ export interface MembershipRow {
 }
 
 /** Why a membership is as it was. */
-export type Unchanged = "no_such_user" | "member_already" | "too_many" | "last_owner";
+export type Unchanged = "no_such_user" | "unproven_address" | "member_already" | "too_many" | "last_owner";
 
-/** Lets somebody who has an account into an organization. */
+/**
+ * Lets somebody who has an account into an organization. An address names an account only when that has proved that
+ * the address is its own: anybody may have registered with it.
+ */
 export async function addMember(
   { sql }: Db,
-  input: { organizationId: string; email: string; role: Role },
+  input: { organizationId: string; user: { email: string } | { id: string }; role: Role },
 ): Promise<MembershipRow | Unchanged> {
-  const { organizationId } = input;
+  const { organizationId, user } = input;
   const rows = await sql<(MembershipRow & { outcome: "added" | Unchanged })[]>`
     with person as (
-      select id, email, name, avatar_url from users where email = ${emailOf(input.email)} and id <> ${ANONYMOUS_USER}
+      select id, email, name, avatar_url, ${"id" in user} or is_email_verified as is_known
+        from users
+       where ${"id" in user ? sql`id = ${user.id}` : sql`email = ${emailOf(user.email)}`} and id <> ${ANONYMOUS_USER}
     ), room as (
       select count(*) < ${limits.membersPerOrganizationMax} as is_there
         from memberships where organization_id = ${organizationId}
     ), added as (
       insert into memberships (organization_id, user_id, role)
-      select ${organizationId}, person.id, ${input.role} from person, room where room.is_there
+      select ${organizationId}, person.id, ${input.role} from person, room where room.is_there and person.is_known
       on conflict do nothing
       returning user_id
     )
     select ${organizationId}::text as organization_id, person.id as user_id, person.email, person.name, person.avatar_url,
            ${input.role}::text as role,
-           case when exists (select from added) then 'added'
+           case when not person.is_known then 'unproven_address'
+                when exists (select from added) then 'added'
                 when exists (select from memberships m
                               where m.organization_id = ${organizationId} and m.user_id = person.id)
                 then 'member_already' else 'too_many' end as outcome

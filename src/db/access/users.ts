@@ -145,6 +145,22 @@ export async function setPassword({ sql }: Db, userId: string, passwordHash: str
      where logins.user_id = changed.id and logins.revoked_at is null`;
 }
 
+/** Gives an account to whom its address belongs: with their password, without what opened it until now. */
+export async function takeOverUser({ sql }: Db, userId: string, passwordHash: string): Promise<void> {
+  await sql`
+    with taken as (
+      update users set password_hash = ${passwordHash}, auth_provider = 'password', auth_subject = null,
+             is_email_verified = true, updated_at = now()
+       where id = ${userId}
+      returning id
+    ), without_tokens as (
+      update access_tokens set revoked_at = now() from taken
+       where access_tokens.user_id = taken.id and access_tokens.revoked_at is null
+    )
+    update logins set revoked_at = now() from taken
+     where logins.user_id = taken.id and logins.revoked_at is null`;
+}
+
 /** Makes somebody a member, or gives a member another role. */
 export async function putMembership(
   { sql }: Db,
