@@ -42,7 +42,14 @@ export async function openKeysOfDatabase(
         );
       }
       const organizationIds = organizations ?? (await organizationOf(db, user));
-      const made = await insertAccessToken(db, { userId: user.id, name, scopes, organizationIds, expiresAt });
+      const made = await insertAccessToken(db, {
+        userId: user.id,
+        name,
+        scopes,
+        organizationIds,
+        expiresAt,
+        madeWith: null,
+      });
       if (made === "no_such_organization") {
         throw new UserError(
           "not_found",

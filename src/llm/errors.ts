@@ -72,7 +72,9 @@ function decide(failure: Failure): { code: TurnErrorCode; retryable: boolean } {
     return fatal("provider_usage_limit_reached");
   if (code === "model_not_found" || (status === 404 && hasVendorBody(failure)))
     return fatal("model_unavailable");
-  if (status === 401 || status === 403 || status === 404) return fatal("provider_misconfigured");
+  const isRedirect = status !== null && status >= 300 && status < 400;
+  if (status === 401 || status === 403 || status === 404 || isRedirect)
+    return fatal("provider_misconfigured");
   if (/^(authentication|permission)_error$|^invalid_api_key$/.test(code || type))
     return fatal("provider_misconfigured");
   if (status === 429 || /^rate_limit/.test(code) || /^rate_limit/.test(type))
@@ -109,6 +111,9 @@ function explain(failure: Failure, code: TurnErrorCode): string {
   const status = failure.status === null ? "" : ` (HTTP ${failure.status})`;
   if (failure.status === 404 && code === "provider_misconfigured") {
     return `nothing answers at this address${status}; check base_url. ${said}`;
+  }
+  if (failure.status !== null && failure.status >= 300 && failure.status < 400) {
+    return `this address leads to another one${status}, where the key is not sent; set base_url to that one`;
   }
   return `${said || "no explanation"}${status}`;
 }

@@ -29,7 +29,8 @@ export function createDriverDeps(overrides: Partial<DriverDeps> = {}): DriverDep
   return {
     clock: systemClock,
     random: Math.random,
-    fetch: (input, init) => fetch(input, init),
+    // A redirect would carry the key to another address, and `x-api-key` even to another host.
+    fetch: (input, init) => fetch(input, { ...init, redirect: "manual" }),
     stallMs: limits.providerStallMs,
     retriesMax: limits.providerRetriesMax,
     backoff: { baseMs: limits.providerRetryBaseMs, capMs: limits.providerRetryCapMs },

@@ -211,6 +211,43 @@ describe("/v1/auth/personal-access-tokens", () => {
     expect((await as(admin.token, "POST", PATH, elsewhere)).status).toBe(404);
   });
 
+  test("a token makes none that outlives it, and takes along what it made", async () => {
+    const user = await makeUser(app.db);
+    const expiresAt = new Date(Date.now() + 86_400_000);
+    const short = await makeToken(app.db, user.id, { expiresAt });
+    expect((await as(short.token, "POST", PATH, { name: "x", expires_in_days: 2 })).status).toBe(403);
+    const child = (await as(short.token, "POST", PATH, { name: "x", scopes: ["admin"] })).body;
+    expect(child.expires_at).toBe(expiresAt.toISOString());
+    const grandchild = (await as(child.token, "POST", PATH, { name: "y" })).body;
+    const other = await makeToken(app.db, user.id);
+    expect((await as(other.token, "DELETE", `${PATH}/${short.id}`)).status).toBe(204);
+    for (const token of [short.token, child.token, grandchild.token]) {
+      expect((await as(token, "GET", "/agents")).status).toBe(401);
+    }
+    expect((await as(other.token, "GET", "/agents")).status).toBe(200);
+  });
+
+  test("a token reaches no further than its organizations, and without the scope admin itself alone", async () => {
+    const user = await makeUser(app.db);
+    await app.db.sql`insert into memberships (organization_id, user_id, role)
+                     values (${OTHER_ORGANIZATION}, ${user.id}, 'owner')`;
+    const there = await makeToken(app.db, user.id, { organizationIds: [OTHER_ORGANIZATION] });
+    const here = await makeToken(app.db, user.id);
+    const writer = await makeToken(app.db, user.id, { scopes: ["write"] });
+    const idsOf = async (token: string) =>
+      (await as(token, "GET", PATH)).body.data.map(({ id }: { id: string }) => id).sort();
+    expect(await idsOf(here.token)).toEqual([here.id, writer.id].sort());
+    const all = (await as(writer.token, "GET", "/users/me/export")).body;
+    expect(all.organizations.map((each: { public_id: string }) => each.public_id)).toEqual([ORGANIZATION]);
+    expect(JSON.stringify(all)).not.toContain(there.id);
+    expect((await as(here.token, "DELETE", `${PATH}/${there.id}`)).status).toBe(404);
+    expect((await as(writer.token, "DELETE", `${PATH}/${here.id}`)).status).toBe(403);
+    expect((await as(writer.token, "DELETE", "/users/me")).status).toBe(403);
+    expect((await as(here.token, "DELETE", "/users/me")).status).toBe(403);
+    expect((await as(writer.token, "DELETE", `${PATH}/${writer.id}`)).status).toBe(204);
+    expect((await as(there.token, "GET", "/agents")).status).toBe(200);
+  });
+
   test("refuses what makes no sense", async () => {
     const cases: [object, number, string][] = [
       [{}, 400, "invalid_request"],

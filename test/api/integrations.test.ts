@@ -134,6 +134,32 @@ describe("MCP servers", () => {
     await noCanary();
   });
 
+  test("secrets do not go to another host than they were stored for", async () => {
+    const { body: made } = await make({ name: "Moving", api_key: CANARY, headers: { "X-One": CANARY } });
+    const patch = async (body: object) => {
+      const answer = await app.call("PATCH", `/mcp-servers/${made.id}`, {
+        url: "https://elsewhere.example/mcp",
+        ...body,
+      });
+      return [answer.status, answer.body.detail ?? ""];
+    };
+    expect(await patch({})).toEqual([
+      400,
+      expect.stringContaining("api_key, X-One: stored for another address"),
+    ]);
+    expect(await patch({ api_key: CANARY, headers: { "X-One": HIDDEN_VALUE } })).toEqual([
+      400,
+      expect.stringMatching(/^X-One: /),
+    ]);
+    expect(await patch({ headers: null })).toEqual([400, expect.stringMatching(/^api_key: /)]);
+    expect((await app.get(`/mcp-servers/${made.id}`)).body.url).toBe(made.url);
+    expect(await patch({ api_key: CANARY, headers: {} })).toEqual([200, ""]);
+    const same = await app.call("PATCH", `/mcp-servers/${made.id}`, {
+      url: "https://elsewhere.example/other",
+    });
+    expect([same.status, same.body.api_key_set]).toEqual([200, true]);
+  });
+
   const urls: [string, number][] = [
     ["https://mcp.example.com/mcp?tenant=1", 201],
     ["http://mcp.example.com/mcp", 400],

@@ -203,4 +203,12 @@ test("budgets of users and of the organization are an admin's, those of sessions
   expect((await as(member.token, "DELETE", `/budgets/${id}`)).status).toBe(403);
   expect((await as(member.token, "GET", `/budgets/${id}`)).body.limit).toBe(5);
   expect((await as(owner.token, "POST", `/budgets/${id}/top-up`, { amount: 1 })).status).toBe(200);
+  // What an admin has paused, nobody else resumes by their session.
+  await as(owner.token, "PATCH", `/budgets/${id}`, { status: "paused" });
+  const resume = async (token: string) =>
+    (await as(token, "POST", `/sessions/${session}/resume`)).body.resumed_budgets;
+  expect(await resume(member.token)).toBe(0);
+  expect((await as(owner.token, "GET", `/budgets/${id}`)).body.status).toBe("paused");
+  expect(await resume(owner.token)).toBe(1);
+  expect((await as(owner.token, "GET", `/budgets/${id}`)).body.status).toBe("active");
 });

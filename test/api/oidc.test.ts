@@ -103,6 +103,9 @@ describe("where the browser ends up", () => {
     ["https://evil.com", "/"],
     ["javascript:alert(1)", "/"],
     ["/a/../b", "/b"],
+    ["/.//evil.com/login", "/"],
+    ["/..//evil.com", "/"],
+    ["/%2e//evil.com", "/"],
     ["/\r\nset-cookie: x=1", "/set-cookie:%20x=1"],
   ] as const) {
     test(`${JSON.stringify(said)} leads to ${expected}`, async () => {

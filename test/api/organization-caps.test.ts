@@ -67,6 +67,16 @@ describe("turns at work", () => {
     // The cap is reached again: a repeated message gets its first answer all the same.
     const again = await app.post(`/sessions/${busy}/messages`, sent);
     expect([again.status, again.body.turn_id]).toEqual([started.status, started.body.turn_id]);
+
+    // Nor is there another way to one more.
+    const agent = (await app.get("/agents")).body.data[0].id;
+    for (const [path, body] of [
+      [`/agents/${agent}/health-checks`, {}],
+      [`/runs/${started.body.turn_id}/retry`, {}],
+      ["/durable/tasks", { activity_type: "turn", input: { session_id: busy, message: "x" } }],
+    ] as const) {
+      expect([path, (await app.post(path, body)).status]).toEqual([path, 429]);
+    }
   });
 });
 

@@ -59,6 +59,20 @@ describe("a provider's key", () => {
     await change({ api_key: KEY });
     expect([await change({ api_key: null }), await storedKey(id)]).toEqual([false, null]);
   });
+
+  test("does not go to another host than it was stored for", async () => {
+    const { id } = await create({ api_key: KEY, base_url: "https://models.example.com/v1" });
+    const change = (body: object) => app.call("PATCH", `/providers/${id}`, body);
+    const refused = await change({ base_url: "https://elsewhere.example/v1" });
+    expect([refused.status, refused.body.detail]).toEqual([400, expect.stringContaining("send it again")]);
+    expect((await app.get(`/providers/${id}`)).body.base_url).toBe("https://models.example.com/v1");
+    expect((await change({ base_url: "https://models.example.com/v2" })).body.api_key_set).toBe(true);
+    const moved = await change({ base_url: "https://elsewhere.example/v1", api_key: KEY });
+    expect([moved.status, moved.body.api_key_set]).toEqual([200, true]);
+    const without = await change({ base_url: "https://third.example/v1", api_key: null });
+    expect([without.status, without.body.api_key_set]).toEqual([200, false]);
+    expect((await change({ base_url: "https://fourth.example/v1" })).status).toBe(200);
+  });
 });
 
 describe("providers", () => {

@@ -1,6 +1,8 @@
 /** Budgets under parallel calls, on a real database. */
+
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { newId } from "../../src/base/id.ts";
+import { BUDGET_SUBJECTS } from "../../src/contract/budget.ts";
 import {
   releaseStaleReservations,
   reserveBudgets,
@@ -190,7 +192,11 @@ describe("limits that a person decides about", () => {
     await settle(sessionId, runId, 0.6);
     expect((await reserve(sessionId, runId, 0.1))[0]?.action).toBe("pause");
     expect((await stored(budget.id)).status).toBe("paused");
-    const resumed = await resumeBudgets(database.db, ORGANIZATION, sessionId);
+    const resumed = await resumeBudgets(database.db, {
+      organizationId: ORGANIZATION,
+      sessionId,
+      subjects: BUDGET_SUBJECTS,
+    });
     expect(resumed?.map((row) => row.status)).toEqual(["active"]);
     expect((await reserve(sessionId, runId, 0.4))[0]?.action).toBe("continue");
     await settle(sessionId, runId, 0.4, `${runId}:reason:2:1`);

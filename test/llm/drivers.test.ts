@@ -244,6 +244,28 @@ for (const { providerType, model, url } of PROTOCOLS) {
       await raw.stop();
     });
 
+    test("a redirect is not followed: the key stays here", async () => {
+      const asked: string[] = [];
+      const elsewhere = Bun.serve({
+        port: 0,
+        fetch(request) {
+          asked.push(JSON.stringify([...request.headers]));
+          return new Response("{}");
+        },
+      });
+      const leading = Bun.serve({
+        port: 0,
+        fetch: () =>
+          new Response(null, { status: 307, headers: { location: `http://localhost:${elsewhere.port}/` } }),
+      });
+      const driver = driverAt(providerType, `http://127.0.0.1:${leading.port}${path}`, deps);
+      const answer = await call(driver, ask("x", { model }), { clock: deps.clock });
+      expect(answer.error).toMatchObject({ code: "provider_misconfigured", retryable: false });
+      expect(answer.error?.message).toContain("set base_url to that one");
+      expect(asked).toEqual([]);
+      await Promise.all([leading.stop(true), elsewhere.stop(true)]);
+    });
+
     test("nobody listens at the address", async () => {
       const raw = await startRawServer([{}]);
       await raw.stop();

@@ -27,6 +27,7 @@ describe("what the engine is told to do", () => {
       "model_unavailable",
       false,
     ],
+    ["an address that leads to another one", { status: 307, message: "" }, "provider_misconfigured", false],
     [
       "a wrong address",
       { status: 404, message: "<html><h1>Not Found</h1></html>" },

@@ -36,6 +36,7 @@ export async function makeToken(
   options: { scopes?: Scope[]; organizationIds?: string[]; expiresAt?: Date } = {},
 ): Promise<{ id: string; token: string }> {
   const made = await insertAccessToken(db, {
+    madeWith: null,
     userId,
     name: "test",
     scopes: options.scopes ?? ["admin"],

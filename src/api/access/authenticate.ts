@@ -53,6 +53,7 @@ export function identifyByCredential(
       id: row.token_id,
       scopes: row.scopes,
       organizationIds: row.organization_ids,
+      expiresAt: row.expires_at,
     });
     if (row.is_use_due) await noteTokenUse(db, row.token_id);
     return caller;

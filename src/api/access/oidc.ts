@@ -92,7 +92,9 @@ export function oidcRoutes(deps: Deps): Route[] {
 function ownPath(text: string | undefined): string {
   const base = "http://here.invalid";
   const url = text?.startsWith("/") ? URL.parse(text, base) : null;
-  return url?.origin === base ? url.pathname + url.search + url.hash : "/";
+  // Two slashes may be what is left of a path with dots: a browser takes them for another host.
+  if (url?.origin !== base || url.pathname.startsWith("//")) return "/";
+  return url.pathname + url.search + url.hash;
 }
 
 /**

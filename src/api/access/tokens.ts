@@ -49,7 +49,9 @@ export function accessTokenRoutes(deps: Deps): Route[] {
       problems: ["forbidden"],
       async run({ query, caller }) {
         if (query.all && !caller.isAdmin) throw new UserError("forbidden", "only an admin sees all tokens");
-        const of = query.all ? { organizationId: caller.organizationId } : { userId: caller.userId };
+        const of = query.all
+          ? { organizationId: caller.organizationId }
+          : { userId: caller.userId, within: reachOf(caller) };
         const tokens = (await listAccessTokens(db, of)).map(tokenToWire);
         // Where else the tokens of others open is not this organization's business.
         const here = tokens.map((token) => ({ ...token, organization_ids: [caller.organizationId] }));
@@ -63,7 +65,8 @@ export function accessTokenRoutes(deps: Deps): Route[] {
       tag: "auth",
       summary: "Make an access token",
       description:
-        "The token is shown in this answer and never again. Without `expires_at` or `expires_in_days` it does not expire. " +
+        "The token is shown in this answer and never again. Without `expires_at` or `expires_in_days` it does not expire; " +
+        "one that is made with another token ends with that at the latest. " +
         `With several organizations its requests must name one in \`X-Org-Id\`.${note}`,
       access: "self",
       body: CreatePersonalAccessTokenRequest,
@@ -77,7 +80,8 @@ export function accessTokenRoutes(deps: Deps): Route[] {
           name: body.name,
           scopes,
           organizationIds: (body.organization_ids ?? [caller.organizationId]).map((id) => pathId("org", id)),
-          expiresAt: expiryOf(body, deps.clock.now()),
+          expiresAt: within(expiryOf(body, deps.clock.now()), caller),
+          madeWith: caller.credential.kind === "token" ? caller.credential.id : null,
         });
         if (made === "no_such_organization") throw new UserError("not_found", "Organization not found");
         if (made === "too_many") {
@@ -95,14 +99,23 @@ export function accessTokenRoutes(deps: Deps): Route[] {
       operationId: `delete_personal_access_token${idSuffix}`,
       tag: "auth",
       summary: "Revoke an access token, at once",
-      description: `An admin may revoke the tokens of everybody that open this organization.${note}`,
+      description:
+        "With every token that was made with it. An admin may revoke the tokens of everybody that open this " +
+        "organization. A token revokes itself, and others with the scope `admin`, as far as its own organizations " +
+        `reach.${note}`,
       access: "self",
       responses: { 204: null },
-      problems: ["invalid_id", "not_found"],
+      problems: ["invalid_id", "not_found", "forbidden"],
       async run({ params, caller }) {
-        const isRevoked = await revokeAccessToken(db, pathId("pat", params.token_id), {
+        const { credential } = caller;
+        const id = pathId("pat", params.token_id);
+        if (credential.kind === "token" && credential.id !== id && !credential.scopes.includes("admin")) {
+          throw new UserError("forbidden", "a token without the scope admin revokes itself only");
+        }
+        const isRevoked = await revokeAccessToken(db, id, {
           userId: caller.userId,
           organizationId: caller.isAdmin ? caller.organizationId : null,
+          within: reachOf(caller),
         });
         if (!isRevoked) throw new UserError("not_found", "Access token not found");
         return reply(204, null);
@@ -129,6 +142,17 @@ function requireRightToGive({ credential }: Caller, organizationIds: readonly st
   }
   const foreign = organizationIds.find((id) => !credential.organizationIds.includes(id));
   if (foreign !== undefined) throw new UserError("not_found", "Organization not found");
+}
+
+/** Organizations that a caller's tokens may open to be seen and revoked by it; null: any, as with a sign-in. */
+export const reachOf = ({ credential }: Caller): readonly string[] | null =>
+  credential.kind === "token" ? credential.organizationIds : null;
+
+/** No token outlives the one that it is made with. @throws UserError forbidden */
+function within(expiresAt: Date | null, { credential }: Caller): Date | null {
+  if (credential.kind !== "token" || credential.expiresAt === null) return expiresAt;
+  if (expiresAt === null || expiresAt <= credential.expiresAt) return expiresAt ?? credential.expiresAt;
+  throw new UserError("forbidden", "a token makes no tokens that outlive it; sign in to make one");
 }
 
 function expiryOf(body: Static<typeof CreatePersonalAccessTokenRequest>, now: Date): Date | null {

@@ -18,6 +18,7 @@ import type { Caller } from "../http/identify.ts";
 import { pathId } from "../http/path-id.ts";
 import { iso, isoOrNull, present, reply, whole } from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
+import { reachOf } from "./tokens.ts";
 
 export function userRoutes({ db, access, clock }: Pick<ApiDeps, "db" | "access" | "clock">): Route[] {
   const self = async ({ userId }: Caller) => {
@@ -65,11 +66,15 @@ export function userRoutes({ db, access, clock }: Pick<ApiDeps, "db" | "access" 
       summary: "Delete the caller's account",
       description:
         "With its memberships, tokens and sign-ins, at once and for good. What the user made belongs to the organization " +
-        "and stays. Refused while the user is the only owner of an organization that others belong to, too.",
+        "and stays. Refused while the user is the only owner of an organization that others belong to, too, and with a " +
+        "token: it takes a sign-in.",
       access: "self",
       responses: { 200: DeleteAccountResponse },
-      problems: ["not_found", "conflict"],
+      problems: ["not_found", "conflict", "forbidden"],
       async run({ caller }) {
+        if (caller.credential.kind === "token") {
+          throw new UserError("forbidden", "an account is deleted by who signs in, not with a token");
+        }
         const { email } = await self(caller);
         if (caller.credential.kind === "none" || email === access.adminEmail) {
           throw new UserError("conflict", "this account is the server's own and cannot be deleted");
@@ -87,13 +92,14 @@ export function userRoutes({ db, access, clock }: Pick<ApiDeps, "db" | "access" 
       operationId: "export_user_data",
       tag: "users",
       summary: "All that is stored about the caller",
+      description: "To a token, as far as the organizations that it opens.",
       responses: { 200: ExportUserDataResponse },
       problems: ["not_found"],
       async run({ caller }) {
         const user = await self(caller);
         const [organizations, tokens] = await Promise.all([
           listOrganizations(db, user.id),
-          listAccessTokens(db, { userId: user.id }),
+          listAccessTokens(db, { userId: user.id, within: reachOf(caller) }),
         ]);
         return reply(200, {
           exported_at: iso(clock.now()),
@@ -107,12 +113,14 @@ export function userRoutes({ db, access, clock }: Pick<ApiDeps, "db" | "access" 
             created_at: iso(user.created_at),
             updated_at: iso(user.updated_at),
           }),
-          organizations: organizations.map(({ number, id, name, role }) => ({
-            org_id: number,
-            public_id: id,
-            name,
-            role,
-          })),
+          organizations: organizations
+            .filter(({ id }) => reachOf(caller)?.includes(id) ?? true)
+            .map(({ number, id, name, role }) => ({
+              org_id: number,
+              public_id: id,
+              name,
+              role,
+            })),
           personal_access_tokens: tokens.map((token) =>
             present({
               id: token.id,

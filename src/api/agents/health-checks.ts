@@ -175,6 +175,7 @@ async function sendProbe(
   caller: Caller,
   agent: AgentRow,
 ): Promise<{ sessionId: string; turnId: string } | { refused: string }> {
+  await deps.caps.admitTurn(caller.organizationId);
   try {
     const { id: sessionId } = await startSession(deps, caller, {
       agent_id: agent.id,

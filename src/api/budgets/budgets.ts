@@ -2,6 +2,7 @@
 import { UserError } from "../../base/errors.ts";
 import { isId } from "../../base/id.ts";
 import {
+  BUDGET_SUBJECTS,
   BUDGET_WARNING_SHARE,
   Budget,
   BudgetCheckResult,
@@ -277,13 +278,20 @@ export function budgetRoutes({ db, hints }: Deps): Route[] {
       operationId: "resume_session",
       tag: "budgets",
       summary: "Let a session go on past the soft limits of its budgets",
+      description:
+        "Budgets of a user and of the organization are resumed by an admin only, and counted when they were.",
       responses: {
         200: Type.Object({ resumed_budgets: Type.Integer(), session_id: Type.String() }),
       },
       problems: ["invalid_id", "not_found"],
       async run({ params, caller }) {
         const sessionId = pathId("session", params.session_id);
-        const resumed = await resumeBudgets(db, caller.organizationId, sessionId);
+        const subjects = caller.isAdmin ? BUDGET_SUBJECTS : OWN_SUBJECTS;
+        const resumed = await resumeBudgets(db, {
+          organizationId: caller.organizationId,
+          sessionId,
+          subjects,
+        });
         if (resumed === null) throw new UserError("not_found", "Session not found");
         await wake(resumed);
         return reply(200, { resumed_budgets: resumed.length, session_id: sessionId });
@@ -292,9 +300,12 @@ export function budgetRoutes({ db, hints }: Deps): Route[] {
   ];
 }
 
+/** Whose budgets everybody who may write looks after. */
+const OWN_SUBJECTS: readonly BudgetSubject[] = ["session", "agent"];
+
 /** What people and the organization may spend is not theirs to say who spend it. */
 function requireManager({ isAdmin }: Caller, type: BudgetSubject): void {
-  if (isAdmin || type === "session" || type === "agent") return;
+  if (isAdmin || OWN_SUBJECTS.includes(type)) return;
   throw new UserError("forbidden", "only an admin caps what users and the organization may spend");
 }
 

@@ -21,7 +21,14 @@ export type Credential =
   /** The server runs without authentication. */
   | { kind: "none" }
   | { kind: "login"; id: string }
-  | { kind: "token"; id: string; scopes: readonly Scope[]; organizationIds: readonly string[] }
+  | {
+      kind: "token";
+      id: string;
+      scopes: readonly Scope[];
+      organizationIds: readonly string[];
+      /** null: it does not end by itself. */
+      expiresAt: Date | null;
+    }
   | { kind: "session"; sessionId: string; rights: readonly SessionRight[] };
 
 /** @throws UserError the request does not come from somebody who may call this server */

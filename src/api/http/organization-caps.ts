@@ -40,6 +40,8 @@ export interface OrganizationCaps {
     organizationId: string,
     message: { sessionId: string; clientMessageId: string | null },
   ): Promise<void>;
+  /** Before a turn that begins without a message of its caller: tried again, or triggered. @throws UserError rate_limited */
+  admitTurn(organizationId: string): Promise<void>;
 }
 
 /** How old a count may be. */
@@ -57,6 +59,12 @@ export function createOrganizationCaps(
   const agents = cap(caps.agents, (id, upTo) => countAgents(db, id, upTo), clock);
   const sessions = cap(caps.sessions, (id, upTo) => countSessions(db, id, upTo), clock);
   const turns = cap(caps.activeTurns, (id, upTo) => countActiveTurns(db, id, upTo), clock);
+  const tooManyTurns = () =>
+    new UserError(
+      "rate_limited",
+      `the organization has ${caps.activeTurns} turns at work already; nothing was written, try again`,
+      { fields: { retry_after_seconds: TURN_WAIT_SECONDS } },
+    );
   return {
     async admitAgent(organizationId, agent) {
       if (await agents.take(organizationId)) return;
@@ -76,11 +84,10 @@ export function createOrganizationCaps(
     async admitMessage(organizationId, message) {
       if (await turns.take(organizationId)) return;
       if (await startsNoTurn(db, organizationId, message)) return;
-      throw new UserError(
-        "rate_limited",
-        `the organization has ${caps.activeTurns} turns at work already; nothing was written, try again`,
-        { fields: { retry_after_seconds: TURN_WAIT_SECONDS } },
-      );
+      throw tooManyTurns();
+    },
+    async admitTurn(organizationId) {
+      if (!(await turns.take(organizationId))) throw tooManyTurns();
     },
   };
 }

@@ -165,15 +165,18 @@ export function mcpServerRoutes(deps: Deps): Route[] {
       summary: "Change some fields of an MCP server",
       description:
         "Absent fields stay; a null `description`, `headers` or `api_key`, and an empty key, are removed. `headers` " +
-        `replace all that there are; a value \`${HIDDEN_VALUE}\` keeps the one that the header has. \`status\`: ` +
+        `replace all that there are; a value \`${HIDDEN_VALUE}\` keeps the one that the header has. What is secret goes to ` +
+        "the address that it was stored for: a `url` with another host needs it in the same request. `status`: " +
         "`disabled` and `archived` servers cannot be referred to any more, `active` takes them back, `deleted` is for good.",
       body: UpdateMcpServerRequest,
       responses: { 200: McpServerWithUrls },
       problems: ["invalid_id", "limit_exceeded", "not_found", "name_taken"],
       async run({ params, body, caller: { organizationId } }) {
         const id = pathId("mcp", params.server_id);
-        if (!(await findMcpServer(db, organizationId, id))) throw noServer();
+        const before = await findMcpServer(db, organizationId, id);
+        if (!before) throw noServer();
         const changes = await readChanges(deps, organizationId, id, body);
+        requireSameAddress(before, body);
         const written = await updateMcpServer(db, {
           organizationId,
           id,
@@ -211,6 +214,22 @@ function nameTaken(name: string, holder: string | null): UserError {
     fields:
       holder === null ? {} : { allowed_actions: [action("get-existing", "GET", `/mcp-servers/${holder}`)] },
   });
+}
+
+/** A stored secret is no more readable for who may change an address. @throws UserError invalid_request */
+function requireSameAddress(before: McpServerRow, body: UpdateMcpServerRequest): void {
+  if (body.url == null || new URL(body.url).origin === new URL(before.url).origin) return;
+  const kept = [
+    ...(before.api_key_set && body.api_key === undefined ? ["api_key"] : []),
+    ...(body.headers === undefined
+      ? before.header_names
+      : Object.keys(body.headers ?? {}).filter((name) => body.headers?.[name] === HIDDEN_VALUE)),
+  ];
+  if (kept.length === 0) return;
+  throw new UserError(
+    "invalid_request",
+    `${kept.join(", ")}: stored for another address; send what is secret again with the new one, or null for none`,
+  );
 }
 
 /** What the body says, checked; secrets sealed. @throws UserError */

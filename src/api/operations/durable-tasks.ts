@@ -19,7 +19,12 @@ import { publishAccepted } from "../sessions/messages.ts";
 import { idField, messageField, objectInput } from "./_turn-input.ts";
 import { ALL_TASK_STATES, idOfUuid, STATES_OF_TASK, TURN, taskToWire } from "./_workflow-wire.ts";
 
-export function durableTaskRoutes({ db, hints, clock }: Pick<ApiDeps, "db" | "hints" | "clock">): Route[] {
+export function durableTaskRoutes({
+  db,
+  hints,
+  clock,
+  caps,
+}: Pick<ApiDeps, "db" | "hints" | "clock" | "caps">): Route[] {
   return [
     defineRoute({
       method: "GET",
@@ -78,6 +83,7 @@ export function durableTaskRoutes({ db, hints, clock }: Pick<ApiDeps, "db" | "hi
         const input = objectInput(body.input);
         const sessionId = idField(input, "session_id", "session");
         const text = messageField(input, null);
+        await caps.admitMessage(organizationId, { sessionId, clientMessageId: null });
         const accepted = await acceptMessage(db, {
           organizationId,
           sessionId,

@@ -34,7 +34,7 @@ import {
 const Done = Type.Object({});
 const common = { tag: "durable", access: "admin" } as const;
 
-export function workflowRoutes(deps: Pick<ApiDeps, "db" | "hints" | "clock">): Route[] {
+export function workflowRoutes(deps: Pick<ApiDeps, "db" | "hints" | "clock" | "caps">): Route[] {
   const { db } = deps;
 
   const existing = async (organizationId: string, uuid: string): Promise<RunRow> => {
@@ -205,6 +205,7 @@ export function workflowRoutes(deps: Pick<ApiDeps, "db" | "hints" | "clock">): R
       responses: { 200: Raw("text/plain; charset=utf-8") },
       problems: ["invalid_id", "not_found", "conflict", "session_busy"],
       async run({ params, caller: { organizationId } }) {
+        await deps.caps.admitTurn(organizationId);
         const retried = await retryRun(db, { organizationId, runId: idOfUuid("turn", params.dlq_id) });
         switch (retried.outcome) {
           case "not_found":

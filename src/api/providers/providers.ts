@@ -105,20 +105,27 @@ export function providerRoutes({ db, seal }: Pick<ApiDeps, "db" | "seal">): Rout
       tag: "providers",
       summary: "Change some fields of a provider",
       description:
-        "Absent fields stay; a null `base_url`, `trace` or `limits` and an empty or null `api_key` are removed.",
+        "Absent fields stay; a null `base_url`, `trace` or `limits` and an empty or null `api_key` are removed. A key " +
+        "goes to the address that it was stored for: another host needs `api_key` in the same request.",
       body: UpdateProviderRequest,
       responses: { 200: ProviderWithUrls },
       problems: ["invalid_id", "limit_exceeded", "not_found"],
       async run({ params, body, caller: { organizationId } }) {
         const id = pathId("prov", params.id);
         const key = readKey(body);
+        const baseUrl = body.base_url === undefined ? undefined : readBaseUrl(body.base_url);
+        if (key === undefined && baseUrl) {
+          const before = await findProvider(db, organizationId, id);
+          if (!before) throw noProvider();
+          requireSameHost(before, baseUrl);
+        }
         const row = await updateProvider(db, {
           organizationId,
           id,
           changes: {
             name: body.name ?? undefined,
             provider_type: body.provider_type == null ? undefined : readType(body.provider_type),
-            base_url: body.base_url === undefined ? undefined : readBaseUrl(body.base_url),
+            base_url: baseUrl,
             api_key_sealed: key === undefined ? undefined : sealKey(organizationId, id, key),
             status: body.status ?? undefined,
             trace: body.trace,
@@ -147,6 +154,20 @@ export function providerRoutes({ db, seal }: Pick<ApiDeps, "db" | "seal">): Rout
       },
     }),
   ];
+}
+
+/**
+ * A stored key is no more readable for who may change an address. Without one, a provider is at its vendor's own.
+ *
+ * @throws UserError invalid_request
+ */
+function requireSameHost(before: ProviderRow, baseUrl: string): void {
+  const isSame = before.base_url !== null && new URL(baseUrl).origin === new URL(before.base_url).origin;
+  if (isSame || !before.api_key_set) return;
+  throw new UserError(
+    "invalid_request",
+    "api_key: the stored key was for another address; send it again with the new one, or null for none",
+  );
 }
 
 const noProvider = () => new UserError("not_found", "Provider not found");

@@ -17,7 +17,7 @@ import { runWithSteps } from "./runs.ts";
 
 const CancelRunResponse = Type.Object({ status: OneOf(["cancelled"]), message: Type.String() });
 
-export function runActionRoutes(deps: Pick<ApiDeps, "db" | "hints" | "clock">): Route[] {
+export function runActionRoutes(deps: Pick<ApiDeps, "db" | "hints" | "clock" | "caps">): Route[] {
   const { db, hints, clock } = deps;
 
   const read = async (organizationId: string, turnId: string): Promise<Run> => {
@@ -57,6 +57,7 @@ export function runActionRoutes(deps: Pick<ApiDeps, "db" | "hints" | "clock">): 
       problems: ["invalid_id", "not_found", "conflict", "session_busy"],
       async run({ params, caller: { organizationId } }) {
         const runId = pathId("turn", params.turn_id);
+        await deps.caps.admitTurn(organizationId);
         const retried = await retryRun(db, { organizationId, runId });
         switch (retried.outcome) {
           case "not_found":

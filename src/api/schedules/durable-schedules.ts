@@ -37,7 +37,7 @@ import { readTarget } from "./_target.ts";
 const common = { tag: "durable", access: "admin" } as const;
 const FIELD_PROBLEMS = ["limit_exceeded", "not_found"] as const;
 
-export function durableScheduleRoutes(deps: Pick<ApiDeps, "db" | "hints" | "clock">): Route[] {
+export function durableScheduleRoutes(deps: Pick<ApiDeps, "db" | "hints" | "clock" | "caps">): Route[] {
   const { db, hints, clock } = deps;
   const own = (organizationId: string) => ({ organizationId, sessionId: null });
 
@@ -206,6 +206,7 @@ export function durableScheduleRoutes(deps: Pick<ApiDeps, "db" | "hints" | "cloc
       problems: ["invalid_id", "not_found"],
       async run({ params, caller }) {
         const schedule = await existing(caller.organizationId, params.schedule_id);
+        await deps.caps.admitTurn(caller.organizationId);
         const fired = await fireSchedule(db, {
           schedule,
           dueAt: clock.now(),

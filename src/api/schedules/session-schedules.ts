@@ -23,7 +23,8 @@ export function sessionScheduleRoutes({
   db,
   hints,
   clock,
-}: Pick<ApiDeps, "db" | "hints" | "clock">): Route[] {
+  caps,
+}: Pick<ApiDeps, "db" | "hints" | "clock" | "caps">): Route[] {
   const scopeOf = async (organizationId: string, text: string) => {
     const sessionId = pathId("session", text);
     if (!(await findSession(db, organizationId, sessionId))) {
@@ -118,6 +119,7 @@ export function sessionScheduleRoutes({
       async run({ params, caller }) {
         const scope = await scopeOf(caller.organizationId, params.session_id);
         const schedule = await existing(scope, params.schedule_id);
+        await caps.admitTurn(caller.organizationId);
         const fired = await fireSchedule(db, {
           schedule,
           dueAt: clock.now(),

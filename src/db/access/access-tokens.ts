@@ -43,14 +43,18 @@ export async function insertAccessToken(
     scopes: readonly Scope[];
     organizationIds: readonly string[];
     expiresAt: Date | null;
+    /** Id of the token with which it is made, and is revoked; null: a sign-in, or the operator. */
+    madeWith: string | null;
   },
 ): Promise<{ token: string; row: AccessTokenRow } | "too_many" | "no_such_organization"> {
   const token = newAccessToken();
   const organizationIds = [...new Set(input.organizationIds)];
   const rows = await sql<AccessTokenRow[]>`
-    insert into access_tokens (id, user_id, name, token_hash, token_prefix, scopes, organization_ids, expires_at)
+    insert into access_tokens (id, user_id, name, token_hash, token_prefix, scopes, organization_ids, expires_at,
+                               made_with)
     select ${newId("pat")}, u.id, ${input.name}, ${accessTokenHash(token)}, ${accessTokenHint(token)},
-           ${[...new Set(input.scopes)]}::text[], ${organizationIds}::text[], ${input.expiresAt}::timestamptz
+           ${[...new Set(input.scopes)]}::text[], ${organizationIds}::text[], ${input.expiresAt}::timestamptz,
+           ${input.madeWith}::text
       from users u
      where u.id = ${input.userId}
        and (select count(*) from memberships m
@@ -70,35 +74,48 @@ export async function insertAccessToken(
 /**
  * Tokens that are not revoked, newest first.
  *
- * @param of  a user's own; or an organization's, whoever made them
+ * @param of  a user's own, with `within` those alone that open nothing else; or an organization's, whoever made them
  */
 export async function listAccessTokens(
   { sql }: Db,
-  of: { userId: string } | { organizationId: string },
+  of: { userId: string; within?: readonly string[] | null } | { organizationId: string },
 ): Promise<AccessTokenRow[]> {
   return await sql<AccessTokenRow[]>`
     select ${sql(COLUMNS)} from access_tokens
      where revoked_at is null
-       and ${"userId" in of ? sql`user_id = ${of.userId}` : sql`organization_ids @> array[${of.organizationId}]`}
+       and ${
+         "userId" in of
+           ? sql`user_id = ${of.userId} and organization_ids <@ coalesce(${of.within ? [...of.within] : null}::text[], organization_ids)`
+           : sql`organization_ids @> array[${of.organizationId}]`
+       }
      order by created_at desc, id desc
      limit 1000`;
 }
 
 /**
- * Revokes a token, at once and for good.
+ * Revokes a token, and what was made with it, at once and for good.
  *
+ * @param by.within          organizations that the user's own token may open at most; null: any
  * @param by.organizationId  of an admin, who may revoke whatever opens it; null for anybody else
  * @returns false when there is no such token, it is another's, or it was revoked before
  */
 export async function revokeAccessToken(
   { sql }: Db,
   id: string,
-  by: { userId: string; organizationId: string | null },
+  by: { userId: string; organizationId: string | null; within?: readonly string[] | null },
 ): Promise<boolean> {
+  const within = by.within ? [...by.within] : null;
   const rows = await sql`
-    update access_tokens set revoked_at = now()
-     where id = ${id} and revoked_at is null
-       and (user_id = ${by.userId} or organization_ids @> array[${by.organizationId}::text])
-    returning id`;
+    with recursive family as (
+      select id from access_tokens
+       where id = ${id} and revoked_at is null
+         and ((user_id = ${by.userId} and organization_ids <@ coalesce(${within}::text[], organization_ids))
+              or organization_ids @> array[${by.organizationId}::text])
+      union
+      select made.id from access_tokens made join family on made.made_with = family.id
+    )
+    update access_tokens set revoked_at = now() from family
+     where access_tokens.id = family.id and revoked_at is null
+    returning access_tokens.id`;
   return rows.length > 0;
 }

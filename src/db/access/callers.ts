@@ -17,6 +17,7 @@ export interface TokenCallerRow extends CallerRow {
   scopes: Scope[];
   organization_ids: string[];
   /** When the last use was noted is so long ago that it should be noted again. */
+  expires_at: Date | null;
   is_use_due: boolean;
 }
 
@@ -32,7 +33,7 @@ export async function callerByToken(
   organizationId: string | null,
 ): Promise<TokenCallerRow | null> {
   const rows = await sql<TokenCallerRow[]>`
-    select t.id as token_id, t.user_id, u.email, t.scopes, t.organization_ids, wanted.id as organization_id, m.role,
+    select t.id as token_id, t.user_id, u.email, t.scopes, t.organization_ids, t.expires_at, wanted.id as organization_id, m.role,
            (t.last_used_at is null or t.last_used_at < now() - interval '1 minute') as is_use_due
       from access_tokens t
       join users u on u.id = t.user_id

@@ -220,21 +220,22 @@ export async function listLedger(
 /**
  * Lets the paused budgets of a session go on, up to their hard limits.
  *
+ * @param input.subjects  whose budgets; the others stay paused
  * @returns their ids; null when there is no such session
  */
 export async function resumeBudgets(
   db: Db,
-  organizationId: string,
-  sessionId: string,
+  input: { organizationId: string; sessionId: string; subjects: readonly BudgetSubject[] },
 ): Promise<BudgetRow[] | null> {
   const { sql } = db;
+  const { organizationId, sessionId } = input;
   const rows = await sql<{ session_id: string; ids: string[] | null }[]>`
     with session as materialized (
       select s.id, s.organization_id, s.agent_id, s.owner_principal_id, s.lineage_ids, s.parent_ids from sessions s
        where s.id = ${sessionId} and s.organization_id = ${organizationId} and s.deleted_at is null
     ), locked as materialized (
       select b.id from session s ${budgetsOf(sql)}
-       where b.status = 'paused'
+       where b.status = 'paused' and b.subject_type = any (${[...input.subjects]}::text[])
        order by b.id for no key update of b
     ), resumed as (
       update budgets b set status = 'active', is_soft_limit_waived = true, updated_at = now()
