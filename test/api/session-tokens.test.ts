@@ -130,3 +130,35 @@ describe("who makes it", () => {
     expect((await as(owner.token, "POST", path, none)).status).toBe(400);
   });
 });
+
+test("keys of MCP servers are for who may change what they stand in, in every answer", async () => {
+  const canary = "Bearer sk-live-canary";
+  const mcpServers = { crm: { url: "https://crm.example.com/mcp", headers: { Authorization: canary } } };
+  const agent = (
+    await as(owner.token, "POST", "/agents", { name: "with-mcp", system_prompt: "x", mcpServers })
+  ).body.id;
+  const own = (await as(owner.token, "POST", "/sessions", { agent_id: agent, mcpServers })).body.id;
+  const viewer = await tokenOf(app.db, "viewer");
+  const paths = [
+    `/agents/${agent}`,
+    `/agents/${agent}/export`,
+    `/agents/${agent}/export?format=json`,
+    `/agents/${agent}/versions`,
+    "/agents?search=with-mcp",
+    `/sessions/${own}`,
+    "/sessions",
+  ];
+  for (const path of paths) {
+    const theirs = await app.call("GET", path, undefined, bearer(viewer));
+    expect([path, theirs.status, JSON.stringify(theirs.body).includes("canary")]).toEqual([path, 200, false]);
+  }
+  expect((await as(viewer, "GET", `/agents/${agent}`)).body.mcpServers.crm).toEqual({
+    ...mcpServers.crm,
+    headers: { Authorization: "********" },
+  });
+  expect((await as(owner.token, "GET", `/agents/${agent}`)).body.mcpServers).toEqual(mcpServers);
+  const { token } = (await as(owner.token, "POST", `/sessions/${own}/tokens`, { read: true, write: true }))
+    .body;
+  const seen = (await as(token, "GET", `/sessions/${own}`)).body;
+  expect(seen.mcpServers.crm.headers).toEqual({ Authorization: "********" });
+});

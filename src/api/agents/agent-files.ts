@@ -21,6 +21,7 @@ import { pathId } from "../http/path-id.ts";
 import { reply } from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
 import { applyAliases, createValidator } from "../http/validate.ts";
+import { veiledFor } from "../http/veil.ts";
 import { AGENT_EXAMPLES } from "./agent-examples.ts";
 import { agentRef, readFields } from "./agent-input.ts";
 import { agentReply, noAgent } from "./agent-wire.ts";
@@ -72,12 +73,14 @@ export function agentFileRoutes(deps: Pick<ApiDeps, "db" | "capabilities" | "cap
       responses: { 200: Raw(CONTENT_TYPES.markdown) },
       otherContentTypes: { 200: [CONTENT_TYPES.yaml, CONTENT_TYPES.json] },
       problems: ["invalid_id", "not_found"],
-      async run({ params, query, caller: { organizationId } }) {
+      async run({ params, query, caller }) {
+        const { organizationId } = caller;
         const agent = await findAgent(db, organizationId, agentRef(params.agent_id));
         if (!agent) throw noAgent();
         const format = query.format ?? "markdown";
         const harness = await harnessName(db, organizationId, agent.harness_id);
-        const text = formatAgentFile(fieldsOf(agent, harness), format);
+        const fields = veiledFor(caller, fieldsOf(agent, harness)) as AgentFileFields;
+        const text = formatAgentFile(fields, format);
         return reply(200, new RawBody(text, CONTENT_TYPES[format]), {
           "content-disposition": `attachment; filename="${agent.name}.${EXTENSIONS[format]}"`,
         });

@@ -18,6 +18,7 @@ import type { Caller, Identify } from "./identify.ts";
 import { mediaOf, type RawBody, readBody, respondWith } from "./media.ts";
 import { operationOf } from "./operation.ts";
 import { applyAliases, createValidator, readQuery } from "./validate.ts";
+import { veiledFor } from "./veil.ts";
 
 export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
@@ -200,6 +201,7 @@ function createHandler(route: Route, identify: Identify, inTurn: ReturnType<type
     }
     const reply = await run({ params, query, body, caller, request });
     if (reply instanceof Response) return reply;
-    return respondWith(route.responses[reply.status], reply);
+    const shown = caller ? { ...reply, body: veiledFor(caller, reply.body) } : reply;
+    return respondWith(route.responses[reply.status], shown);
   };
 }
