@@ -198,11 +198,8 @@ function validate(byId: ReadonlyMap<string, Capability>, ref: string, config: un
   if (!capability) {
     return `there is no capability ${JSON.stringify(ref)}; available: ${[...byId.keys()].join(", ")}`;
   }
-  if (config === undefined || config === null) return null;
-  if (!capability.config) {
-    const isEmpty = typeof config === "object" && Object.keys(config).length === 0;
-    return isEmpty ? null : `the capability ${ref} takes no config`;
-  }
+  // What a capability does not know is passed over, as every field that nobody knows.
+  if (config === undefined || config === null || !capability.config) return null;
   const parsed = capability.config.safeParse(config);
   if (parsed.success) return null;
   return `config of the capability ${ref}: ${z.prettifyError(parsed.error).replace(/\s*\n\s*/g, " ")}`;

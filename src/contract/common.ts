@@ -27,11 +27,11 @@ export const InitialFile = Type.Object({
 export type InitialFile = Static<typeof InitialFile>;
 
 /**
- * A tool that the client runs itself. `parameters` is a JSON Schema. Other types than `client_side` may be sent;
- * they are dropped, only the server defines server tools.
+ * A tool that the client runs itself. `parameters` is a JSON Schema. Other types than `client_side` may be sent, known
+ * ones (`builtin`) and others; they are dropped, only the server defines server tools.
  */
 export const ToolDefinition = Type.Object({
-  type: OneOf(["builtin", "client_side"]),
+  type: Type.String({ maxLength: limits.nameCharsMax, examples: ["client_side"] }),
   name: Type.String({ minLength: 1, maxLength: limits.nameCharsMax, pattern: "^[a-zA-Z0-9_-]+$" }),
   description: Type.String({ maxLength: limits.toolDescriptionCharsMax }),
   parameters: Type.Unknown(),

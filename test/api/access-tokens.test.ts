@@ -101,7 +101,7 @@ describe("the organization", () => {
     // The user belongs there, the token does not open it.
     expect((await at(OTHER_ORGANIZATION)).status).toBe(404);
     expect((await at("org_00000000000000000000000000000009")).status).toBe(404);
-    expect((await at("somewhere")).status).toBe(404);
+    expect((await at("somewhere")).status).toBe(400);
   });
 
   test("must be named when the token opens several", async () => {

@@ -146,6 +146,7 @@ describe("writing agents", () => {
       capabilities: ["web_fetch", { ref: "current_time", config: { timezone: "Europe/Kyiv" } }],
       tools: [
         { type: "builtin", name: "bash", description: "", parameters: {} },
+        { type: "of-tomorrow", name: "later", description: "", parameters: {} },
         {
           type: "client_side",
           name: "ask",
@@ -261,6 +262,11 @@ describe("lists", () => {
     const read = (await app.get("/agents/counted")).body;
     expect([read.session_count, read.app_count]).toEqual([2, 0]);
     expect(read.usage).toMatchObject({ input_tokens: 3, output_tokens: 20, estimated_cost_usd: 1 });
+    await create({ name: "uncounted" });
+    expect((await app.get("/agents/uncounted/stats")).body).toMatchObject({
+      session_count: 0,
+      execution_count: 0,
+    });
     expect((await app.get("/agents/counted/stats")).body).toMatchObject({
       session_count: 2,
       started_session_count: 2,

@@ -83,6 +83,17 @@ describe("files of a workspace", () => {
     expect((await fs("POST", "/_/stat", { path: "/nothing" })).status).toBe(404);
   });
 
+  test("a NUL in a text is kept, and makes the file binary", async () => {
+    const { fs } = await filesOf();
+    const made = (await fs("POST", "/nul", { content: "a\u0000b" })).body;
+    const whole = { content: Buffer.from("a\0b").toString("base64"), encoding: "base64", size_bytes: 3 };
+    expect(made).toMatchObject(whole);
+    expect((await fs("GET", "/nul")).body).toMatchObject(whole);
+    await fs("PUT", "/nul", { content: "\u0000" });
+    expect((await fs("GET", "/nul")).body).toMatchObject({ encoding: "base64", size_bytes: 1 });
+    expect((await fs("PUT", "/nul", { content: "x", expected_hash: "\u0000" })).status).toBe(400);
+  });
+
   test("binary content goes in and out as base64, and as bytes when that is what is asked for", async () => {
     const { id, fs } = await filesOf();
     const bytes = Uint8Array.from({ length: 3_000_000 }, (_, index) => (index * 7) % 256);
@@ -249,7 +260,8 @@ describe("files of a workspace", () => {
     ["a NUL in the path", "POST", "/a%00b", {}, 400, "invalid_request"],
     ["the reserved names", "POST", "/_/new", {}, 400, "invalid_request"],
     ["the reserved names, read", "GET", "/_/new", undefined, 400, "invalid_request"],
-    ["bytes that are no text", "GET", "/a%ff", undefined, 404, "not_found"],
+    ["bytes that are no text", "GET", "/a%ff", undefined, 400, "invalid_request"],
+    ["a file of bytes that are no text", "POST", "/%fe", { content: "x" }, 400, "invalid_request"],
     ["a path that is too long", "POST", `/${"a/".repeat(520)}b`, {}, 400, "invalid_request"],
     ["what is not base64", "POST", "/x", { content: "?", encoding: "base64" }, 400, "invalid_request"],
     ["an unknown encoding", "POST", "/x", { content: "", encoding: "utf16" }, 400, "invalid_request"],

@@ -108,11 +108,18 @@ describe("built-in harnesses", () => {
     expect((await app.post("/harnesses/generic/copy")).body.name).toBe("generic-copy-2");
   });
 
-  test("give way to the organization's own of the same name, until that is archived", async () => {
-    const { id } = await create("worker");
-    expect((await app.get("/harnesses/worker")).body.id).toBe(id);
-    await app.call("DELETE", `/harnesses/${id}`);
-    expect((await app.get("/harnesses/worker")).body.is_built_in).toBe(true);
+  test("keep their names to themselves", async () => {
+    const { id } = (await app.get("/harnesses/worker")).body;
+    expect((await app.get("/harnesses/check-name?name=worker")).body).toEqual({ available: false });
+    const own = await create("not-worker");
+    for (const refused of [
+      await app.post("/harnesses", { name: "worker", system_prompt: "mine" }),
+      await change(own.id, { name: "worker" }),
+    ]) {
+      expect([refused.status, refused.body.code]).toEqual([409, "name_taken"]);
+      expect(refused.body.allowed_actions[0].href).toBe(`/v1/harnesses/${id}`);
+    }
+    expect((await app.get("/harnesses/worker")).body).toMatchObject({ id, is_built_in: true });
   });
 });
 
@@ -226,7 +233,7 @@ describe("examples", () => {
   test("come twice in each field's spelling and become harnesses of the organization", async () => {
     const { body } = await app.get("/harness-examples");
     expect(Array.isArray(body)).toBe(true);
-    const analyst = body.find((example: { name: string }) => example.name === "data-analyst");
+    const analyst = body.find((example: { name: string }) => example.name === "table-analyst");
     expect([analyst.displayName, analyst.devOnly, analyst.parentName]).toEqual([
       analyst.display_name,
       analyst.dev_only,
@@ -238,7 +245,7 @@ describe("examples", () => {
       const parent = (await app.get(`/harnesses/${made.body.parent_harness_id}`)).body;
       expect([parent.name, parent.is_built_in]).toEqual([parent_name, true]);
     }
-    expect((await app.post("/harnesses/import?from-example=data-analyst")).status).toBe(409);
+    expect((await app.post("/harnesses/import?from-example=table-analyst")).status).toBe(409);
     expect((await app.post("/harnesses/import?from-example=nonsense")).status).toBe(404);
     expect((await app.post("/harnesses/import")).status).toBe(400);
   });

@@ -131,7 +131,6 @@ describe("the rest of a path", () => {
     ["/tree/t/fs/a/b%20c/d", "a/b c/d"],
     ["/tree/t/fs/_/x/", "_/x/"],
     ["/tree/t/fs/a%252Fb", "a%2Fb"],
-    ["/tree/t/fs/%ff", "%"],
   ])("%s", async (path, rest) => {
     expect(await (await call("GET", path)).json()).toEqual({ tree_id: "t", path: rest });
   });
@@ -140,6 +139,11 @@ describe("the rest of a path", () => {
     const answer = await call("GET", "/tree/t/fs/a", { headers: { accept: "application/octet-stream" } });
     expect(new Uint8Array(await answer.arrayBuffer())).toEqual(new Uint8Array([1, 2]));
   });
+});
+
+test("a rest that is not percent-encoded UTF-8 is refused", async () => {
+  const answer = await call("GET", "/tree/t/fs/%ff");
+  expect([answer.status, await answer.json()]).toMatchObject([400, { code: "invalid_request" }]);
 });
 
 test("a segment of a path has nothing that a database cannot store", async () => {

@@ -107,8 +107,8 @@ describe("a session's log", () => {
       `limit=2&before_sequence=${last}`,
       `limit=2&after_sequence=${last - 1}`,
     ]) {
-      const { headers } = await app.get(`/sessions/${session}/events?${query}`);
-      expect([query, headers.get("x-total-count")]).toEqual([query, String(count)]);
+      const { headers, body } = await app.get(`/sessions/${session}/events?${query}`);
+      expect([query, headers.get("x-total-count"), body.total]).toEqual([query, String(count), count]);
     }
     expect((await app.get(`/sessions/${session}/events`)).headers.has("x-total-count")).toBe(false);
   });

@@ -194,6 +194,7 @@ describe("changing and listing", () => {
     const rels = body.allowed_actions.map(({ rel }: { rel: string }) => rel);
     expect(rels).toContain("resume");
     expect(rels).not.toContain("fork");
+    expect(rels).not.toContain("cancel");
   });
 
   test("cancel is offered only while a turn is under way", async () => {

@@ -52,6 +52,13 @@ describe("two servers and a worker on one database", () => {
     expect(typesOf(whole)).toEqual(typesOf(log));
     expect(typesOf(rest)).toEqual(typesOf(log).slice(-rest.length));
     expect(completedCalls(log)).toHaveLength(1);
+    // In the conversation it is the value that was sent, not its text.
+    const { data } = (await (await fetch(at(a, "/messages"))).json()) as { data: { content: unknown[] }[] };
+    expect(data.flatMap(({ content }) => content)).toContainEqual({
+      type: "tool_result",
+      tool_call_id: id,
+      result: { ok: true },
+    });
     for (const stream of streams) stream.close();
   });
 

@@ -130,7 +130,7 @@ const validations: [string, unknown, string | null][] = [
     },
     "within each other",
   ],
-  ["session_file_system", { a: 1 }, "takes no config"],
+  ["session_file_system", { a: 1 }, null],
   ["web_fetch", undefined, null],
   ["nothing", undefined, 'there is no capability "nothing"; available: current_time'],
   ["__proto__", undefined, "there is no capability"],

@@ -109,11 +109,13 @@ function readAuthorization(header: string): { scheme: string; credential: string
   return { scheme: (match[1] ?? "").toLowerCase(), credential: match[2] ?? "" };
 }
 
-/** @throws UserError not_found: what is no id names no organization */
+/** @throws UserError invalid_id */
 function wantedOrganization(request: Request): string | null {
   const wanted = request.headers.get("x-org-id");
   if (wanted === null || wanted === "") return null;
-  if (!isId("org", wanted)) throw new UserError("not_found", "Organization not found");
+  if (!isId("org", wanted)) {
+    throw new UserError("invalid_id", "X-Org-Id: an id of the form org_<32 hex digits> is expected");
+  }
   return wanted;
 }
 

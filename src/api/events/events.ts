@@ -72,11 +72,15 @@ export function eventsRoutes(deps: EventsDeps) {
         const filter = eventFilter(query);
         const page = await readPage(deps.db, head.log, filter, query);
         const events = await accumulatePage(deps.db, head.log, page.events);
-        if (page.limit !== null) {
-          set.headers["x-total-count"] = String(await countEvents(deps.db, head.log, filter));
-        }
+        const counted = page.limit === null ? null : await countEvents(deps.db, head.log, filter);
+        if (counted !== null) set.headers["x-total-count"] = String(counted);
         if (boolean(query, "order_desc")) events.reverse();
-        return { data: events, total: events.length, offset: 0, limit: page.limit ?? events.length };
+        return {
+          data: events,
+          total: counted ?? events.length,
+          offset: 0,
+          limit: page.limit ?? events.length,
+        };
       },
       {
         detail: operationOf({

@@ -41,6 +41,9 @@ export interface StreamOptions {
 /** Milliseconds of silence before `disconnecting`, so that it comes in a chunk of its own. */
 const ALONE_MS = 100;
 const RETRY_MS = 100;
+/** After so long without an event, nobody waits for the next one by the millisecond. */
+const IDLE_MS = 30_000;
+const RETRY_IDLE_MS = 500;
 
 const encoder = new TextEncoder();
 const CONNECTED = encoder.encode(encodeSseFrame({ event: "connected", data: '{"status":"connected"}' }));
@@ -65,6 +68,7 @@ export function streamEvents(
   let isCaughtUpUntold = options.tellsCaughtUp ?? false;
   let controller: ReadableStreamDefaultController<Uint8Array> | null = null;
   let heartbeatAt = 0;
+  let shownAt = clock.monotonicMs();
   let isWanted = false;
   let isEnding = false;
   let isEnded = false;
@@ -90,7 +94,10 @@ export function streamEvents(
     isEnding = true;
     await clock.sleep(ALONE_MS);
     if (isEnded) return;
-    controller?.enqueue(encoder.encode(farewell(options.shutdown.aborted)));
+    const isIdle = clock.monotonicMs() - shownAt >= IDLE_MS;
+    controller?.enqueue(
+      encoder.encode(farewell(options.shutdown.aborted, isIdle ? RETRY_IDLE_MS : RETRY_MS)),
+    );
     close();
     controller?.close();
   };
@@ -100,7 +107,10 @@ export function streamEvents(
   };
   const sendShown = (shown: readonly Event[], isOver: boolean, nowMs: number): boolean => {
     const chunk = options.encode(shown, options.filter);
-    if (chunk) send(chunk, nowMs);
+    if (chunk) {
+      shownAt = nowMs;
+      send(chunk, nowMs);
+    }
     if (isOver) {
       close();
       controller?.close();
@@ -165,9 +175,9 @@ const HEADERS = {
   "x-accel-buffering": "no",
 };
 
-function farewell(isShutdown: boolean): string {
+function farewell(isShutdown: boolean, retryMs: number): string {
   const reason = isShutdown ? "server_maintenance" : "connection_cycle";
-  return encodeSseFrame({ event: "disconnecting", data: JSON.stringify({ reason, retry_ms: RETRY_MS }) });
+  return encodeSseFrame({ event: "disconnecting", data: JSON.stringify({ reason, retry_ms: retryMs }) });
 }
 
 function caughtUp(sequence: number): string {

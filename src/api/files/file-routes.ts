@@ -175,6 +175,7 @@ function fileRoutes(shared: SharedFiles, mount: Mount): Route[] {
         "1 MiB is not sent back. Like every change by this API, it is the caller's own and adds no `file.written` to the " +
         "log of a session.",
       body: CreateFileRequest,
+      keepsNul: true,
       isBodyOptional: true,
       responses: { 201: SessionFile },
       problems: CHANGE_PROBLEMS,
@@ -209,6 +210,7 @@ function fileRoutes(shared: SharedFiles, mount: Mount): Route[] {
       description:
         "What is absent stays. A read-only file is refused (409) unless the same request sets `is_readonly` to false.",
       body: UpdateFileRequest,
+      keepsNul: true,
       responses: { 200: SessionFile },
       problems: CHANGE_PROBLEMS,
       async run({ params, body, caller }) {

@@ -97,6 +97,7 @@ export function memoryFileRoutes({ db }: Pick<ApiDeps, "db">, shared: SharedFile
       summary: "Create a file or a directory",
       description: "Directories above it are made. What exists already is left alone: 409.",
       body: CreateMemoryFileRequest,
+      keepsNul: true,
       isBodyOptional: true,
       responses: { 201: MemoryFileInfo },
       problems: [...CHANGE_PROBLEMS, "conflict"],
@@ -124,6 +125,7 @@ export function memoryFileRoutes({ db }: Pick<ApiDeps, "db">, shared: SharedFile
       tag: TAG,
       summary: "Replace the content of a file",
       body: UpdateMemoryFileRequest,
+      keepsNul: true,
       responses: { 200: MemoryFile },
       problems: [...CHANGE_PROBLEMS, "conflict"],
       async run({ params, body, caller }) {

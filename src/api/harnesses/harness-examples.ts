@@ -13,8 +13,8 @@ export interface HarnessExampleFields extends CreateHarnessRequest {
 /** `POST /v1/harnesses/import?from-example=<name>`. */
 export const HARNESS_EXAMPLES: readonly HarnessExampleFields[] = [
   {
-    name: "data-analyst",
-    display_name: "Data analyst",
+    name: "table-analyst",
+    display_name: "Table analyst",
     description: "Answers questions from tables and text in files, and shows how it came to the answer.",
     parent_name: "generic",
     tags: ["example", "data"],

@@ -93,8 +93,7 @@ export function harnessRoutes(deps: Pick<ApiDeps, "db" | "capabilities">): Route
       description:
         "`parent_harness_id` is the harness that it inherits from (an id or a name): at the start of a turn the prompts " +
         "are joined from the farthest parent on, capabilities and MCP servers merge by name with the nearer one's " +
-        "configuration, and network rules can only become narrower. A capability of high risk is an admin's to add. A " +
-        "harness with the name of a built-in one stands for it from then on.",
+        "configuration, and network rules can only become narrower. A capability of high risk is an admin's to add.",
       body: CreateHarnessRequest,
       responses: { 201: HarnessWithUrls },
       problems: WRITE_PROBLEMS,

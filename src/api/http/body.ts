@@ -5,21 +5,25 @@ import { limits } from "../../contract/limits.ts";
 /** Deeper JSON than this is no configuration of anybody; walking it by recursion must not end the process. */
 const DEPTH_MAX = 64;
 
+export interface JsonOptions {
+  /** `limits.requestBytesMax` by default. */
+  bytesMax?: number | undefined;
+  /** A NUL stays as it is: for texts that become bytes, such as the content of a file. */
+  keepsNul?: boolean | undefined;
+}
+
 /**
  * Reads a request's body as JSON. NUL and lone surrogates, which PostgreSQL cannot store, come out as U+FFFD.
  *
  * @returns undefined when there is no body
  * @throws UserError unsupported_media_type, payload_too_large, invalid_json
  */
-export async function readJson(
-  request: Request,
-  bytesMax: number = limits.requestBytesMax,
-): Promise<unknown> {
-  const bytes = await readBytes(request, bytesMax);
+export async function readJson(request: Request, { bytesMax, keepsNul }: JsonOptions = {}): Promise<unknown> {
+  const bytes = await readBytes(request, bytesMax ?? limits.requestBytesMax);
   if (bytes.byteLength === 0) return undefined;
   const contentType = contentTypeOf(request.headers.get("content-type") ?? "");
   if (!/^application\/[\w.-]+\+json$/.test(contentType)) requireContentType(request, ["application/json"]);
-  return cleanJson(parse(bytes));
+  return clean(parse(bytes), 0, keepsNul ? (text) => text.toWellFormed() : wellFormed);
 }
 
 /** Without its parameters, in lower case; "" when there is none. */
@@ -108,17 +112,19 @@ function parse(bytes: Uint8Array): unknown {
  * @throws UserError invalid_json: nested too deep
  */
 export function cleanJson(value: unknown): unknown {
-  return clean(value, 0);
+  return clean(value, 0, wellFormed);
 }
 
 /** Copies objects: a key `__proto__` in JSON is an own property and must not become a prototype. */
-function clean(value: unknown, depth: number): unknown {
-  if (typeof value === "string") return wellFormed(value);
+function clean(value: unknown, depth: number, cleanText: (text: string) => string): unknown {
+  if (typeof value === "string") return cleanText(value);
   if (typeof value !== "object" || value === null) return value;
   if (depth >= DEPTH_MAX) {
     throw new UserError("invalid_json", `The body is nested more than ${DEPTH_MAX} levels deep.`);
   }
-  if (Array.isArray(value)) return value.map((item) => clean(item, depth + 1));
+  if (Array.isArray(value)) return value.map((item) => clean(item, depth + 1, cleanText));
   const entries = Object.entries(value).filter(([name]) => name !== "__proto__");
-  return Object.fromEntries(entries.map(([name, item]) => [wellFormed(name), clean(item, depth + 1)]));
+  return Object.fromEntries(
+    entries.map(([name, item]) => [wellFormed(name), clean(item, depth + 1, cleanText)]),
+  );
 }

@@ -4,9 +4,8 @@
  */
 import { UserError } from "../../base/errors.ts";
 import { wellFormed } from "../../base/json.ts";
-import { limits } from "../../contract/limits.ts";
 import { type Static, type TSchema, Type } from "../../contract/schema.ts";
-import { contentTypeOf, readBytes, readJson, requireContentType } from "./body.ts";
+import { contentTypeOf, type JsonOptions, readBytes, readJson, requireContentType } from "./body.ts";
 
 /** Under which a schema keeps how its body is read; a symbol, so that it is never printed into OpenAPI. */
 const MEDIA = Symbol("media");
@@ -88,9 +87,13 @@ export function mediaOf(schema: TSchema): Media | null {
  * @returns undefined when there is none
  * @throws UserError unsupported_media_type, payload_too_large, invalid_json, invalid_request
  */
-export async function readBody(request: Request, schema: TSchema, bytesMax?: number): Promise<unknown> {
+export async function readBody(
+  request: Request,
+  schema: TSchema,
+  options: JsonOptions = {},
+): Promise<unknown> {
   const media = mediaOf(schema);
-  if (media === null) return readJson(request, bytesMax ?? limits.requestBytesMax);
+  if (media === null) return readJson(request, options);
   const bytes = await readBytes(request, media.bytesMax);
   if (bytes.byteLength === 0) return undefined;
   requireContentType(request, media.contentTypes);

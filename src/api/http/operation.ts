@@ -27,8 +27,8 @@ export interface OperationSource {
 
 /** Codes that a route can give whatever it does. */
 const ALWAYS: readonly ProblemCode[] = ["forbidden_host", "internal_error", "unavailable"];
-/** Codes of every route that asks who is calling: nobody, an organization that is not theirs, too many requests. */
-const WITH_CALLER: readonly ProblemCode[] = ["unauthorized", "not_found", "rate_limited"];
+/** Codes of every route that asks who is calling: nobody, an organization that is not theirs or none, too many requests. */
+const WITH_CALLER: readonly ProblemCode[] = ["unauthorized", "not_found", "rate_limited", "invalid_id"];
 const WITH_INPUT: readonly ProblemCode[] = ["invalid_request"];
 const WITH_BODY: readonly ProblemCode[] = ["invalid_json", "payload_too_large", "unsupported_media_type"];
 

@@ -118,7 +118,7 @@ export function page<T>(
 
 /** A list that is always whole. */
 export function whole<T>(data: T[]): Envelope<T> {
-  return { data, total: data.length, offset: 0, limit: data.length };
+  return { data, total: data.length, offset: 0, limit: Math.max(1, data.length) };
 }
 
 export function usageOf(row: {

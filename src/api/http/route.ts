@@ -65,6 +65,8 @@ export interface RouteSpec<
   isBodyOptional?: boolean;
   /** Of a JSON body, when it is not `limits.requestBytesMax`. */
   bodyBytesMax?: number;
+  /** Texts of a JSON body keep their NULs: what is made of them goes to the database as bytes. */
+  keepsNul?: boolean;
   responses: R;
   /** Content types, beside JSON, in which a status may come (as a `RawBody`). */
   otherContentTypes?: Readonly<Record<number, readonly string[]>>;
@@ -137,11 +139,12 @@ function readParams(raw: Record<string, string | null>, rest: string | undefined
   );
 }
 
+/** @throws UserError invalid_request */
 function decode(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    return "%";
+    throw new UserError("invalid_request", "The path is not valid percent-encoded UTF-8.");
   }
 }
 
@@ -189,7 +192,8 @@ function createHandler(route: Route, identify: Identify, inTurn: ReturnType<type
     let body: unknown;
     if (route.body) {
       const { body: schema } = route;
-      const read = () => readBody(request, schema, route.bodyBytesMax);
+      const read = () =>
+        readBody(request, schema, { bytesMax: route.bodyBytesMax, keepsNul: route.keepsNul });
       // Who comes without a credential sends little, and waits for nobody.
       body = caller ? await inTurn(request, caller.organizationId, read) : await read();
       if (body === undefined && !route.isBodyOptional && !checkBody) {

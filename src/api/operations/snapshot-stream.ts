@@ -50,7 +50,7 @@ export function streamSnapshots(
     const more = isFirst ? options.first?.() : undefined;
     isFirst = false;
     const data = more === undefined ? snapshot : JSON.stringify({ ...JSON.parse(snapshot), ...more });
-    send(encodeSseFrame({ event: "snapshot", data }));
+    send(encodeSseFrame({ event: "snapshot", retry: RETRY_MS, data }));
   };
   const beat = async () => {
     while (!ended.signal.aborted) {

@@ -2,7 +2,7 @@
 import { UserError } from "../../base/errors.ts";
 import type { Event, EventType } from "../../contract/event.ts";
 import { limits } from "../../contract/limits.ts";
-import { messageOfEvent } from "../../contract/message-view.ts";
+import { messageOfEvent, withResultValues } from "../../contract/message-view.ts";
 import { OneOf, Type } from "../../contract/schema.ts";
 import { findAgent } from "../../db/agents/agents.ts";
 import { listEvents, sessionHead } from "../../db/events.ts";
@@ -116,7 +116,11 @@ function messageLines(db: Db, log: SessionLog, upTo: number): ReadableStream<Uin
         if (done) return controller.close();
         const message = messageOfEvent(event);
         if (message === null) continue;
-        const line = JSON.stringify({ ...message, session_id: log.id, sequence: event.sequence });
+        const line = JSON.stringify({
+          ...withResultValues(message),
+          session_id: log.id,
+          sequence: event.sequence,
+        });
         return controller.enqueue(encoder.encode(`${line}\n`));
       }
     },

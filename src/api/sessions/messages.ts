@@ -11,7 +11,7 @@ import {
   type Message,
   textOf,
 } from "../../contract/message.ts";
-import { messageOfEvent } from "../../contract/message-view.ts";
+import { messageOfEvent, withResultValues } from "../../contract/message-view.ts";
 import { Run } from "../../contract/run.ts";
 import { List, OneOf, Type } from "../../contract/schema.ts";
 import { type Accepted, acceptMessage } from "../../db/accept.ts";
@@ -216,7 +216,9 @@ function listMessages(deps: Deps): Route {
       if (!head) throw new UserError("not_found", "Session not found");
       const messages = (await readMessages(deps.db, head.log)).flatMap((event) => {
         const message = messageOfEvent(event);
-        return message === null ? [] : [{ ...message, session_id: sessionId, sequence: event.sequence }];
+        return message === null
+          ? []
+          : [{ ...withResultValues(message), session_id: sessionId, sequence: event.sequence }];
       });
       return reply(200, { ...whole(messages), messages });
     },

@@ -267,13 +267,14 @@ function featuresOf(catalog: CapabilityCatalog, refs: readonly string[]): string
 
 function actionsOf({ id, status, is_pinned }: SessionRow): AllowedAction[] {
   const path = `/sessions/${id}`;
-  const isBusy = status !== "started" && status !== "idle";
+  const isBusy = status === "active" || status === "waitingfortoolresults";
+  const isAtRest = status === "started" || status === "idle";
   return [
     action("update", "PATCH", path),
     action("delete", "DELETE", path),
     is_pinned ? action("unpin", "DELETE", `${path}/pin`) : action("pin", "PUT", `${path}/pin`),
     action("events", "GET", `${path}/events`),
-    ...(isBusy ? [] : [action("fork", "POST", `${path}/fork`)]),
+    ...(isAtRest ? [action("fork", "POST", `${path}/fork`)] : []),
     ...(isBusy ? [action("cancel", "POST", `${path}/cancel`)] : []),
     ...(status === "paused" ? [action("resume", "POST", `${path}/resume`)] : []),
   ];

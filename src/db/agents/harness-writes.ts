@@ -41,6 +41,7 @@ export async function insertHarness(
     const [counted] = await sql<{ count: number }[]>`
       select count(*) as count from harnesses where organization_id = ${organizationId} and status <> 'deleted'`;
     if ((counted?.count ?? 0) >= limits.harnessesPerOrganizationMax) return { outcome: "too_many" };
+    if (await isBuiltInName(sql, fields.name)) return { outcome: "name_taken" };
     if (fields.parent_harness_id !== null) {
       const problem = await parentProblem(sql, organizationId, {
         id: null,
@@ -76,6 +77,7 @@ export async function updateHarness(
   const { organizationId, id, changes } = input;
   const { status } = changes;
   return await write(db, organizationId, async (sql) => {
+    if (changes.name != null && (await isBuiltInName(sql, changes.name))) return { outcome: "name_taken" };
     if (changes.parent_harness_id != null) {
       const problem = await parentProblem(sql, organizationId, { id, parentId: changes.parent_harness_id });
       if (problem !== null) return { outcome: problem };
@@ -105,7 +107,7 @@ export async function harnessUse(
   return rows[0] ?? { agents: 0, children: 0, is_default: false };
 }
 
-/** The organization's own harness of this name, or null. */
+/** The harness of this name, built in or the organization's own; null when there is none. */
 export async function harnessIdOfName(
   { sql }: Db,
   organizationId: string,
@@ -113,11 +115,19 @@ export async function harnessIdOfName(
 ): Promise<string | null> {
   const rows = await sql<{ id: string }[]>`
     select id from harnesses
-     where organization_id = ${organizationId} and name = ${name} and status <> 'deleted'`;
+     where (organization_id is null or organization_id = ${organizationId}) and name = ${name} and status <> 'deleted'
+     order by organization_id nulls last limit 1`;
   return rows[0]?.id ?? null;
 }
 
 type InTransaction = Parameters<Parameters<typeof transaction>[1]>[0];
+
+/** Built-in ones are found by their names: a namesake would stand for them in every agent and session that says so. */
+async function isBuiltInName(sql: InTransaction, name: string): Promise<boolean> {
+  const rows =
+    await sql`select from harnesses where organization_id is null and name = ${name} and status <> 'deleted'`;
+  return rows.length > 0;
+}
 
 /** One writer an organization at a time: two changes that are fine by themselves could make a circle together. */
 async function write(

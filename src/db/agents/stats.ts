@@ -36,7 +36,7 @@ export async function resourceStats(
       select count(*) as execution_count, max(r.queued_at) as last_execution_at
         from runs r join mine on mine.id = r.session_id
     )
-    select count(*) as session_count,
+    select count(mine.id) as session_count,
            count(*) filter (where status = 'active') as active_session_count,
            count(*) filter (where status = 'idle') as idle_session_count,
            count(*) filter (where status = 'started') as started_session_count,

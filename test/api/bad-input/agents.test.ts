@@ -133,14 +133,6 @@ describe("agents", () => {
       /^tools/,
     ],
     [
-      "a tool of an unknown type",
-      "POST",
-      "/agents",
-      agent({ tools: [{ type: "client", name: "t", description: "", parameters: {} }] }),
-      "invalid_request",
-      /^tools\.0\.type: must be one of builtin, client_side/,
-    ],
-    [
       "two tools of one name",
       "POST",
       "/agents",

@@ -26,7 +26,7 @@ export async function steps(step: Step): Promise<void> {
   await step("GET", "/v1/harnesses", [], 200, undefined, "?search=contract&include_archived=true");
   await step("GET", "/v1/harnesses/check-name", [], 200, undefined, "?name=free-name");
   await step("GET", "/v1/harness-examples", [], 200);
-  await step("POST", "/v1/harnesses/import", [], 201, undefined, "?from-example=data-analyst");
+  await step("POST", "/v1/harnesses/import", [], 201, undefined, "?from-example=table-analyst");
   await step("POST", "/v1/harnesses/preview", [], 200, {
     parent_harness_id: harness.id,
     system_prompt: "And brief.",
