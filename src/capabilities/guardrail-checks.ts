@@ -5,12 +5,12 @@
  */
 import { z } from "zod";
 import { UserError } from "../base/errors.ts";
+import { limits } from "../contract/limits.ts";
 import { compileLinearRegex, type LinearRegex, type Meter } from "./_linear-regex.ts";
 
 export const GUARDRAIL_STAGES = ["output", "tool_use", "tool_output"] as const;
 export type GuardrailStage = (typeof GUARDRAIL_STAGES)[number];
 
-const CHECKS_MAX = 50;
 const ENTRIES_MAX = 100;
 const ENTRY_CHARS_MAX = 500;
 const REPLACEMENT_CHARS_MAX = 2_000;
@@ -51,7 +51,7 @@ const Shape = z.object({
     .enum(["active", "advisory"])
     .default("active")
     .describe("advisory: hits are logged, nothing is blocked"),
-  checks: z.array(Check).max(CHECKS_MAX).default([]),
+  checks: z.array(Check).max(limits.guardrailChecksMax).default([]),
 });
 
 /** What `config` of the capability `guardrails` may say. Patterns are tried: one that cannot be used is refused. */

@@ -118,6 +118,7 @@ export const limits = {
   sessionSecretsMax: 100,
   sessionSecretCharsMax: 16 * 1024,
 
+  guardrailChecksMax: 50,
   databasesPerSessionMax: 10,
   databaseBytesMax: 8 * 1024 * 1024,
   databaseRowsDefault: 100,

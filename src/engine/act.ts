@@ -284,7 +284,11 @@ function runTool(
       turnId: run.id,
       toolCallId: call.id,
       idempotencyKey: `${scope.callOrigins.get(call.id) ?? run.id}:${call.id}`,
-      tasks: deps.tasksOf({ organizationId: run.organization_id, sessionId: run.session_id }),
+      tasks: deps.tasksOf({
+        organizationId: run.organization_id,
+        sessionId: run.session_id,
+        capabilities: plan.capabilities,
+      }),
       schedules: deps.schedulesOf({ organizationId: run.organization_id, sessionId: run.session_id }),
       files: sessionFiles(scope),
       databases: deps.databasesOf({ organizationId: run.organization_id, sessionId: run.session_id }),

@@ -71,7 +71,12 @@ export interface EngineDeps {
   /** @param turn.ids  of the skills that the turn refers to */
   skillsOf(turn: { organizationId: string; ids: readonly string[] }): SkillLibrary;
   storageOf(session: { organizationId: string; sessionId: string }): SessionStorage;
-  tasksOf(session: { organizationId: string; sessionId: string }): TaskStore;
+  /** @param turn.capabilities  that the turn has: what guards it guards the work that it hands out */
+  tasksOf(turn: {
+    organizationId: string;
+    sessionId: string;
+    capabilities: readonly CapabilityConfig[];
+  }): TaskStore;
   schedulesOf(session: { organizationId: string; sessionId: string }): ScheduleStore;
   /** One a process: its limits count what the process sends. */
   providers: ProviderGate;

@@ -130,6 +130,41 @@ describe("a subagent", () => {
     expect(taskEvents(log)).toEqual(["task.created running", "task.updated canceled"]);
   });
 
+  test("of another agent asks the person whom its parent would have asked", async () => {
+    const helper = await app.post("/agents", {
+      name: "unguarded",
+      system_prompt: "Help.",
+      capabilities: ["session_file_system"],
+    });
+    expect(helper.status).toBe(201);
+    const session = await openSession([
+      { ref: "subagents", config: { agents: ["unguarded"] } },
+      { ref: "tool_approval", config: { mode: "protective" } },
+      { ref: "guardrails", config: { checks: [{ type: "blocklist", stage: "output", words: ["tomato"] }] } },
+    ]);
+    await send(app.db, session, "Go.");
+    engine.hint();
+    const parent = await model.nextCall();
+    parent.callTool("spawn_agent", { task: "write", title: "Write", agent: "unguarded" });
+    parent.finish();
+    // Handing out itself is a change: a person allows it.
+    const pending = async (of: string): Promise<{ id: string }[]> => {
+      expect(await waits(of)).toBe("approval");
+      return (await app.get(`/approvals?status=pending&session_id=${of}`)).body.data;
+    };
+    const [asked] = (await pending(session)) as [{ id: string }];
+    await app.post(`/approvals/${asked.id}`, { decision: "allow" });
+    const child = await model.nextCall();
+    child.callTool("write_file", { path: "/a", content: "x" });
+    child.finish();
+    const [task] = await tasksOf(session);
+    const childId = task.links.child_session_id;
+    expect(await pending(childId)).toHaveLength(1);
+    const { capabilities } = (await app.get(`/sessions/${childId}`)).body;
+    expect(capabilities.map(({ ref }: { ref: string }) => ref)).toEqual(["tool_approval", "guardrails"]);
+    await app.post(`/sessions/${session}/cancel`);
+  });
+
   test("is cancelled by itself, and its parent goes on", async () => {
     const { session } = await handOut(["a dead end"]);
     await waits(session);
@@ -272,7 +307,7 @@ describe("handing out", () => {
     createTaskStores(
       app.db,
       app.hints,
-    )({ organizationId: ORGANIZATION, sessionId: session }).spawnAgent({
+    )({ organizationId: ORGANIZATION, sessionId: session, capabilities: [] }).spawnAgent({
       agent: null,
       title: "Work",
       task: "Work.",

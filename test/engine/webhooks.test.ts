@@ -62,7 +62,10 @@ async function webhook(path: string, body: object = {}): Promise<{ id: string; s
 /** Hands work out, and lets it end. */
 async function endTask(): Promise<string> {
   const session = (await app.post("/sessions", {})).body.id;
-  const store = createTaskStores(app.db, app.hints)({ organizationId: ORGANIZATION, sessionId: session });
+  const store = createTaskStores(
+    app.db,
+    app.hints,
+  )({ organizationId: ORGANIZATION, sessionId: session, capabilities: [] });
   // A parent that is there, and waits.
   const { turn_id } = (
     await app.post(`/sessions/${session}/messages`, { message: { content: [{ type: "text", text: "Hi." }] } })

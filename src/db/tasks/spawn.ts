@@ -6,21 +6,26 @@
 import { UserError } from "../../base/errors.ts";
 import { newEventIdHead, newId } from "../../base/id.ts";
 import { preview, toJsonText, wellFormed } from "../../base/json.ts";
+import type { CapabilityConfig } from "../../contract/common.ts";
 import { limits } from "../../contract/limits.ts";
 import type { SpawnAgent, Spawned, TaskStore } from "../../contract/task-store.ts";
 import { acceptMessage } from "../accept.ts";
 import { agentForSession } from "../agents/agent-versions.ts";
 import { type AgentRow, findAgent } from "../agents/agents.ts";
+import { harnessChains } from "../agents/harnesses.ts";
 import type { Hints } from "../hints.ts";
 import type { Db } from "../pool.ts";
 import { createSession, findSession, type SessionFields, type SessionRow } from "../session-rows.ts";
 import { asRetryable, isUniqueViolation } from "../sqlstate.ts";
+import { inheritedGuards } from "./_guarding.ts";
 import { resultOf } from "./settle.ts";
 import { TASK_COLUMNS, type TaskRow, taskToWire } from "./tasks.ts";
 
 interface Scope {
   organizationId: string;
   sessionId: string;
+  /** Of the turn that hands out. */
+  capabilities: readonly CapabilityConfig[];
 }
 
 /** The store of each session. */
@@ -48,7 +53,7 @@ async function spawnAgent(
   if (!parent) throw new UserError("not_found", "the session does not exist any more");
   const parentIds = await parentsOfChild(db, scope.sessionId);
   const childId = `session_${hex}`;
-  await openChild(db, parent, { ...spawn, childId, parentIds });
+  await openChild(db, parent, { ...spawn, childId, parentIds, capabilities: scope.capabilities });
   const accepted = await acceptMessage(db, messageTo(scope, childId, taskId, spawn));
   if (!("turnId" in accepted)) throw new Error(`${childId}: a subagent's session was ${accepted.outcome}`);
   await insertTask(db, scope, {
@@ -96,11 +101,16 @@ async function parentsOfChild({ sql }: Db, sessionId: string): Promise<string[]>
 async function openChild(
   db: Db,
   parent: SessionRow,
-  child: SpawnAgent & { childId: string; parentIds: readonly string[] },
+  child: SpawnAgent & Pick<Scope, "capabilities"> & { childId: string; parentIds: readonly string[] },
 ): Promise<void> {
   const agent = child.agent === null ? null : await activeAgent(db, parent.organization_id, child.agent);
   const fields: SessionFields = {
-    ...(agent === null ? likeParent(parent) : ofAgent(agent)),
+    ...(agent === null
+      ? likeParent(parent)
+      : ofAgent(
+          agent,
+          inheritedGuards(child.capabilities, await layersOf(db, parent.organization_id, agent)),
+        )),
     workspace_id: parent.workspace_id,
     owner_principal_id: parent.owner_principal_id,
     title: wellFormed(child.title),
@@ -157,14 +167,20 @@ function likeParent(parent: SessionRow): Own {
   };
 }
 
-function ofAgent(agent: AgentRow): Own {
+/** Nearest first. */
+async function layersOf(db: Db, organizationId: string, agent: AgentRow): Promise<CapabilityConfig[][]> {
+  const chain = (await harnessChains(db, organizationId, [agent.harness_id])).get(agent.harness_id) ?? [];
+  return [agent, ...chain].map(({ capabilities }) => capabilities);
+}
+
+function ofAgent(agent: AgentRow, capabilities: CapabilityConfig[]): Own {
   return {
     harness_id: agent.harness_id,
     agent_id: agent.id,
     agent_version_id: agent.default_version_id,
     model_id: null,
     system_prompt: null,
-    capabilities: [],
+    capabilities,
     mcp_servers: {},
     parallel_tool_calls: null,
     max_iterations: null,

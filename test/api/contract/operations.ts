@@ -99,7 +99,11 @@ export async function steps(step: Step, app: TestApp): Promise<void> {
   await step("GET", "/v1/durable/executions/{}", [triggered.execution_id], 200);
   await step("DELETE", "/v1/durable/schedules/{}", [schedule.id], 204);
 
-  const store = createScheduleStores(app.db)({ organizationId: ORGANIZATION, sessionId: session });
+  const store = createScheduleStores(app.db)({
+    organizationId: ORGANIZATION,
+    sessionId: session,
+    capabilities: [],
+  });
   const { id: own } = await store.create({
     description: "Go on.",
     cronExpression: "0 9 * * *",
