@@ -99,11 +99,7 @@ export async function steps(step: Step, app: TestApp): Promise<void> {
   await step("GET", "/v1/durable/executions/{}", [triggered.execution_id], 200);
   await step("DELETE", "/v1/durable/schedules/{}", [schedule.id], 204);
 
-  const store = createScheduleStores(app.db)({
-    organizationId: ORGANIZATION,
-    sessionId: session,
-    capabilities: [],
-  });
+  const store = createScheduleStores(app.db)({ organizationId: ORGANIZATION, sessionId: session });
   const { id: own } = await store.create({
     description: "Go on.",
     cronExpression: "0 9 * * *",
@@ -120,7 +116,7 @@ export async function steps(step: Step, app: TestApp): Promise<void> {
   await createTaskStores(
     app.db,
     app.hints,
-  )({ organizationId: ORGANIZATION, sessionId: session }).spawnAgent({
+  )({ organizationId: ORGANIZATION, sessionId: session, capabilities: [] }).spawnAgent({
     agent: null,
     title: "Work",
     task: "Work.",
