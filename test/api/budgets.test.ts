@@ -122,6 +122,30 @@ describe("a budget's life", () => {
     }
   });
 
+  test("forks of work that was handed out, and work that forks hand out, count against the budget above", async () => {
+    const top = await newSession(app.db);
+    const { body: budget } = await create(top);
+    const { sql } = app.db;
+    // [the session, what it was forked from, who handed it out]
+    const below = async (lineage: string[] | null, parents: string[] | null) => {
+      const id = await newSession(app.db);
+      await sql`update sessions set lineage_ids = ${lineage}::text[], parent_ids = ${parents}::text[],
+                       lineage_up_to = ${lineage?.map(() => 1) ?? null}::bigint[],
+                       forked_from_session_id = ${lineage?.at(-1) ?? null}, forked_from_sequence = ${lineage ? 1 : null}
+                 where id = ${id}`;
+      return id;
+    };
+    const fork = await below([top], null);
+    const child = await below(null, [top]);
+    const childOfFork = await below(null, [fork]);
+    const forkOfChild = await below([child], null);
+    const childOfForkOfChild = await below(null, [forkOfChild]);
+    for (const id of [fork, child, childOfFork, forkOfChild, childOfForkOfChild]) {
+      const listed = (await app.get(`/sessions/${id}/budgets`)).body;
+      expect(listed.map((row: { id: string }) => row.id)).toEqual([budget.id]);
+    }
+  });
+
   test("a session without a paused budget resumes nothing", async () => {
     const sessionId = await newSession(app.db);
     expect((await app.post(`/sessions/${sessionId}/resume`)).body).toEqual({

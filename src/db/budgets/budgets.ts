@@ -127,13 +127,20 @@ export async function budgetsOfSession(
 
 /**
  * Joins a session `s` with the budgets `b` that its model calls count against: four looks into an index, and one for
- * each session that it was forked from or that handed its work to it: neither is a way around a budget.
+ * each session above it, which it was forked from or which handed its work to it, in any order: none of it is a way
+ * around a budget.
  */
 export const budgetsOf = (sql: Sql) => sql`
   cross join lateral (
     values ('session', s.id), ('agent', s.agent_id), ('user', s.owner_principal_id), ('organization', s.organization_id)
-    union all select 'session', unnest(s.lineage_ids)
-    union all select 'session', unnest(s.parent_ids)
+    union all select 'session', above.id from (
+      with recursive above (id) as (
+        select unnest(array_cat(s.lineage_ids, s.parent_ids))
+        union
+        select unnest(array_cat(x.lineage_ids, x.parent_ids)) from above join sessions x on x.id = above.id
+      )
+      select id from above
+    ) above
   ) subject (type, id)
   join budgets b on b.organization_id = s.organization_id and b.subject_type = subject.type
                 and b.subject_id = subject.id and b.deleted_at is null`;
