@@ -27,11 +27,11 @@ export function objectApplier(client: Client, kind: ObjectKind, options: Options
     const before = named(kind, all, name);
     const wanted = wantedOf(kind, file);
     const known = before === null ? {} : await wordsOf(client, kind, before);
-    const secrets = secretsOf(kind, file, before, options);
-    const fields = [
-      ...changedFields(known, wanted).filter((field) => kind.fields.includes(field)),
-      ...Object.keys(secrets),
-    ];
+    const changed = changedFields(known, wanted).filter((field) => kind.fields.includes(field));
+    const isMoved = kind.address !== null && changed.includes(kind.address);
+    const isSendingSecrets = options.isSendingSecrets || isMoved;
+    const secrets = secretsOf(kind, file, before, { ...options, isSendingSecrets });
+    const fields = [...changed, ...Object.keys(secrets)];
     if (before === null) {
       if (!isDry) {
         const body = withoutNull({ ...wanted, ...secrets });

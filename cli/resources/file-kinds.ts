@@ -11,6 +11,8 @@ export interface ObjectKind {
   hasPrompt: boolean;
   /** The field with the key, and the one by which the server says that it has one. */
   key: { field: string; isSet: string } | null;
+  /** The field that says where the secrets go: with another one they are sent again. */
+  address: string | null;
   /** A field of names and secrets, whose values the server hides. */
   hidden: string | null;
   /** A field with the id of another object of the kind, which files call by its name. */
@@ -37,6 +39,7 @@ const KINDS: Readonly<Record<string, Omit<ObjectKind, "resource">>> = {
     defaults: {},
     hasPrompt: true,
     key: null,
+    address: null,
     hidden: null,
     parent: "parent_harness_id",
   },
@@ -45,6 +48,7 @@ const KINDS: Readonly<Record<string, Omit<ObjectKind, "resource">>> = {
     defaults: { status: "active" },
     hasPrompt: false,
     key: { field: "api_key", isSet: "api_key_set" },
+    address: "base_url",
     hidden: null,
     parent: null,
   },
@@ -62,6 +66,7 @@ const KINDS: Readonly<Record<string, Omit<ObjectKind, "resource">>> = {
     defaults: { transport_type: "http", auth_mode: "none", protocol_mode: "auto" },
     hasPrompt: false,
     key: { field: "api_key", isSet: "api_key_set" },
+    address: "url",
     hidden: "headers",
     parent: null,
   },

@@ -153,6 +153,16 @@ describe("providers and MCP servers", () => {
     expect(sent.stdout + sent.stderr).not.toContain("sk-");
   });
 
+  test("with another address the key is sent again: the server keeps it to the one that it was for", async () => {
+    const moved = PROVIDER.replace("127.0.0.1:1", "127.0.0.1:2");
+    const without = await piped("providers", moved);
+    expect([without.code, without.stderr]).toEqual([1, expect.stringContaining("comes from LOCAL_KEY")]);
+    const sent = await piped("providers", moved, { env: { LOCAL_KEY: "sk-second-secret" } });
+    expect([sent.code, sent.stdout]).toEqual([0, "local changed\n"]);
+    expect((await piped("providers", moved)).stdout).toBe("local unchanged\n");
+    expect((await piped("providers", PROVIDER, { env: { LOCAL_KEY: "sk-second-secret" } })).code).toBe(0);
+  });
+
   test("a key in the file itself is refused", async () => {
     const { code, stderr } = await piped("providers", PROVIDER.replace("{env: LOCAL_KEY}", "sk-plain"));
     expect(code).toBe(1);
