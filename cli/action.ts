@@ -51,8 +51,10 @@ export async function runCommand(
   try {
     code = (await command(context)) ?? 0;
   } catch (error) {
-    context.err.line(context.err.paint.red("everruns: ") + explain(error, process.env));
-    code = exitCodeOf(error);
+    // Ctrl+C at a question: whoever pressed it knows.
+    const isLeft = error instanceof Error && error.name === "AbortError";
+    if (!isLeft) context.err.line(context.err.paint.red("everruns: ") + explain(error, process.env));
+    code = isLeft ? 130 : exitCodeOf(error);
   }
   await flushed(process.stdout);
   await flushed(process.stderr);
@@ -98,6 +100,7 @@ function quietWhenNobodyReads(stream: NodeJS.WriteStream): void {
   });
 }
 
+/** All of it: an empty write is answered at once in Bun 1.4.5, whatever a slow reader has not taken yet. */
 function flushed(stream: NodeJS.WriteStream): Promise<void> {
-  return new Promise((resolve) => stream.write("", () => resolve()));
+  return new Promise((resolve) => stream.end(() => resolve()));
 }

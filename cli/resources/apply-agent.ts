@@ -2,15 +2,21 @@
 import type { Client } from "../../src/client/client.ts";
 import { ClientError } from "../../src/client/errors.ts";
 import type { Agent } from "../../src/contract/agent.ts";
-import { nameFromTime, parseAgentFile } from "../../src/contract/agent-file.ts";
+import { parseAgentFile } from "../../src/contract/agent-file.ts";
 import type { Harness } from "../../src/contract/harness.ts";
-import type { Applier } from "./apply.ts";
+import { type Applier, FileProblems } from "./apply.ts";
 import { changedFields } from "./file-kinds.ts";
 
 export function agentApplier(client: Client): Applier {
   return async (text, { isDry }) => {
-    const file = parseAgentFile(text, nameFromTime(new Date()));
+    // A prompt alone would be another agent at every try, and a file with a slip in it a prompt.
+    const file = parseAgentFile(text, "");
     const name = String(file.name);
+    if (name === "") {
+      throw new FileProblems([
+        "name: is missing; an agent's file is Markdown with fields between --- lines, YAML or JSON",
+      ]);
+    }
     const before = await findAgent(client, String(file.id ?? file.name));
     if (isDry) {
       if (before === null) return { name, outcome: "created", fields: [] };

@@ -35,8 +35,8 @@ export function addResourceCommands(program: Command, tools: CommandTools): void
         .option("--verbose", "print the calls of the API to stderr");
     const run = (action: (verbs: Verbs, context: CommandContext) => Promise<unknown>) =>
       start(async (context) => {
-        await action(await import("./verbs.ts"), context);
-        return undefined;
+        const code = await action(await import("./verbs.ts"), context);
+        return typeof code === "number" ? code : undefined;
       });
 
     // The name alone lists.

@@ -10,13 +10,14 @@ import { parseObject } from "./input.ts";
 /**
  * Lets a person change fields as YAML in $VISUAL, $EDITOR or vi.
  *
- * @returns what is in the file afterwards; null when it is as it was
- * @throws UserError  there is no terminal, the editor failed, or what it left is no YAML: then the file is kept
+ * @param use  told what is in the file afterwards, unless it is as it was; when it rejects, the file is kept
+ * @throws UserError  there is no terminal, the editor failed, or what it left is no YAML: then the file is kept, too
  */
 export async function editText(
   { env, err }: CommandContext,
   { name, fields }: { name: string; fields: Record<string, unknown> },
-): Promise<Record<string, unknown> | null> {
+  use: (edited: Record<string, unknown>) => Promise<void>,
+): Promise<void> {
   if (!process.stdin.isTTY) {
     throw new UserError("no_terminal", "edit needs a terminal; scripts use update with -f or --set");
   }
@@ -36,9 +37,8 @@ export async function editText(
   }
   const edited = readFileSync(path, "utf8");
   try {
-    const value = edited === text ? null : parseObject(edited, path);
+    if (edited !== text) await use(parseObject(edited, path));
     rmSync(directory, { recursive: true });
-    return value;
   } catch (error) {
     err.line(`your text is kept in ${path}`);
     throw error;

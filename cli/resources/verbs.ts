@@ -1,7 +1,8 @@
 /** What can be done with any kind of object: list, get, create, update, edit, delete, and the actions of its own. */
-import { UserError } from "../../src/base/errors.ts";
+import { describeError, UserError } from "../../src/base/errors.ts";
 import { callOf, idOfNamed, performCall, readAll, readList } from "../../src/client/act.ts";
 import type { Client } from "../../src/client/client.ts";
+import { ClientError } from "../../src/client/errors.ts";
 import type { Action, Item, Resource } from "../../src/client/resources.ts";
 import { type CommandContext, UsageError } from "../action.ts";
 import { clientOf } from "../api.ts";
@@ -84,17 +85,29 @@ export async function edit(context: CommandContext, resource: Resource, id: stri
   const fields = Object.fromEntries(
     (resource.editable ?? []).filter((name) => item[name] !== undefined).map((name) => [name, item[name]]),
   );
-  const edited = await editText(context, { name: idOf(item), fields });
-  if (edited === null) return context.err.line("nothing changed");
-  const changes: Record<string, unknown> = {};
-  for (const name of new Set([...Object.keys(fields), ...Object.keys(edited)])) {
-    if (Bun.deepEquals(fields[name], edited[name])) continue;
-    // A line that was taken out empties the field.
-    changes[name] = edited[name] ?? null;
-  }
-  if (Object.keys(changes).length === 0) return context.err.line("nothing changed");
-  await client.request("PATCH", await pathOf(client, resource, id), { body: changes });
-  context.err.line(`changed ${Object.keys(changes).join(", ")} of ${idOf(item)}`);
+  const editable = resource.editable ?? [];
+  let changed: string[] = [];
+  await editText(context, { name: idOf(item), fields }, async (edited) => {
+    const odd = Object.keys(edited).find((name) => !editable.includes(name));
+    if (odd !== undefined) {
+      throw new UserError(
+        "unknown_field",
+        `${odd}: no field that can be edited; there are ${editable.join(", ")}`,
+      );
+    }
+    const changes: Record<string, unknown> = {};
+    for (const name of new Set([...Object.keys(fields), ...Object.keys(edited)])) {
+      if (Bun.deepEquals(fields[name], edited[name])) continue;
+      // A line that was taken out empties the field.
+      changes[name] = edited[name] ?? null;
+    }
+    changed = Object.keys(changes);
+    if (changed.length > 0)
+      await client.request("PATCH", await pathOf(client, resource, id), { body: changes });
+  });
+  context.err.line(
+    changed.length === 0 ? "nothing changed" : `changed ${changed.join(", ")} of ${idOf(item)}`,
+  );
 }
 
 export async function remove(
@@ -107,10 +120,10 @@ export async function remove(
   const word = resource.deletes ?? "deletes";
   const what = ids.length === 1 ? `the ${resource.one} ${ids[0]}` : `${ids.length} ${resource.name}`;
   if (word !== "archives" && !flags.yes) await confirm(context, `${word.slice(0, -1)} ${what}?`);
-  for (const id of ids) {
+  return eachOf(context, ids, async (id) => {
     await client.request("DELETE", await pathOf(client, resource, id));
     context.err.line(`${word.slice(0, -1)}d ${id}`);
-  }
+  });
 }
 
 export async function act(
@@ -122,7 +135,7 @@ export async function act(
   const client = clientOf(context, flags);
   const fields = action.fields === undefined ? undefined : await readBody(context, flags);
   if (action.isFinal && !flags.yes) await confirm(context, `${verb} ${ids.join(", ")}?`);
-  for (const id of ids) {
+  return eachOf(context, ids, async (id) => {
     requireId(resource, id);
     const archived = verb === "restore" ? { include_archived: "true" } : {};
     const call = callOf(resource, verb, await idOfNamed(client, resource, id, archived), fields);
@@ -132,7 +145,34 @@ export async function act(
       context.out.line(
         action.prints === undefined ? `${verb}: ${id}` : String(answer?.[action.prints] ?? id),
       );
+  });
+}
+
+/**
+ * One after the other. What cannot be done to one is told with its id, and does not keep the others.
+ *
+ * @returns 1 when something could not be done
+ */
+async function eachOf(
+  { err, signal }: CommandContext,
+  ids: readonly string[],
+  act: (id: string) => Promise<void>,
+): Promise<number> {
+  let code = 0;
+  for (const id of ids) {
+    if (signal.aborted) return 1;
+    try {
+      await act(id);
+    } catch (error) {
+      // One alone is told as every failure; when nobody answers, or not to us, the others need not be tried.
+      const isAboutAll = error instanceof ClientError && (error.status === 0 || error.status === 401);
+      if (ids.length === 1 || isAboutAll || !(error instanceof ClientError || error instanceof UserError))
+        throw error;
+      err.line(`${err.paint.red("everruns:")} ${id}: ${describeError(error)}`);
+      code = 1;
+    }
   }
+  return code;
 }
 
 async function pathOf(client: Client, resource: Resource, id: string): Promise<string> {

@@ -1,4 +1,6 @@
 import { systemClock } from "../../src/base/clock.ts";
+import { describeError } from "../../src/base/errors.ts";
+import { ClientError } from "../../src/client/errors.ts";
 import type { Item, Resource } from "../../src/client/resources.ts";
 import type { CommandContext } from "../action.ts";
 import { table } from "../table.ts";
@@ -15,15 +17,25 @@ const SEEN_MAX = 10_000;
  * object a line, so that a program can read along.
  */
 export async function watch(
-  { out, signal }: CommandContext,
+  { out, err, signal }: CommandContext,
   resource: Resource,
   { read, format }: { read(): Promise<readonly Item[]>; format: Format },
 ): Promise<void> {
   const seen = new Map<string, string>();
   const widths: number[] = [];
   let isFirst = true;
+  let hasRead = false;
+  let hasFailed = false;
   while (!signal.aborted) {
-    const changed = (await read()).filter((item) => {
+    const items = await read().catch((error) => {
+      // A server that is away comes back; one that was never there is told at once.
+      if (!hasRead || !(error instanceof ClientError && error.isRetryable)) throw error;
+      if (!hasFailed) err.line(err.paint.dim(`${describeError(error)}; trying again`));
+      return null;
+    });
+    hasFailed = items === null;
+    hasRead = true;
+    const changed = (items ?? []).filter((item) => {
       // Ages grow by themselves: what counts is what the server said.
       const text = JSON.stringify(item);
       const isNews = seen.get(idOf(item)) !== text;

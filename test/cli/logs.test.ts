@@ -80,6 +80,23 @@ describe("everruns logs", () => {
     expect((await following.finished).code).toBe(0);
   });
 
+  test("whoever reads slowly gets all of it: the program waits", async () => {
+    const large = await newSession(database.db, null, {});
+    await send(database.db, large, "x".repeat(400_000));
+    const shell = Bun.spawn(
+      [
+        "bash",
+        "-c",
+        `"$0" --no-env-file cli/everruns.ts messages list ${large} -o json | (sleep 0.3; wc -c); echo "\${PIPESTATUS[0]}"`,
+        process.execPath,
+      ],
+      { env: { ...process.env, ...env() }, stdout: "pipe" },
+    );
+    const [bytes, code] = (await shell.stdout.text()).trim().split("\n").map(Number);
+    expect(bytes).toBeGreaterThan(400_000);
+    expect(code).toBe(0);
+  });
+
   test("whoever reads no more ends it without a word", async () => {
     const shell = Bun.spawn(
       [
