@@ -51,6 +51,22 @@ test("a folder is applied, and a second time changes nothing and says so", async
   expect((await cli("-o", "json")).stdout).toBe(before);
 });
 
+test("a file without a name is no agent, whatever slip made it so", async () => {
+  const odd = join(directory, "odd");
+  mkdirSync(odd);
+  const files = {
+    "notes.md": "Just words.",
+    "slip.yaml": "nam: x\nsystem_prompt: y\n",
+    "torn.json": '{"name": "x"',
+    "torn.yml": "x: [",
+  };
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(odd, name), text);
+  const { code, stdout, stderr } = await cli("apply", "-f", odd);
+  expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+  for (const name of Object.keys(files)) expect(stderr).toContain(`${join(odd, name)}: name: is missing`);
+  expect(stderr).toEndWith("0 created, 0 changed, 0 unchanged, 4 failed\n");
+});
+
 test("one change is one change", async () => {
   const path = join(team(), "triage.md");
   writeFileSync(path, readFileSync(path, "utf8").replace("You sort.", "You sort well."));

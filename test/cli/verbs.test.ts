@@ -1,11 +1,12 @@
 /** The verbs of the resource commands, as a script would use them, against the real API. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type LiveServer, startServer } from "../support/live.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 import { newSession, send } from "../support/sessions.ts";
+import { hasTmux, openTerminal } from "../tui/support/tmux.ts";
 import { runCli, startCli } from "./support.ts";
 
 let database: TestDatabase;
@@ -93,6 +94,39 @@ describe("delete", () => {
     );
     await cli("agents", "restore", "kept");
     expect((await agentOf("kept")).status).toBe("active");
+  });
+
+  test("of several, what fails is named, and the others are done", async () => {
+    for (const name of ["first-of-two", "second-of-two"]) {
+      await cli("agents", "create", "--set", `name=${name}`, "--set", "system_prompt=x");
+    }
+    const { code, stderr } = await cli("agents", "delete", "first-of-two", "nobody", "second-of-two");
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: "archived first-of-two\neverruns: nobody: Agent not found\narchived second-of-two\n",
+    });
+    const back = await cli("agents", "restore", "nobody", "second-of-two");
+    expect([back.code, back.stdout]).toEqual([1, "restore: second-of-two\n"]);
+  });
+
+  test.if(hasTmux)("an edit that is refused keeps the text, and is not told as done", async () => {
+    await cli("agents", "create", "--set", "name=edited", "--set", "system_prompt=x");
+    for (const [change, said] of [
+      ["s/^name:/nmae:/", "nmae: no field that can be edited; there are "],
+      ["s/^harness_id:.*/harness_id: harness_zzz/", '"harness_zzz" is not an id'],
+    ]) {
+      const program = [process.execPath, "--no-env-file", "cli/everruns.ts", "agents", "edit", "edited"];
+      const terminal = openTerminal(program, {
+        columns: 200,
+        env: { ...env, EDITOR: `sed -i '${change}'`, TMPDIR: directory },
+      });
+      const screen = await terminal.until("exit code 1");
+      terminal.close();
+      expect(screen).toContain(said as string);
+      const [, path = ""] = /your text is kept in (\S+)/.exec(screen) ?? [];
+      expect(readFileSync(path, "utf8")).toContain("system_prompt: x");
+    }
+    expect((await agentOf("edited")).name).toBe("edited");
   });
 
   test("what cannot be taken back asks, and a script says --yes", async () => {
