@@ -76,7 +76,8 @@ export async function apply(context: CommandContext, kind: string, flags: ApplyF
         bar.around(() => context.out.line(lineOf(applied, isDry)));
         bar.step();
       } catch (error) {
-        if (isAboutAll(error)) {
+        // No file is to blame.
+        if (error instanceof ClientError && error.isAboutServer) {
           bar.end();
           throw error;
         }
@@ -98,10 +99,6 @@ export async function apply(context: CommandContext, kind: string, flags: ApplyF
   );
   return failed > 0 || context.signal.aborted ? 1 : 0;
 }
-
-/** No file is to blame: nobody answers, or not to us. */
-const isAboutAll = (error: unknown) =>
-  error instanceof ClientError && (error.status === 0 || error.status === 401);
 
 function tellProblems({ err }: CommandContext, path: string, error: unknown): void {
   const problems = error instanceof FileProblems ? error.problems : [describeError(error)];

@@ -164,10 +164,9 @@ async function eachOf(
     try {
       await act(id);
     } catch (error) {
-      // One alone is told as every failure; when nobody answers, or not to us, the others need not be tried.
-      const isAboutAll = error instanceof ClientError && (error.status === 0 || error.status === 401);
-      if (ids.length === 1 || isAboutAll || !(error instanceof ClientError || error instanceof UserError))
-        throw error;
+      const isOfOne = error instanceof ClientError ? !error.isAboutServer : error instanceof UserError;
+      // One alone is told as every failure.
+      if (ids.length === 1 || !isOfOne) throw error;
       err.line(`${err.paint.red("everruns:")} ${id}: ${describeError(error)}`);
       code = 1;
     }

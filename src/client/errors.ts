@@ -34,6 +34,11 @@ export class ClientError extends Error {
     this.body = fields.body ?? null;
   }
 
+  /** Nobody answers, or not to us: whatever else one wants to ask, it will be the same. */
+  get isAboutServer(): boolean {
+    return this.status === 0 || this.status === 401;
+  }
+
   /** Whether the same request may succeed later: no answer, too many requests, or trouble on the server's side. */
   get isRetryable(): boolean {
     return this.status === 0 || this.status === 408 || this.status === 429 || this.status >= 500;
