@@ -1,6 +1,6 @@
 /** Versions of agents: snapshots that nothing changes. */
 import { limits } from "./limits.ts";
-import { Id, JsonObject, Maybe, OneOf, type Static, Timestamp, Type } from "./schema.ts";
+import { Id, JsonObject, MapOf, Maybe, OneOf, type Static, Timestamp, Type } from "./schema.ts";
 
 export const CHANGE_KINDS = [
   "auto",
@@ -66,8 +66,7 @@ export const ForkAgentVersionRequest = Type.Object({
 });
 
 /** By field: what it was and what it became; a side that has no such field leaves it out. */
-const FieldChanges = Type.Record(
-  Type.String(),
+const FieldChanges = MapOf(
   Type.Object({ from: Type.Optional(Type.Unknown()), to: Type.Optional(Type.Unknown()) }),
 );
 export type FieldChanges = Static<typeof FieldChanges>;

@@ -1,7 +1,7 @@
 /** Shapes that several resources share: capability references, files, tools, network rules, links, lists. */
 
 import { limits } from "./limits.ts";
-import { JsonObject, Maybe, OneOf, type Static, type TSchema, Type } from "./schema.ts";
+import { JsonObject, MapOf, Maybe, OneOf, type Static, type TSchema, Type } from "./schema.ts";
 
 /** A capability by reference, with its configuration. Order matters: prompt texts are joined in it. */
 export const CapabilityConfig = Type.Object({
@@ -56,15 +56,14 @@ export const NetworkAccessList = Type.Object({
 export type NetworkAccessList = Static<typeof NetworkAccessList>;
 
 /** MCP servers of one layer, by name. */
-export const McpServers = Type.Record(
-  Type.String(),
+export const McpServers = MapOf(
   Type.Object({
     type: Type.Optional(OneOf(["http", "stdio"])),
     url: Type.Optional(Type.String()),
     command: Maybe(Type.String()),
     args: Type.Optional(Type.Array(Type.String())),
-    env: Type.Optional(Type.Record(Type.String(), Type.String())),
-    headers: Type.Optional(Type.Record(Type.String(), Type.String())),
+    env: Type.Optional(MapOf(Type.String())),
+    headers: Type.Optional(MapOf(Type.String())),
     auth_mode: Type.Optional(OneOf(["none", "api_key", "o_auth"])),
     oauth_provider_id: Maybe(Type.String()),
     protocol_mode: Type.Optional(OneOf(["auto", "legacy", "stable", "rc"])),
@@ -95,7 +94,7 @@ export type Urls = Static<typeof Urls>;
 export const WithUrls = <T extends TSchema>(schema: T) => Type.Intersect([schema, Urls]);
 
 /** `GET /v1/{resource}/config`: which actions a user interface should offer. */
-export const ResourceConfigResponse = Type.Object({ policies: Type.Record(Type.String(), Type.Boolean()) });
+export const ResourceConfigResponse = Type.Object({ policies: MapOf(Type.Boolean()) });
 
 /** Sessions, runs, tokens and cost of one agent or harness. Durations in milliseconds, cost in US dollars. */
 export const ResourceStats = Type.Object({

@@ -1,10 +1,10 @@
 import { LayerRequest, Name, RESOURCE_STATUSES } from "./agent.ts";
 import { CapabilityConfig, InitialFile, McpServers, NetworkAccessList, WithUrls } from "./common.ts";
 import { limits } from "./limits.ts";
-import { Id, JsonObject, Maybe, OneOf, type Static, Timestamp, Type } from "./schema.ts";
+import { Id, JsonObject, MapOf, Maybe, OneOf, type Static, Timestamp, Type } from "./schema.ts";
 
 /** Words of whoever embeds the platform: kept and given back, never read. */
-const EmbedderMetadata = Type.Record(Type.String(), Type.String());
+const EmbedderMetadata = MapOf(Type.String());
 
 /** The layer below an agent. Built-in ones belong to no organization and cannot be changed. */
 export const Harness = Type.Object({

@@ -1,7 +1,7 @@
 /** Servers of the Model Context Protocol that an organization knows. */
 import { WithUrls } from "./common.ts";
 import { limits } from "./limits.ts";
-import { Id, Maybe, OneOf, type Static, Timestamp, Type } from "./schema.ts";
+import { Id, MapOf, Maybe, OneOf, type Static, Timestamp, Type } from "./schema.ts";
 
 export const INTEGRATION_STATUSES = ["active", "disabled", "archived", "deleted"] as const;
 const TRANSPORTS = ["http", "stdio"] as const;
@@ -21,7 +21,7 @@ export const McpServer = Type.Object({
   protocol_mode: OneOf(PROTOCOL_MODES),
   api_key_set: Type.Boolean(),
   /** Names with `********` in place of the values. */
-  headers: Type.Record(Type.String(), Type.String()),
+  headers: MapOf(Type.String()),
   status: OneOf(INTEGRATION_STATUSES),
   archived_at: Type.Optional(Timestamp),
   deleted_at: Type.Optional(Timestamp),
@@ -41,7 +41,7 @@ const McpServerRequest = {
   auth_mode: Maybe(OneOf(AUTH_MODES)),
   protocol_mode: Maybe(OneOf(PROTOCOL_MODES)),
   api_key: Maybe(Type.String({ maxLength: limits.secretCharsMax })),
-  headers: Maybe(Type.Record(Type.String(), Type.String({ maxLength: limits.secretCharsMax }))),
+  headers: Maybe(MapOf(Type.String({ maxLength: limits.secretCharsMax }))),
   transport_type: Maybe(OneOf(TRANSPORTS)),
 };
 

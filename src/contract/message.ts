@@ -1,5 +1,5 @@
 import { Run } from "./run.ts";
-import { Id, JsonObject, Maybe, OneOf, type Static, Timestamp, Type } from "./schema.ts";
+import { Id, JsonObject, MapOf, Maybe, OneOf, type Static, Timestamp, Type } from "./schema.ts";
 
 export const TextPart = Type.Object({ type: Type.Literal("text"), text: Type.String() });
 
@@ -58,7 +58,7 @@ export const ExternalActor = Type.Object({
   actor_id: Type.String(),
   actor_name: Maybe(Type.String()),
   source: Type.String(),
-  metadata: Maybe(Type.Record(Type.String(), Type.String())),
+  metadata: Maybe(MapOf(Type.String())),
 });
 export type ExternalActor = Static<typeof ExternalActor>;
 

@@ -2,7 +2,7 @@
 
 import { Role } from "./access.ts";
 import { limits } from "./limits.ts";
-import { Maybe, type Static, Timestamp, Type } from "./schema.ts";
+import { MapOf, Maybe, type Static, Timestamp, Type } from "./schema.ts";
 
 export const Organization = Type.Object({
   id: Type.String(),
@@ -10,7 +10,7 @@ export const Organization = Type.Object({
   default_model_id: Type.Optional(Type.String()),
   default_harness_id: Type.Optional(Type.String()),
   base_harness_id: Type.Optional(Type.String()),
-  default_provider_per_service: Type.Record(Type.String(), Type.String()),
+  default_provider_per_service: MapOf(Type.String()),
   onboarding_completed_at: Type.Optional(Timestamp),
   created_at: Timestamp,
   updated_at: Timestamp,
@@ -28,9 +28,7 @@ export const UpdateOrganizationRequest = Type.Object({
   default_harness_id: Maybe(Type.String()),
   default_harness_name: Maybe(Type.String()),
   base_harness_id: Maybe(Type.String()),
-  default_provider_per_service: Maybe(
-    Type.Record(Type.String({ maxLength: limits.nameCharsMax }), Type.String(), { maxProperties: 100 }),
-  ),
+  default_provider_per_service: Maybe(MapOf(Type.String(), { maxProperties: 100 })),
 });
 
 export const ResolveOrgResponse = Type.Object({ org_id: Type.String(), org_name: Type.String() });

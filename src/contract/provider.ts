@@ -2,7 +2,7 @@
 import { WithUrls } from "./common.ts";
 import { limits } from "./limits.ts";
 import { MODEL_VENDORS, ModelProfile } from "./model-profile.ts";
-import { Id, Maybe, OneOf, type Static, Timestamp, Type } from "./schema.ts";
+import { Id, MapOf, Maybe, OneOf, type Static, Timestamp, Type } from "./schema.ts";
 
 /**
  * The drivers that this program has: OpenAI Responses, Chat Completions of anybody, Anthropic Messages, and the
@@ -47,7 +47,7 @@ export type ProviderWithUrls = Static<typeof ProviderWithUrls>;
 const ProviderName = Type.String({ minLength: 1, maxLength: limits.displayNameCharsMax });
 const Secret = Type.String({ maxLength: limits.secretCharsMax });
 const BaseUrl = Type.String({ maxLength: limits.urlCharsMax });
-const Credentials = Type.Record(Type.String(), Secret);
+const Credentials = MapOf(Secret);
 
 /** `credentials: {"api_key": …}` means the same as `api_key`, which wins. */
 export const CreateProviderRequest = Type.Object({
@@ -92,7 +92,7 @@ export const ProvidersConfigResponse = Type.Object({
       credential_schema: Type.Object({ fields: Type.Array(FormField), instructions_markdown: Type.String() }),
     }),
   ),
-  policies: Type.Record(Type.String(), Type.Boolean()),
+  policies: MapOf(Type.Boolean()),
 });
 export type ProvidersConfigResponse = Static<typeof ProvidersConfigResponse>;
 

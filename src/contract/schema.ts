@@ -37,8 +37,15 @@ export const OneOf = <const T extends readonly string[]>(values: T) =>
     }),
   );
 
+/**
+ * A map of anything to `value`. `Type.Record(Type.String(), …)` is not it: its pattern for keys is `.*`, which a line
+ * break ends, so that the value of a key with one would pass unchecked.
+ */
+export const MapOf = <T extends TSchema>(value: T, options: { maxProperties?: number } = {}) =>
+  Type.Record(Type.String({ pattern: "^[\\s\\S]*$" }), value, options);
+
 /** A free-form JSON object. */
-export const JsonObject = Type.Record(Type.String(), Type.Unknown());
+export const JsonObject = MapOf(Type.Unknown());
 
 /**
  * The list envelope. Every list carries `data`; pages also carry `total`, `offset`, `limit`. `alias` repeats the

@@ -3,7 +3,7 @@
  * db room, which keeps it, and the capabilities room, whose tools use it: neither may import the other.
  */
 import { limits } from "./limits.ts";
-import { List, type Static, Timestamp, Type } from "./schema.ts";
+import { List, MapOf, type Static, Timestamp, Type } from "./schema.ts";
 
 export const KeyValueInfo = Type.Object({
   key: Type.String(),
@@ -22,7 +22,7 @@ export const SecretList = List(SecretInfo);
 
 /** Secrets by name; those that the session has already get the new value. */
 export const BatchSetSecretsRequest = Type.Object({
-  secrets: Type.Record(Type.String(), Type.String({ maxLength: limits.sessionSecretCharsMax })),
+  secrets: MapOf(Type.String({ maxLength: limits.sessionSecretCharsMax })),
 });
 export type BatchSetSecretsRequest = Static<typeof BatchSetSecretsRequest>;
 

@@ -1,7 +1,7 @@
 /** Skills: instructions, with files, that an agent reads when a task asks for them. */
 import { WithUrls } from "./common.ts";
 import { INTEGRATION_STATUSES } from "./mcp-server.ts";
-import { Id, JsonObject, Maybe, OneOf, type Static, Timestamp, Type } from "./schema.ts";
+import { Id, JsonObject, MapOf, Maybe, OneOf, type Static, Timestamp, Type } from "./schema.ts";
 
 export const Skill = Type.Object({
   id: Id("skill"),
@@ -34,7 +34,7 @@ export const SkillContent = Type.Object({ skill_md: Type.String(), files: Type.A
 
 /** How many agents and harnesses name the skill. */
 export const SkillUsage = Type.Object({ agents: Type.Integer(), harnesses: Type.Integer() });
-export const SkillUsageMap = Type.Record(Type.String(), SkillUsage);
+export const SkillUsageMap = MapOf(SkillUsage);
 
 export const SkillValidationResult = Type.Object({
   valid: Type.Boolean(),
