@@ -155,7 +155,7 @@ function listen(config: Config, serveRequest: Serve) {
       // Streams live for minutes; heartbeats tell a dead connection, not a time limit.
       idleTimeout: 0,
       // The API refuses too large a body itself and says why; this only stops what is far beyond.
-      maxRequestBodySize: 4 * limits.requestBytesMax,
+      maxRequestBodySize: 2 * limits.fileRequestBytesMax,
       fetch: (request, server) => serveRequest(request, server.requestIP(request)?.address ?? null),
     });
   } catch (error) {

@@ -32,6 +32,7 @@ import sessionDatabases from "./0030_session_databases.sql" with { type: "text" 
 import healthChecks from "./0031_health_checks.sql" with { type: "text" };
 import taskWebhooks from "./0032_task_webhooks.sql" with { type: "text" };
 import tokenLineage from "./0033_token_lineage.sql" with { type: "text" };
+import stagedBytes from "./0034_staged_bytes.sql" with { type: "text" };
 
 export interface Migration {
   version: number;
@@ -73,4 +74,5 @@ export const migrations: readonly Migration[] = [
   { version: 31, name: "0031_health_checks", sql: healthChecks },
   { version: 32, name: "0032_task_webhooks", sql: taskWebhooks },
   { version: 33, name: "0033_token_lineage", sql: tokenLineage },
+  { version: 34, name: "0034_staged_bytes", sql: stagedBytes },
 ];

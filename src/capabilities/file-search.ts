@@ -55,7 +55,14 @@ export async function grep(
   const result: GrepResult = { matches: [], incomplete: null };
   let scannedBytes = 0;
   let turnEndsAt = meter.left - WORK_PER_TURN;
-  for (const batch of batches(query.files)) {
+  const searched = query.files.filter(({ sizeBytes }) => sizeBytes <= limits.wholeFileBytesMax);
+  const passedOver = query.files.length - searched.length;
+  if (passedOver > 0) {
+    result.incomplete =
+      `${passedOver} ${passedOver === 1 ? "file was" : "files were"} passed over: ` +
+      `larger than ${limits.wholeFileBytesMax / 1024 / 1024} MiB`;
+  }
+  for (const batch of batches(searched)) {
     context.signal.throwIfAborted();
     scannedBytes += batch.reduce((sum, entry) => sum + entry.sizeBytes, 0);
     if (scannedBytes > SCAN_BYTES_MAX) {

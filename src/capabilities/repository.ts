@@ -111,7 +111,7 @@ function filesOf(entries: readonly [string, Uint8Array][], rootFolder: string | 
   for (const [archived, bytes] of entries) {
     // Archives have everything in one directory, named after the repository and the branch.
     const path = archived.replace(/^\.?\/+/, "").replace(/^[^/]+\//, "");
-    if (!path.startsWith(below) || bytes.length > limits.fileBytesMax) continue;
+    if (!path.startsWith(below) || bytes.length > limits.wholeFileBytesMax) continue;
     const normalized = normalizedOrNull(path.slice(below.length));
     if (normalized !== null && !/^\/\.git(?:\/|$)/.test(normalized)) files.set(normalized, bytes);
   }

@@ -33,6 +33,12 @@ export interface FileContent {
 
 export type FileEncoding = "text" | "base64";
 
+/** A NUL in this many first bytes makes a file binary, as in git. */
+const BINARY_PROBE_BYTES = 8 * 1024;
+
+/** PURE: whether a content that begins like this goes out as base64, even if it is UTF-8. */
+export const isBinaryStart = (bytes: Uint8Array) => bytes.subarray(0, BINARY_PROBE_BYTES).includes(0);
+
 /** What one change did to one path. */
 export interface FileChange {
   path: string;
@@ -53,9 +59,12 @@ export interface FileChange {
  * `archived`, `limit_exceeded`) for what the caller can mend, and RetryableError when the database cannot be reached.
  */
 export interface FileStore {
-  /** null when there is no file at the path (a directory is no file). */
+  /**
+   * null when there is no file at the path (a directory is no file). `limit_exceeded` for one that is larger than
+   * `limits.wholeFileBytesMax`: it would lie in memory several times over.
+   */
   read(path: string): Promise<FileContent | null>;
-  /** The files among the paths, in their order; what is missing is left out. */
+  /** The files among the paths, in their order; what is missing, or too large for `read`, is left out. */
   readMany(paths: readonly string[]): Promise<FileContent[]>;
   /** Creates or replaces a file; its parents are made. */
   write(input: WriteFile): Promise<FileChange & { hash: string }>;

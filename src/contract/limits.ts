@@ -49,6 +49,8 @@ export const limits = {
   publicRequestBytesMax: 512 * 1024,
   /** Slower than this, counted from its beginning and after a while, a body is given up. */
   bodyBytesPerSecondMin: 16 * 1024,
+  /** Of a body that is larger than `requestBytesMax`: others wait for it. */
+  hugeBodyBytesPerSecondMin: 256 * 1024,
   bodyGraceMs: 10_000,
   /** The text of one message. */
   messageTextBytesMax: 1024 * 1024,
@@ -56,7 +58,7 @@ export const limits = {
   /** One inline image, decoded. */
   imageBytesMax: 10 * 1024 * 1024,
   /** One stored image, and the larger of the pictures that it may unpack to. */
-  imageUploadBytesMax: 20 * 1024 * 1024,
+  imageUploadBytesMax: 100 * 1024 * 1024,
   imagePixelsMax: 40_000_000,
   imageFilenameCharsMax: 255,
   /** Above this a stored image is shown to models in a smaller copy: vendors refuse more than 5 MB as base64. */
@@ -96,7 +98,11 @@ export const limits = {
   /** How long a token of one session may live. */
   sessionTokenSecondsMax: 3_600,
 
-  fileBytesMax: 10 * 1024 * 1024,
+  fileBytesMax: 100 * 1024 * 1024,
+  /** A larger file is read in pieces only: no tool takes it whole. */
+  wholeFileBytesMax: 10 * 1024 * 1024,
+  /** A body with a file in it: the file as base64, and what is around it. */
+  fileRequestBytesMax: 135 * 1024 * 1024,
   workspaceBytesMax: 500 * 1024 * 1024,
   /** Files and directories of one workspace. */
   workspaceEntriesMax: 20_000,

@@ -4,6 +4,7 @@ import { describeError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { releaseStaleReservations } from "../db/budgets/budget-meter.ts";
 import { pruneFileChanges } from "../db/files/files.ts";
+import { pruneStagedBytes } from "../db/files/staged.ts";
 import type { Db } from "../db/pool.ts";
 import {
   forgetMessages,
@@ -19,6 +20,7 @@ const SWEEP_MS = 30_000;
 const KEEP_FILE_CHANGES_MS = 7 * 24 * 3_600_000;
 const FILE_CHANGES_PER_SWEEP = 5_000;
 const RESERVATIONS_PER_SWEEP = 1_000;
+const STAGED_PIECES_PER_SWEEP = 200;
 
 /** Portions of one kind that one sweep removes: what is left waits for the next, and nobody waits for us. */
 const PORTIONS_PER_SWEEP = 20;
@@ -86,6 +88,7 @@ export function createJanitor(deps: { db: Db; clock: Clock; log: Log; retention:
             olderThanMs: KEEP_FILE_CHANGES_MS,
             rowsMax: FILE_CHANGES_PER_SWEEP,
           });
+          await pruneStagedBytes(deps.db, STAGED_PIECES_PER_SWEEP);
           await releaseStaleReservations(deps.db, RESERVATIONS_PER_SWEEP);
           if (deps.retention) await retain(deps.retention, signal);
           if (swept.deltas > 0) deps.log.debug("token deltas of ended turns were pruned", swept);

@@ -23,9 +23,9 @@ afterAll(async () => {
 });
 
 /** A body of which nothing but the beginning is sent. @returns closes the connection */
-async function stall(path: string, headers: Record<string, string>): Promise<() => void> {
+async function stall(path: string, headers: Record<string, string>, length = 1_100_000): Promise<() => void> {
   const { hostname, port, host } = new URL(server.url);
-  const lines = { host, "content-type": "application/json", "content-length": "1100000", ...headers };
+  const lines = { host, "content-type": "application/json", "content-length": String(length), ...headers };
   const socket = connect(Number(port), hostname);
   await new Promise<void>((resolve) => socket.once("connect", () => resolve()));
   const head = Object.entries(lines).map(([name, value]) => `${name}: ${value}\r\n`);
@@ -74,6 +74,14 @@ describe("while bodies do not end", () => {
     const [theirs, ours] = [await someone(), await someone()];
     const close = await Promise.all(Array.from({ length: 8 }, () => stall("/api/v1/agents", theirs)));
     expect(await upload(ours)).toBe(201);
+    for (const each of close) each();
+  });
+
+  test("and are huge, those that are not are taken in beside them", async () => {
+    const [theirs, ours] = [await someone(), await someone()];
+    const [path, length] = ["/api/v1/workspaces/wsp_0198c0de4f2a7c3e9b1a5d6e7f8091a2/fs/a", 120_000_000];
+    const close = await Promise.all(Array.from({ length: 8 }, () => stall(path, theirs, length)));
+    expect([await upload(theirs), await upload(ours)]).toEqual([201, 201]);
     for (const each of close) each();
   });
 });

@@ -85,7 +85,7 @@ describe("the archive of a branch", () => {
       "r-main/.git/config": "secret",
       "r-main/.github/x.yml": "x",
       "r-main/_/reserved.md": "reserved",
-      "r-main/huge.bin": new Uint8Array(limits.fileBytesMax + 1),
+      "r-main/huge.bin": new Uint8Array(limits.wholeFileBytesMax + 1),
     };
     const bytes = await archiveOf(files);
     archives.set("/o/r/archive/main.tar.gz", () => new Response(bytes));

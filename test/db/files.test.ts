@@ -11,6 +11,7 @@ import {
   putInitialFiles,
   type TreeScope,
 } from "../../src/db/files/files.ts";
+import { pruneStagedBytes } from "../../src/db/files/staged.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 
 const ORGANIZATION = "org_00000000000000000000000000000001";
@@ -278,6 +279,20 @@ test("several files are read in the order that was asked for", async () => {
   for (const path of ["/a", "/b", "/c"]) await put(store, path, path);
   expect((await store.readMany(["c", "/nothing", "/a"])).map((file) => file.content)).toEqual(["/c", "/a"]);
   expect((await store.stat("/"))?.isDirectory).toBe(true);
+});
+
+test("pieces of contents that a killed process left are swept, others are not", async () => {
+  const { sql } = database.db;
+  const [old, young] = [crypto.randomUUID(), crypto.randomUUID()];
+  await sql`
+    insert into staged_bytes (upload_id, position, piece, staged_at)
+    select ${old}::uuid, n, 'x'::bytea, now() - interval '2 hours' from generate_series(0, 2) n
+    union all select ${young}::uuid, 0, 'x'::bytea, now()`;
+  expect(await pruneStagedBytes(database.db, 2)).toBe(2);
+  expect(await pruneStagedBytes(database.db, 2)).toBe(1);
+  expect(await pruneStagedBytes(database.db, 2)).toBe(0);
+  const left = await sql<{ upload_id: string }[]>`select upload_id from staged_bytes`;
+  expect(left.map((row) => row.upload_id)).toEqual([young]);
 });
 
 test("old changes are forgotten a batch at a time", async () => {

@@ -39,6 +39,7 @@ import {
   toWritten,
 } from "./file-wire.ts";
 import { holding, noEntry, type SharedFiles } from "./shared-files.ts";
+import { streamedFile } from "./streamed-file.ts";
 
 type Deps = Pick<ApiDeps, "db">;
 
@@ -157,6 +158,9 @@ function fileRoutes(shared: SharedFiles, mount: Mount): Route[] {
           const { bytes } = await files.download(path);
           return reply(200, new RawBody(bytes, "application/octet-stream"), rawHeaders(entry));
         }
+        if (entry.sizeBytes > limits.wholeFileBytesMax) {
+          return reply(200, await streamedFile(files, path, (now, content) => toFile(ownerId, now, content)));
+        }
         const found = await holding(contents, () => files.read(path));
         if (!found) throw noEntry(path);
         return reply(200, toFile(ownerId, found.entry, found.content));
@@ -175,6 +179,7 @@ function fileRoutes(shared: SharedFiles, mount: Mount): Route[] {
         "1 MiB is not sent back. Like every change by this API, it is the caller's own and adds no `file.written` to the " +
         "log of a session.",
       body: CreateFileRequest,
+      bodyBytesMax: limits.fileRequestBytesMax,
       keepsNul: true,
       isBodyOptional: true,
       responses: { 201: SessionFile },
@@ -210,6 +215,7 @@ function fileRoutes(shared: SharedFiles, mount: Mount): Route[] {
       description:
         "What is absent stays. A read-only file is refused (409) unless the same request sets `is_readonly` to false.",
       body: UpdateFileRequest,
+      bodyBytesMax: limits.fileRequestBytesMax,
       keepsNul: true,
       responses: { 200: SessionFile },
       problems: CHANGE_PROBLEMS,

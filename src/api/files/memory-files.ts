@@ -21,6 +21,7 @@ import { defineRoute, type Route } from "../http/route.ts";
 import { downloadHeaders, plainHash } from "./file-wire.ts";
 import { noMemory } from "./memories.ts";
 import { holding, noEntry, type SharedFiles } from "./shared-files.ts";
+import { streamedFile } from "./streamed-file.ts";
 
 const ITEM_PROBLEMS = ["invalid_id", "not_found"] as const;
 const CHANGE_PROBLEMS = [...ITEM_PROBLEMS, "archived", "forbidden", "limit_exceeded"] as const;
@@ -85,6 +86,9 @@ export function memoryFileRoutes({ db }: Pick<ApiDeps, "db">, shared: SharedFile
         const files = await open(caller.organizationId, params, "read");
         const found = await holding(contents, () => files.read(params.path));
         if (!found) throw noEntry(params.path);
+        if (!found.entry.isDirectory && found.content === null) {
+          return reply(200, await streamedFile(files, params.path, toFile));
+        }
         if (found.content !== null) return reply(200, toFile(found.entry, found.content));
         return reply(200, whole((await files.list(params.path, query.recursive ?? false)).map(toInfo)));
       },
@@ -97,6 +101,7 @@ export function memoryFileRoutes({ db }: Pick<ApiDeps, "db">, shared: SharedFile
       summary: "Create a file or a directory",
       description: "Directories above it are made. What exists already is left alone: 409.",
       body: CreateMemoryFileRequest,
+      bodyBytesMax: limits.fileRequestBytesMax,
       keepsNul: true,
       isBodyOptional: true,
       responses: { 201: MemoryFileInfo },
@@ -125,6 +130,7 @@ export function memoryFileRoutes({ db }: Pick<ApiDeps, "db">, shared: SharedFile
       tag: TAG,
       summary: "Replace the content of a file",
       body: UpdateMemoryFileRequest,
+      bodyBytesMax: limits.fileRequestBytesMax,
       keepsNul: true,
       responses: { 200: MemoryFile },
       problems: [...CHANGE_PROBLEMS, "conflict"],
@@ -139,6 +145,9 @@ export function memoryFileRoutes({ db }: Pick<ApiDeps, "db">, shared: SharedFile
           expectedHash: plainHash(body.expected_hash),
         };
         const entry = await holding(contents, () => files.update(update));
+        if (entry.sizeBytes > limits.wholeFileBytesMax) {
+          return reply(200, await streamedFile(files, params.path, toFile));
+        }
         return reply(200, toFile(entry, { content: content.text, encoding: content.encoding }));
       },
     }),

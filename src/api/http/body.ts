@@ -10,6 +10,7 @@ export interface JsonOptions {
   bytesMax?: number | undefined;
   /** A NUL stays as it is: for texts that become bytes, such as the content of a file. */
   keepsNul?: boolean | undefined;
+  pace?: Pace | undefined;
 }
 
 /**
@@ -18,12 +19,15 @@ export interface JsonOptions {
  * @returns undefined when there is no body
  * @throws UserError unsupported_media_type, payload_too_large, invalid_json
  */
-export async function readJson(request: Request, { bytesMax, keepsNul }: JsonOptions = {}): Promise<unknown> {
-  const bytes = await readBytes(request, bytesMax ?? limits.requestBytesMax);
+export async function readJson(
+  request: Request,
+  { bytesMax, keepsNul, pace }: JsonOptions = {},
+): Promise<unknown> {
+  const bytes = await readBytes(request, bytesMax ?? limits.requestBytesMax, pace);
   if (bytes.byteLength === 0) return undefined;
   const contentType = contentTypeOf(request.headers.get("content-type") ?? "");
   if (!/^application\/[\w.-]+\+json$/.test(contentType)) requireContentType(request, ["application/json"]);
-  return clean(parse(bytes), 0, keepsNul ? (text) => text.toWellFormed() : wellFormed);
+  return clean(await parse(bytes), 0, keepsNul ? (text) => text.toWellFormed() : wellFormed);
 }
 
 /** Without its parameters, in lower case; "" when there is none. */
@@ -62,23 +66,26 @@ export async function readBytes(
   { bytesPerSecondMin, graceMs }: Pace = PACE,
 ): Promise<Uint8Array> {
   const tooLarge = () => new UserError("payload_too_large", `The body is larger than ${bytesMax} bytes.`, {});
-  if (Number(request.headers.get("content-length") ?? 0) > bytesMax) throw tooLarge();
+  const declared = Number(request.headers.get("content-length") ?? Number.NaN);
+  if (declared > bytesMax) throw tooLarge();
   if (request.body === null) return new Uint8Array();
+  // Into one place when it is known how much comes: a large body must not be there twice.
+  const place = declared > SHORT_BYTES ? new Uint8Array(declared) : null;
   const chunks: Uint8Array[] = [];
   let length = 0;
   const reader = request.body.getReader();
   const begunMs = performance.now();
   let isLate = false;
   // One that fits into a packet or two holds nobody up.
-  const isShort = Number(request.headers.get("content-length") ?? Number.MAX_VALUE) <= SHORT_BYTES;
-  const watch = isShort
-    ? undefined
-    : setInterval(() => {
-        const seconds = (performance.now() - begunMs) / 1_000;
-        if (length >= seconds * bytesPerSecondMin) return;
-        isLate = true;
-        void reader.cancel();
-      }, graceMs);
+  const watch =
+    declared <= SHORT_BYTES
+      ? undefined
+      : setInterval(() => {
+          const seconds = (performance.now() - begunMs) / 1_000;
+          if (length >= seconds * bytesPerSecondMin) return;
+          isLate = true;
+          void reader.cancel();
+        }, graceMs);
   try {
     for (;;) {
       const { done, value } = await reader.read();
@@ -89,17 +96,53 @@ export async function readBytes(
         await reader.cancel();
         throw tooLarge();
       }
-      chunks.push(value);
+      if (place === null) chunks.push(value);
+      else place.set(value, length - value.byteLength);
     }
   } finally {
     clearInterval(watch);
   }
+  if (place !== null) return place.subarray(0, length);
   return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, length);
 }
 
-function parse(bytes: Uint8Array): unknown {
+/** What a body of more than `limits.requestBytesMax` may be made of: it is large because of a file in it. */
+const HUGE_BODY_VALUES_MAX = 10_000;
+
+/**
+ * PURE: whether JSON has more values than so many, told without parsing it: two bytes can become a value of 50, so that
+ * a huge body of nothing but brackets would take all memory.
+ */
+export function hasMoreValues(bytes: Uint8Array, valuesMax: number): boolean {
+  let values = 0;
+  for (let at = 0; at < bytes.length; at += 1) {
+    const byte = bytes[at];
+    if (byte === QUOTE) {
+      for (at += 1; at < bytes.length && bytes[at] !== QUOTE; at += 1) if (bytes[at] === BACKSLASH) at += 1;
+    } else if (byte === COMMA || byte === BRACKET || byte === BRACE) {
+      values += 1;
+      if (values > valuesMax) return true;
+    }
+  }
+  return false;
+}
+const [QUOTE, BACKSLASH, COMMA, BRACKET, BRACE] = Buffer.from('"\\,[{');
+
+async function parse(bytes: Uint8Array): Promise<unknown> {
+  const isHuge = bytes.length > limits.requestBytesMax;
+  if (isHuge && hasMoreValues(bytes, HUGE_BODY_VALUES_MAX)) {
+    throw new UserError(
+      "payload_too_large",
+      `A body of more than ${limits.requestBytesMax} bytes may have ${HUGE_BODY_VALUES_MAX} values at most.`,
+    );
+  }
+  // Each step of a huge one takes a few tenths of a second: others get their turn in between.
+  const rest = () => (isHuge ? new Promise((resolve) => setImmediate(resolve)) : undefined);
   try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    await rest();
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    await rest();
+    return JSON.parse(text);
   } catch (error) {
     const reason = error instanceof SyntaxError ? error.message : "it is not UTF-8";
     throw new UserError("invalid_json", `The body is not valid JSON: ${reason}`, { cause: error });

@@ -94,7 +94,7 @@ export async function readBody(
 ): Promise<unknown> {
   const media = mediaOf(schema);
   if (media === null) return readJson(request, options);
-  const bytes = await readBytes(request, media.bytesMax);
+  const bytes = await readBytes(request, media.bytesMax, options.pace);
   if (bytes.byteLength === 0) return undefined;
   requireContentType(request, media.contentTypes);
   if (media.kind === "bytes") return bytes;

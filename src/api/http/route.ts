@@ -8,13 +8,14 @@
 import { Elysia } from "elysia";
 import { UserError } from "../../base/errors.ts";
 import { wellFormed } from "../../base/json.ts";
-import { createKeyedSemaphore, createSemaphore } from "../../base/semaphore.ts";
 import type { SessionRight } from "../../contract/access.ts";
 import { limits } from "../../contract/limits.ts";
 import type { ProblemCode } from "../../contract/problem.ts";
 import type { Static, TObject, TSchema } from "../../contract/schema.ts";
 import { type Access, authorize } from "./authorize.ts";
+import type { Pace } from "./body.ts";
 import type { Caller, Identify } from "./identify.ts";
+import { createLargeBodies, type LargeBodies } from "./large-bodies.ts";
 import { mediaOf, type RawBody, readBody, respondWith } from "./media.ts";
 import { operationOf } from "./operation.ts";
 import { applyAliases, createValidator, readQuery } from "./validate.ts";
@@ -110,9 +111,9 @@ export function definePublicRoute<
 /** The routes as an Elysia plugin. */
 export function mountRoutes(routes: readonly Route[], deps: { identify: Identify }) {
   const app = new Elysia();
-  const inTurn = createTurns();
+  const largeBodies = createLargeBodies();
   for (const route of routes) {
-    const serve = createHandler(route, deps.identify, inTurn);
+    const serve = createHandler(route, deps.identify, largeBodies);
     app.route(route.method, elysiaPath(route.path), ({ request, params }) => serve(request, params), {
       // The body is read by the handler: Elysia must not touch it.
       parse: "none",
@@ -148,38 +149,26 @@ function decode(text: string): string {
   }
 }
 
-/** While it is read, a body is in memory several times over: as pieces, as bytes, as text, as a value. */
-const LARGE_BODY_BYTES = 1024 * 1024;
-const LARGE_BODIES_AT_ONCE = 4;
-/** One organization leaves room for the others. */
-const LARGE_BODIES_PER_ORGANIZATION = 3;
-
-/** Large ones wait for each other, so that what they take together is bounded. */
-function createTurns() {
-  const all = createSemaphore(LARGE_BODIES_AT_ONCE);
-  const own = createKeyedSemaphore(LARGE_BODIES_PER_ORGANIZATION);
-  return async <T>(request: Request, organizationId: string, read: () => Promise<T>): Promise<T> => {
-    // Who does not say how long it is may send as much as anybody.
-    const length = request.headers.get("content-length") ?? (request.body === null ? 0 : Number.MAX_VALUE);
-    if (Number(length) <= LARGE_BODY_BYTES) return read();
-    const releaseOwn = await own.acquire(organizationId);
-    const release = await all.acquire();
-    try {
-      return await read();
-    } finally {
-      release();
-      releaseOwn();
-    }
-  };
-}
-
-function createHandler(route: Route, identify: Identify, inTurn: ReturnType<typeof createTurns>) {
+function createHandler(route: Route, identify: Identify, largeBodies: LargeBodies) {
   const checkQuery = route.query ? createValidator(route.query, "query") : null;
   const checkBody = route.body && mediaOf(route.body) === null ? createValidator(route.body, "body") : null;
   const rest = /\{(\w+)\+\}$/.exec(route.path)?.[1];
   const run = route.run as (
     input: Omit<RouteInput<string, unknown, unknown>, "caller"> & { caller: Caller | undefined },
   ) => Promise<Reply<Responses> | Response>;
+
+  const takesBody = route.body !== undefined;
+  const bytesMax =
+    (route.body && mediaOf(route.body)?.bytesMax) ?? route.bodyBytesMax ?? limits.requestBytesMax;
+  const takeBody = async (request: Request, pace: Pace | undefined): Promise<unknown> => {
+    if (!route.body) return undefined;
+    const body = await readBody(request, route.body, { bytesMax, keepsNul: route.keepsNul, pace });
+    if (checkBody === null && body === undefined && !route.isBodyOptional) {
+      throw new UserError("invalid_request", "The body is missing.");
+    }
+    const isChecked = checkBody !== null && (body !== undefined || !route.isBodyOptional);
+    return isChecked ? checkBody(applyAliases(route.body, body)) : body;
+  };
 
   return async (
     request: Request,
@@ -189,23 +178,17 @@ function createHandler(route: Route, identify: Identify, inTurn: ReturnType<type
     const caller = route.access === "public" ? undefined : await identify(request);
     if (caller) authorize(route, caller, params);
     const query = route.query && checkQuery?.(readQuery(route.query, new URL(request.url).searchParams));
-    let body: unknown;
-    if (route.body) {
-      const { body: schema } = route;
-      const read = () =>
-        readBody(request, schema, { bytesMax: route.bodyBytesMax, keepsNul: route.keepsNul });
-      // Who comes without a credential sends little, and waits for nobody.
-      body = caller ? await inTurn(request, caller.organizationId, read) : await read();
-      if (body === undefined && !route.isBodyOptional && !checkBody) {
-        throw new UserError("invalid_request", "The body is missing.");
-      }
-      if (checkBody && (body !== undefined || !route.isBodyOptional)) {
-        body = checkBody(applyAliases(route.body, body));
-      }
+    // Who comes without a credential sends little, and waits for nobody.
+    const turn = takesBody && caller ? await largeBodies(request, { ...caller, bytesMax }) : null;
+    try {
+      const body = await takeBody(request, turn?.pace);
+      if (!turn?.isHuge) turn?.release();
+      const reply = await run({ params, query, body, caller, request });
+      if (reply instanceof Response) return reply;
+      const shown = caller ? { ...reply, body: veiledFor(caller, reply.body) } : reply;
+      return respondWith(route.responses[reply.status], shown);
+    } finally {
+      turn?.release();
     }
-    const reply = await run({ params, query, body, caller, request });
-    if (reply instanceof Response) return reply;
-    const shown = caller ? { ...reply, body: veiledFor(caller, reply.body) } : reply;
-    return respondWith(route.responses[reply.status], shown);
   };
 }

@@ -9,6 +9,7 @@ import { asRetryable } from "../sqlstate.ts";
 import type { FilePlan, KnownEntry, Subtree, TreeState } from "./_file-plan.ts";
 import { ENTRY_COLUMNS, type EntryRow } from "./_file-rows.ts";
 import type { TreeScope } from "./files.ts";
+import { bytesOf, type Sent, withContents } from "./staged.ts";
 
 /** Races lost in a row before the change is given up; each one means that somebody else's change stood. */
 const RACES_MAX = 50;
@@ -104,18 +105,28 @@ export async function readSubtree({ sql }: Db, scope: TreeScope, path: string): 
 
 /** @returns null when the tree has another version by now; nothing was written then */
 async function writePlan(
+  db: Db,
+  scope: TreeScope,
+  version: number,
+  plan: FilePlan,
+  input: { idempotencyKey: string | null; isSetup?: boolean },
+): Promise<EntryRow[] | null> {
+  const contents = plan.rows.map((row) => row.bytes);
+  return withContents(db, contents, (sent) => writeRows(db, scope, version, plan, sent, input));
+}
+
+async function writeRows(
   { sql }: Db,
   scope: TreeScope,
   version: number,
   plan: FilePlan,
+  sent: readonly Sent[],
   { idempotencyKey, isSetup }: { idempotencyKey: string | null; isSetup?: boolean },
 ): Promise<EntryRow[] | null> {
   const { rows, removedPath, transfer, mark } = plan;
   const [first] = plan.changes;
-  // Base64 as text: postgres.js would write bytea as hex, which is half as long again. It would also take an array
-  // that begins with a boolean for a single boolean, so read-only files are named.
+  // postgres.js would take an array that begins with a boolean for a single boolean, so read-only files are named.
   const readonlyPaths = rows.filter((row) => row.isReadonly).map((row) => row.path);
-  const contents = rows.map((row) => (row.bytes ? Buffer.from(row.bytes).toString("base64") : null));
   const columns = sql(ENTRY_COLUMNS);
   const written = await retryable(
     sql<EntryRow[]>`
@@ -145,13 +156,14 @@ async function writePlan(
       ), written as (
         insert into files (tree_id, path, id, organization_id, is_directory, is_readonly, content, hash,
                            size_bytes)
-        select tree.tree_id, f.path, f.id, ${scope.organizationId}, f.content is null,
-               f.path = any(${readonlyPaths}::text[]), decode(f.content, 'base64'), f.hash, f.size_bytes
+        select tree.tree_id, f.path, f.id, ${scope.organizationId}, f.hash is null,
+               f.path = any(${readonlyPaths}::text[]), ${bytesOf({ sql }, sql`f.base64`, sql`f.upload_id`)}, f.hash,
+               f.size_bytes
           from tree,
                unnest(${rows.map((row) => row.path)}::text[], ${rows.map(() => Bun.randomUUIDv7())}::uuid[],
-                      ${contents}::text[], ${rows.map((row) => row.hash)}::text[],
-                      ${rows.map((row) => row.bytes?.length ?? 0)}::bigint[])
-                 as f (path, id, content, hash, size_bytes)
+                      ${sent.map((one) => one.base64)}::text[], ${sent.map((one) => one.uploadId)}::uuid[],
+                      ${rows.map((row) => row.hash)}::text[], ${rows.map((row) => row.bytes?.length ?? 0)}::bigint[])
+                 as f (path, id, base64, upload_id, hash, size_bytes)
         on conflict (tree_id, path) do update
            set is_readonly = excluded.is_readonly, content = excluded.content, hash = excluded.hash,
                size_bytes = excluded.size_bytes, updated_at = now()

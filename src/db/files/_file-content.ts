@@ -1,11 +1,8 @@
 /** What stands in a file: bytes in the database, text or base64 for everybody else. */
 import { UserError } from "../../base/errors.ts";
-import type { FileEncoding } from "../../contract/file-store.ts";
+import { type FileEncoding, isBinaryStart } from "../../contract/file-store.ts";
 import type { NewFile } from "./_file-plan.ts";
 import { normalize } from "./_file-rows.ts";
-
-/** A NUL in this many first bytes makes a file binary, as in git. */
-const BINARY_PROBE_BYTES = 8 * 1024;
 
 /** @throws UserError invalid_request   the path or the base64 */
 export function newFile(input: {
@@ -32,7 +29,7 @@ function encodeContent(path: string, content: string, encoding: FileEncoding): U
 }
 
 export function decodeContent(bytes: Uint8Array): { content: string; encoding: FileEncoding } {
-  if (!bytes.subarray(0, BINARY_PROBE_BYTES).includes(0)) {
+  if (!isBinaryStart(bytes)) {
     try {
       const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
       return { content: text, encoding: "text" };

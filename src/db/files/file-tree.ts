@@ -5,6 +5,7 @@
 import { UserError } from "../../base/errors.ts";
 import { createKeyedMutex } from "../../base/keyed-mutex.ts";
 import type { FileContent, FileEncoding, FileEntry, FileStore } from "../../contract/file-store.ts";
+import { limits } from "../../contract/limits.ts";
 import type { Db } from "../pool.ts";
 import { commitChange, readSubtree, retryable } from "./_file-commit.ts";
 import { decodeContent, newFile } from "./_file-content.ts";
@@ -16,12 +17,12 @@ import { createFileStores, type TreeScope } from "./files.ts";
 
 /** Every method throws UserError and RetryableError as `FileStore` does. */
 export interface FileTree extends Pick<FileStore, "list" | "stat" | "readMany"> {
-  /** null when there is nothing; `content` is null for a directory. */
+  /** null when there is nothing; `content` is null for a directory and for what `limits.wholeFileBytesMax` is too small for. */
   read(path: string): Promise<{ entry: FileEntry; content: FileContent | null } | null>;
-  /** @throws UserError conflict   something stands there already */
+  /** `content` as in `read`. @throws UserError conflict   something stands there already */
   createFile(input: { path: string; content: string; encoding: FileEncoding; isReadonly: boolean }): Promise<{
     entry: FileEntry;
-    content: FileContent;
+    content: FileContent | null;
   }>;
   /** @throws UserError conflict   something stands there already */
   createDirectory(path: string, isReadonly: boolean): Promise<FileEntry>;
@@ -67,13 +68,17 @@ export function createFileTrees(db: Db): (scope: TreeScope) => FileTree {
           return entry && { entry, content: null };
         }
         const row = await readRow(db, scope, wanted);
-        return row && { entry: toEntry(row), content: row.content === null ? null : toContent(row) };
+        return row && { entry: toEntry(row), content: row.content && toContent(row, row.content) };
       },
       async createFile(input) {
         const file = newFile({ ...input, expectedHash: null });
         const { entries } = await change([file.path], (state) => planCreation(state, file));
         const entry = entryAt(entries, file.path);
-        return { entry, content: { ...entry, hash: file.hash, ...decodeContent(file.bytes) } };
+        const isWhole = file.bytes.length <= limits.wholeFileBytesMax;
+        return {
+          entry,
+          content: isWhole ? { ...entry, hash: file.hash, ...decodeContent(file.bytes) } : null,
+        };
       },
       async createDirectory(path, isReadonly) {
         const wanted = normalize(path);
@@ -127,17 +132,17 @@ async function readRow(
 ): Promise<(EntryRow & { content: Uint8Array | null }) | null> {
   const rows = await retryable(
     sql<(EntryRow & { content: Uint8Array | null })[]>`
-      select ${sql(ENTRY_COLUMNS)}, content
+      select ${sql(ENTRY_COLUMNS)}, case when size_bytes <= ${limits.wholeFileBytesMax} then content end as content
         from files
        where tree_id = ${scope.treeId} and organization_id = ${scope.organizationId} and path = ${path}`,
   );
   return rows[0] ?? null;
 }
 
-function toContent(row: EntryRow & { content: Uint8Array | null }): FileContent {
+function toContent(row: EntryRow, content: Uint8Array): FileContent {
   return {
     path: row.path,
-    ...decodeContent(row.content ?? new Uint8Array()),
+    ...decodeContent(content),
     hash: row.hash ?? "",
     sizeBytes: row.size_bytes,
     isReadonly: row.is_readonly,

@@ -48,13 +48,18 @@ function openStore(db: Db, scope: TreeScope, queues: KeyedMutex): FileStore {
   const change = (make: () => Promise<FileChange>) => queues.run(scope.treeId, make);
   return {
     async read(path) {
-      const rows = await readFiles(db, scope, [normalize(path)]);
-      return rows[0] ?? null;
+      const [row] = await readFiles(db, scope, [normalize(path)]);
+      if (!row) return null;
+      if (row.content === null) throw tooLargeAsAWhole(row.path, row.size_bytes);
+      return toContent(row, row.content);
     },
     async readMany(paths) {
       const wanted = paths.map(normalize);
-      const found = new Map((await readFiles(db, scope, wanted)).map((file) => [file.path, file]));
-      return wanted.flatMap((path) => found.get(path) ?? []);
+      const rows = new Map((await readFiles(db, scope, wanted)).map((row) => [row.path, row]));
+      return wanted.flatMap((path) => {
+        const row = rows.get(path);
+        return row?.content ? [toContent(row, row.content)] : [];
+      });
     },
     async write(input) {
       const file = newFile({ ...input, isReadonly: false });
@@ -191,22 +196,32 @@ export async function pruneFileChanges(
   return rows.length;
 }
 
-async function readFiles({ sql }: Db, scope: TreeScope, paths: readonly string[]): Promise<FileContent[]> {
-  const rows = await retryable(
+async function readFiles({ sql }: Db, scope: TreeScope, paths: readonly string[]): Promise<FileRow[]> {
+  return retryable(
     sql<FileRow[]>`
-      select path, content, hash, size_bytes, is_readonly
+      select path, case when size_bytes <= ${limits.wholeFileBytesMax} then content end as content, hash, size_bytes,
+             is_readonly
         from files
        where tree_id = ${scope.treeId} and organization_id = ${scope.organizationId} and ${isThere(sql)}
          and path = any(${[...paths]}) and not is_directory`,
   );
-  return rows.map((row) => ({
+}
+
+function toContent(row: FileRow, content: Uint8Array): FileContent {
+  return {
     path: row.path,
-    ...decodeContent(row.content),
+    ...decodeContent(content),
     hash: row.hash,
     sizeBytes: row.size_bytes,
     isReadonly: row.is_readonly,
-  }));
+  };
 }
+
+const tooLargeAsAWhole = (path: string, sizeBytes: number) =>
+  new UserError(
+    "limit_exceeded",
+    `${path} has ${sizeBytes} bytes; only files of at most ${limits.wholeFileBytesMax} can be read here, larger ones be downloaded`,
+  );
 
 /** SQL: false for the files of a tree that was deleted, which are still stored for a while. */
 const isThere = (sql: Db["sql"]) =>
@@ -236,7 +251,8 @@ const ROOT_ID = "00000000-0000-0000-0000-000000000000";
 
 interface FileRow {
   path: string;
-  content: Uint8Array;
+  /** null: too large to be read as a whole. */
+  content: Uint8Array | null;
   hash: string;
   size_bytes: number;
   is_readonly: boolean;

@@ -4,6 +4,7 @@ import type { Db } from "../pool.ts";
 import type { Slice } from "../search.ts";
 import { retryable } from "./_file-commit.ts";
 import { streamPieces } from "./_pieces.ts";
+import { bytesOf, withContents } from "./staged.ts";
 
 export interface ImageRow {
   id: string;
@@ -45,21 +46,26 @@ export interface NewImage {
   modelContent: Uint8Array | null;
 }
 
-export async function insertImage({ sql }: Db, image: NewImage): Promise<ImageRow> {
+export async function insertImage(db: Db, image: NewImage): Promise<ImageRow> {
   const hash = new Bun.CryptoHasher("sha256").update(image.content).digest("hex");
-  // Base64 as text: postgres.js would write bytea as hex, which is half as long again.
-  const base64 = (bytes: Uint8Array | null) =>
-    bytes === null ? null : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("base64");
-  const rows = await sql<ImageRow[]>`
+  const { sql } = db;
+  const contents = [image.content, image.thumbnail, image.modelContent];
+  const rows = await withContents(db, contents, (sent) => {
+    const [content, thumbnail, modelContent] = sent.map(({ base64, uploadId }) =>
+      bytesOf(db, sql`${base64}::text`, sql`${uploadId}::uuid`),
+    ) as [Fragment, Fragment, Fragment];
+    return retryable(sql<ImageRow[]>`
     insert into images (id, organization_id, session_id, filename, content_type, width, height, size_bytes, hash,
                         content, thumbnail, model_content)
     values (${image.id}, ${image.organizationId}, ${image.sessionId}, ${image.filename}, ${image.contentType},
             ${image.width}, ${image.height}, ${image.content.length}, ${hash},
-            decode(${base64(image.content)}::text, 'base64'), decode(${base64(image.thumbnail)}::text, 'base64'),
-            decode(${base64(image.modelContent)}::text, 'base64'))
-    returning ${sql(COLUMNS)}`;
+            ${content}, ${thumbnail}, ${modelContent})
+    returning ${sql(COLUMNS)}`);
+  });
   return rows[0] as ImageRow;
 }
+
+type Fragment = ReturnType<typeof bytesOf>;
 
 /** Newest first. */
 export async function listImages(
