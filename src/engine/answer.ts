@@ -10,6 +10,7 @@ import type { TokenUsage } from "../contract/usage.ts";
 import type { StepWrite } from "../db/writer.ts";
 import type { Collected } from "../llm/collect.ts";
 import type { ToolSpec } from "../llm/driver.ts";
+import { thinkingCompleted } from "./deltas.ts";
 import { usedCallIds } from "./history.ts";
 import { friendlyText } from "./retry.ts";
 import { contextOf, type OfferedTool, type RunScope } from "./scope.ts";
@@ -26,6 +27,8 @@ export interface ModelCall {
   answer: Collected;
   /** The last of the stream; goes out with the answer. */
   unsentDeltas: NewEvent[];
+  /** `reason.thinking.completed` is in the log, or among `unsentDeltas`. */
+  isThinkingTold: boolean;
   /** Characters of the answer that an earlier attempt had streamed; null when it began anew. */
   recoveredLength: number | null;
   durationMs: number;
@@ -163,15 +166,9 @@ export function answerEvents(
     arguments: parsedArguments(one.argumentsJson),
   }));
   return [
-    ...(answer.thinking === null
+    ...(answer.thinking === null || call.isThinkingTold
       ? []
-      : [
-          {
-            type: "reason.thinking.completed" as const,
-            context,
-            data: { turn_id: run.id, thinking: answer.thinking },
-          },
-        ]),
+      : [thinkingCompleted({ context, turnId: run.id }, answer.thinking)]),
     ...answer.reasoningItems.map((item) => ({
       type: "reason.item" as const,
       context,

@@ -6,6 +6,9 @@
  * than half of the interval it grows with them, up to 250 ms. What is said meanwhile goes with the next write, in
  * one row instead of many.
  *
+ * What was thought is told as a whole before the text that follows it (contract, section 8): the one event among these
+ * that must not get lost, so it is told again until a write of it stood.
+ *
  * Deltas are committed with `synchronous_commit` on like all else: after a crash of PostgreSQL a sequence that a
  * client has seen would go to another event (I2).
  */
@@ -15,8 +18,15 @@ import { limits } from "../contract/limits.ts";
 
 export interface DeltaStream {
   add(kind: "text" | "thinking", text: string): void;
-  /** Ends the stream. @returns what has not been sent, to go out with the answer's own write: no statement more */
-  finish(): NewEvent[];
+  /** Ends the stream. */
+  finish(): Promise<DeltaRest>;
+}
+
+export interface DeltaRest {
+  /** What has not been sent, to go out with the answer's own write: no statement more. */
+  events: NewEvent[];
+  /** All that was thought is told, by what was written or by `events`. */
+  isThinkingTold: boolean;
 }
 
 interface Piece {
@@ -49,36 +59,46 @@ export function createDeltaStream(deps: {
   let bytes = 0;
   let isRunning = false;
   let hurry: (() => void) | null = null;
-  let hasThought = false;
   let lastWriteMs = 0;
+  let thought = "";
+  /** Characters of `thought` that an event has told as a whole. */
+  let toldChars = 0;
+  /** The write with such an event, while it is under way. */
+  let telling: Promise<unknown> | null = null;
+
+  const textEvents = (delta: string): NewEvent[] => {
+    const event: NewEvent = {
+      type: "output.message.delta",
+      context,
+      data: { turn_id: deps.turnId, delta, message_id: deps.messageId },
+    };
+    if (toldChars === thought.length) return [event];
+    toldChars = thought.length;
+    return [thinkingCompleted(deps, thought), event];
+  };
+
+  const thinkingEvents = (delta: string): NewEvent[] => {
+    const isFirst = thought === "";
+    thought += delta;
+    const event: NewEvent = { type: "reason.thinking.delta", context, data: { turn_id: deps.turnId, delta } };
+    if (!isFirst) return [event];
+    const data = { turn_id: deps.turnId, model: deps.model };
+    return [{ type: "reason.thinking.started", context: deps.context, data }, event];
+  };
 
   const toEvents = (batch: readonly Piece[]): NewEvent[] =>
-    batch.flatMap(({ kind, text }): NewEvent[] => {
-      if (kind === "text") {
-        return [
-          {
-            type: "output.message.delta",
-            context,
-            data: { turn_id: deps.turnId, delta: text, message_id: deps.messageId },
-          },
-        ];
-      }
-      const events: NewEvent[] = [];
-      if (!hasThought) {
-        hasThought = true;
-        events.push({
-          type: "reason.thinking.started",
-          context: deps.context,
-          data: { turn_id: deps.turnId, model: deps.model },
-        });
-      }
-      events.push({
-        type: "reason.thinking.delta",
-        context,
-        data: { turn_id: deps.turnId, delta: text },
-      });
-      return events;
+    batch.flatMap(({ kind, text }) => (kind === "text" ? textEvents(text) : thinkingEvents(text)));
+
+  const send = async (batch: readonly Piece[]) => {
+    const before = toldChars;
+    const events = toEvents(batch);
+    const sent = deps.write(events).catch(() => {
+      toldChars = before;
     });
+    if (toldChars !== before) telling = sent;
+    await sent;
+    telling = null;
+  };
 
   const run = async () => {
     isRunning = true;
@@ -87,7 +107,7 @@ export function createDeltaStream(deps: {
       pieces = [];
       bytes = 0;
       const sentAtMs = deps.clock.monotonicMs();
-      await deps.write(toEvents(batch)).catch(() => {});
+      await send(batch);
       const writeMs = deps.clock.monotonicMs() - sentAtMs;
       // A single slow write says nothing; two in a row do.
       const slowMs = Math.max(0, Math.min(writeMs, lastWriteMs) - SLOW_WRITE_MS);
@@ -114,11 +134,21 @@ export function createDeltaStream(deps: {
       if (bytes >= limits.deltaBytes) hurry?.();
       if (!isRunning) void run();
     },
-    finish() {
+    async finish() {
       hurry?.();
-      const rest = toEvents(pieces);
+      const rest = pieces;
       pieces = [];
-      return rest;
+      await telling;
+      const events = toEvents(rest);
+      return { events, isThinkingTold: toldChars === thought.length };
     },
   };
+}
+
+/** The thinking of one answer as a whole; more of it may come, and is told with all that came before. */
+export function thinkingCompleted(
+  { context, turnId }: { context: EventContext; turnId: string },
+  thinking: string,
+): NewEvent {
+  return { type: "reason.thinking.completed", context, data: { turn_id: turnId, thinking } };
 }

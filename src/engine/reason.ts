@@ -243,10 +243,12 @@ async function callModel(
       });
     }
   }
-  const unsentDeltas = deltas.finish();
+  const { events: unsentDeltas, isThinkingTold } = await deltas.finish();
   return {
     answer: guardedAnswer(scope, collector.result()),
     unsentDeltas,
+    // What was withheld was not told either.
+    isThinkingTold: isThinkingTold && !isWithheld,
     recoveredLength: request.prefix?.length ?? null,
     durationMs: deps.clock.monotonicMs() - startedAtMs,
     firstTokenMs: firstAtMs === null ? null : Math.round(firstAtMs - startedAtMs),

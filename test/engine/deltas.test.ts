@@ -117,13 +117,71 @@ describe("token deltas", () => {
     stream.add("thinking", ", so");
     stream.add("text", "Answer");
     await settled();
-    const events = [...written.flat(), ...stream.finish()];
+    const events = [...written.flat(), ...(await stream.finish()).events];
     expect(events.map((event) => event.type)).toEqual([
       "reason.thinking.started",
       "reason.thinking.delta",
       "reason.thinking.delta",
+      "reason.thinking.completed",
       "output.message.delta",
     ]);
+    expect(events[3]?.data).toEqual({ turn_id: "turn_1", thinking: "hm, so" });
+  });
+
+  test("what was thought is told whole before the text after it, again when more is thought", async () => {
+    const { clock, stream, written } = open();
+    const said = [
+      ["thinking", "one"],
+      ["text", "a"],
+      ["text", "b"],
+      ["thinking", " two"],
+      ["text", "c"],
+      ["thinking", " three"],
+    ] as const;
+    for (const [kind, piece] of said) {
+      stream.add(kind, piece);
+      await settled();
+      await clock.advance(limits.deltaIntervalMs);
+      await settled();
+    }
+    const rest = await stream.finish();
+    const told = [...written.flat(), ...rest.events].map(({ type, data }) =>
+      type === "reason.thinking.completed" ? (data as { thinking: string }).thinking : type,
+    );
+    expect(told).toEqual([
+      "reason.thinking.started",
+      "reason.thinking.delta",
+      "one",
+      "output.message.delta",
+      "output.message.delta",
+      "reason.thinking.delta",
+      "one two",
+      "output.message.delta",
+      "reason.thinking.delta",
+    ]);
+    // The last of it comes with the answer.
+    expect(rest.isThinkingTold).toBe(false);
+  });
+
+  test("what was thought is told until a write of it stood", async () => {
+    const { clock, stream, written, hold, release } = open({ isRefused: true });
+    const told = (events: readonly NewEvent[]) =>
+      events.filter(({ type }) => type === "reason.thinking.completed").length;
+    stream.add("thinking", "hm");
+    await settled();
+    await clock.advance(limits.deltaIntervalMs);
+    await settled();
+    hold();
+    stream.add("text", "a");
+    await settled();
+    expect(told(written.flat())).toBe(1);
+    stream.add("text", "b");
+    const rest = stream.finish();
+    await settled();
+    release();
+    // The write under way failed: what is left tells it once more.
+    expect(told((await rest).events)).toBe(1);
+    expect((await rest).isThinkingTold).toBe(true);
   });
 
   test("a delta carries what it is found by: turn, execution and trace", async () => {
@@ -133,10 +191,11 @@ describe("token deltas", () => {
     stream.add("thinking", "hm");
     stream.add("text", "a");
     await settled();
-    const events = [...written.flat(), ...stream.finish()];
+    const events = [...written.flat(), ...(await stream.finish()).events];
     expect(events.map((event) => [event.type, event.context])).toEqual([
       ["reason.thinking.started", context],
       ["reason.thinking.delta", found],
+      ["reason.thinking.completed", context],
       ["output.message.delta", found],
     ] as never);
   });
@@ -167,12 +226,12 @@ describe("token deltas", () => {
             await settled();
           }
         }
-        const events = [...written.flat(), ...stream.finish()];
+        const events = [...written.flat(), ...(await stream.finish()).events];
         const said = (kind: string) =>
           steps.flatMap((one) => (one.kind === kind ? [one.piece] : [])).join("");
         expect(text(events)).toBe(said("text"));
         expect(text(events, "reason.thinking.delta")).toBe(said("thinking"));
-        expect(stream.finish()).toEqual([]);
+        expect((await stream.finish()).events).toEqual([]);
       }),
     );
   });
