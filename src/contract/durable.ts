@@ -4,7 +4,7 @@
  * can be retried. Ids are plain UUIDs: the hex digits of the run's own id.
  */
 import { CircuitBreakerResponse, Worker } from "./run.ts";
-import { JsonObject, Maybe, OneOf, type Static, Timestamp, Type } from "./schema.ts";
+import { JsonObject, List, Maybe, OneOf, type Static, Timestamp, Type } from "./schema.ts";
 
 const Uuid = Type.String({ format: "uuid" });
 const Count = Type.Integer({ minimum: 0 });
@@ -27,7 +27,7 @@ export const WorkflowResponse = Type.Object({
 });
 export type WorkflowResponse = Static<typeof WorkflowResponse>;
 
-export const WorkflowsListResponse = Type.Object({ data: Type.Array(WorkflowResponse), total: Count });
+export const WorkflowsListResponse = List(WorkflowResponse);
 
 export const WorkflowEventResponse = Type.Object({
   /** The event's sequence in its session. */
@@ -40,10 +40,7 @@ export const WorkflowEventResponse = Type.Object({
 });
 export type WorkflowEventResponse = Static<typeof WorkflowEventResponse>;
 
-export const WorkflowEventsListResponse = Type.Object({
-  data: Type.Array(WorkflowEventResponse),
-  total: Count,
-});
+export const WorkflowEventsListResponse = List(WorkflowEventResponse);
 
 export const TASK_STATUSES = ["pending", "claimed", "completed", "failed", "dead", "cancelled"] as const;
 export type TaskStatus = (typeof TASK_STATUSES)[number];
@@ -67,7 +64,7 @@ export const TaskResponse = Type.Object({
 });
 export type TaskResponse = Static<typeof TaskResponse>;
 
-export const TasksListResponse = Type.Object({ data: Type.Array(TaskResponse), total: Count });
+export const TasksListResponse = List(TaskResponse);
 
 export const EnqueueTaskRequest = Type.Object({
   activity_type: Type.String({ minLength: 1, maxLength: 200 }),
@@ -96,7 +93,7 @@ export const DlqEntryResponse = Type.Object({
 });
 export type DlqEntryResponse = Static<typeof DlqEntryResponse>;
 
-export const DlqListResponse = Type.Object({ data: Type.Array(DlqEntryResponse), total: Count });
+export const DlqListResponse = List(DlqEntryResponse);
 
 export const SendSignalRequest = Type.Object({
   signal_type: Type.String({ minLength: 1, maxLength: 200 }),

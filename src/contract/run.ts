@@ -1,5 +1,5 @@
 /** A run is the durable execution of a turn; its id is the turn's. */
-import { Id, JsonObject, Maybe, OneOf, type Static, Timestamp, Type } from "./schema.ts";
+import { Id, JsonObject, List, Maybe, OneOf, type Static, Timestamp, Type } from "./schema.ts";
 import { TokenUsage } from "./usage.ts";
 
 export const RUN_STATUSES = [
@@ -90,10 +90,7 @@ export const CircuitBreakerResponse = Type.Object({
 });
 export type CircuitBreakerResponse = Static<typeof CircuitBreakerResponse>;
 
-export const CircuitBreakersListResponse = Type.Object({
-  data: Type.Array(CircuitBreakerResponse),
-  total: Type.Integer({ minimum: 0 }),
-});
+export const CircuitBreakersListResponse = List(CircuitBreakerResponse);
 export type CircuitBreakersListResponse = Static<typeof CircuitBreakersListResponse>;
 
 export const SettleStepRequest = Type.Object({
@@ -124,8 +121,7 @@ export const Worker = Type.Object({
 export type Worker = Static<typeof Worker>;
 
 export const WorkersListResponse = Type.Object({
-  data: Type.Array(Worker),
-  total: Type.Integer(),
+  ...List(Worker).properties,
   summary: Type.Object({
     active: Type.Integer(),
     draining: Type.Integer(),

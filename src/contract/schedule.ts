@@ -1,5 +1,5 @@
 /** Schedules: of the organization, in the contract's durable words, and of a session. */
-import { Id, JsonObject, Maybe, OneOf, type Static, Timestamp, Type } from "./schema.ts";
+import { Id, JsonObject, List, Maybe, OneOf, type Static, Timestamp, Type } from "./schema.ts";
 
 const Uuid = Type.String({ format: "uuid" });
 const Count = Type.Integer({ minimum: 0 });
@@ -65,7 +65,7 @@ export const ScheduleResponse = Type.Object({
 });
 export type ScheduleResponse = Static<typeof ScheduleResponse>;
 
-export const SchedulesListResponse = Type.Object({ data: Type.Array(ScheduleResponse), total: Count });
+export const SchedulesListResponse = List(ScheduleResponse);
 
 export const EXECUTION_STATUSES = ["running", "completed", "failed", "cancelled", "skipped"] as const;
 export type ExecutionStatus = (typeof EXECUTION_STATUSES)[number];
@@ -87,10 +87,7 @@ export const ScheduleExecutionResponse = Type.Object({
 });
 export type ScheduleExecutionResponse = Static<typeof ScheduleExecutionResponse>;
 
-export const ScheduleExecutionsListResponse = Type.Object({
-  data: Type.Array(ScheduleExecutionResponse),
-  total: Count,
-});
+export const ScheduleExecutionsListResponse = List(ScheduleExecutionResponse);
 
 export const ScheduleStatsResponse = Type.Object({
   total_executions: Count,

@@ -103,9 +103,9 @@ describe("workflows", () => {
     }
     expect(await signal({ signal_type: "cancel" })).toMatchObject({ status: 200, body: {} });
     expect((await app.get(`/durable/workflows/${uuid}`)).body.status).toBe("cancelled");
-    expect((await app.post(`/durable/workflows/${uuid}/cancel`)).status).toBe(409);
+    expect((await app.post(`/durable/workflows/${uuid}/cancel`)).status).toBe(200);
     expect((await signal({ signal_type: "message", payload: "Late." })).status).toBe(409);
-    expect((await signal({ signal_type: "cancel" })).status).toBe(409);
+    expect((await signal({ signal_type: "cancel" })).status).toBe(200);
   });
 
   test("a malformed id is 400; one of nobody or of another organization is 404", async () => {
@@ -184,7 +184,7 @@ describe("the dead letter queue", () => {
     expect(retried.body).toMatch(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
     const second = `turn_${retried.body.replaceAll("-", "")}`;
     const entry = async (id: string) => (await app.get(`/durable/dlq?workflow_id=${uuidOf(id)}`)).body;
-    expect(await entry(first)).toEqual({ data: [], total: 0 });
+    expect(await entry(first)).toMatchObject({ data: [], total: 0 });
     expect((await app.post(`/durable/dlq/${uuidOf(first)}/retry`)).status).toBe(409);
     await endTurn(session, second, "sealed", "second error");
     expect(await entry(second)).toMatchObject({
@@ -193,11 +193,11 @@ describe("the dead letter queue", () => {
         { id: retried.body, last_error: "second error", error_history: ["first error", "second error"] },
       ],
     });
-    expect(await entry(first)).toEqual({ data: [], total: 0 });
+    expect(await entry(first)).toMatchObject({ data: [], total: 0 });
     // The conversation goes on: what is retried would not be its end any more.
     const third = await turn(session);
     await endTurn(session, third, "completed");
-    expect(await entry(second)).toEqual({ data: [], total: 0 });
+    expect(await entry(second)).toMatchObject({ data: [], total: 0 });
     expect((await app.post(`/durable/dlq/${uuidOf(second)}/retry`)).status).toBe(409);
   });
 
@@ -209,7 +209,7 @@ describe("the dead letter queue", () => {
     const { body } = await app.get("/durable/dlq?limit=1&offset=1");
     expect([body.data.length, body.data[0].last_error]).toEqual([1, "error 1"]);
     expect(body.total).toBeGreaterThanOrEqual(3);
-    expect((await app.get("/durable/dlq?offset=1000")).body).toEqual({ data: [], total: body.total });
+    expect((await app.get("/durable/dlq?offset=1000")).body).toMatchObject({ data: [], total: body.total, offset: 1000, limit: 20 });
   });
 });
 

@@ -35,4 +35,27 @@ describe("the OpenAPI document", () => {
       expect([operationId, statuses.some((status) => /^[23]/.test(status))]).toEqual([operationId, true]);
     }
   });
+
+  test("gives every list the envelope of the contract's rule: data, total, offset, limit", async () => {
+    const { paths, components } = JSON.parse(await openApiText());
+    type Schema = { $ref?: string; type?: string; properties?: Record<string, Schema>; allOf?: Schema[] };
+    const resolved = (schema: Schema): Schema =>
+      schema.$ref ? resolved(components.schemas[schema.$ref.split("/").at(-1) ?? ""]) : schema;
+    const fields = (schema: Schema): Record<string, Schema> => {
+      const { properties = {}, allOf = [] } = resolved(schema);
+      return Object.assign({ ...properties }, ...allOf.map(fields));
+    };
+    const lists: [operationId: string, fields: string[]][] = [];
+    for (const { operationId, responses } of Object.values(paths).flatMap((methods) =>
+      Object.values(methods as Record<string, { operationId: string; responses: Record<string, unknown> }>),
+    )) {
+      const answer = responses["200"] as { content?: Record<string, { schema: Schema }> } | undefined;
+      const schema = answer?.content?.["application/json"]?.schema;
+      const found = schema ? fields(schema) : {};
+      if (found.data && resolved(found.data).type === "array") lists.push([operationId, Object.keys(found)]);
+    }
+    expect(lists.length).toBeGreaterThan(30);
+    const wanted = ["data", "total", "offset", "limit"];
+    expect(lists.filter(([, found]) => wanted.some((name) => !found.includes(name)))).toEqual([]);
+  });
 });

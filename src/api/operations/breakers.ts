@@ -12,7 +12,7 @@ import {
   parseBreakerKey,
 } from "../../db/providers/breakers.ts";
 import type { ApiDeps } from "../deps.ts";
-import { iso, isoOrNull, present, reply } from "../http/respond.ts";
+import { iso, isoOrNull, present, reply, whole } from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
 
 /** Circuit breakers of models, for operators. A change reaches the calls of the workers within seconds. */
@@ -34,7 +34,7 @@ export function breakerRoutes({ db, log }: Pick<ApiDeps, "db" | "log">): Route[]
       responses: { 200: CircuitBreakersListResponse },
       async run({ caller }) {
         const rows = await listBreakers(db, caller.organizationId);
-        return reply(200, { data: rows.map(breakerToWire), total: rows.length });
+        return reply(200, whole(rows.map(breakerToWire)));
       },
     }),
     defineRoute({

@@ -13,7 +13,7 @@ import { OneOf, Type } from "../../contract/schema.ts";
 import { acceptMessage } from "../../db/accept.ts";
 import { listRuns, readRun } from "../../db/run-lists.ts";
 import type { ApiDeps } from "../deps.ts";
-import { PageQuery, reply, sliceOf } from "../http/respond.ts";
+import { PageQuery, page, reply, sliceOf } from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
 import { publishAccepted } from "../sessions/messages.ts";
 import { idField, messageField, objectInput } from "./_turn-input.ts";
@@ -44,22 +44,22 @@ export function durableTaskRoutes({
       }),
       responses: { 200: TasksListResponse },
       problems: ["invalid_id"],
-      async run({ query, caller: { organizationId } }) {
+      async run({ query, caller: { organizationId }, request }) {
         if (query.activity_type !== undefined && query.activity_type !== TURN) {
-          return reply(200, { data: [], total: 0 });
+          return reply(200, page(request, [], 0, sliceOf(query)));
         }
         const states = query.status === undefined ? ALL_TASK_STATES : STATES_OF_TASK[query.status];
         if (query.workflow_id !== undefined) {
           const run = await readRun(db, organizationId, idOfUuid("turn", query.workflow_id));
           const data = run && states.includes(run.state) ? [taskToWire(run)] : [];
-          return reply(200, { data, total: data.length });
+          return reply(200, page(request, data, data.length, sliceOf(query)));
         }
         const { rows, total } = await listRuns(db, {
           organizationId,
           filter: { statuses: states, agentId: null, sessionId: null, workerId: null, waitingOn: null },
           ...sliceOf(query),
         });
-        return reply(200, { data: rows.map(taskToWire), total });
+        return reply(200, page(request, rows.map(taskToWire), total, sliceOf(query)));
       },
     }),
     defineRoute({

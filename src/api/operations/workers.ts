@@ -5,7 +5,7 @@ import { OneOf, Type } from "../../contract/schema.ts";
 import { listWorkers, type WorkerRow } from "../../db/run-lists.ts";
 import { wishDrain } from "../../db/workers.ts";
 import type { ApiDeps } from "../deps.ts";
-import { iso, reply } from "../http/respond.ts";
+import { iso, reply, whole } from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
 import { TURN } from "./_workflow-wire.ts";
 
@@ -42,8 +42,7 @@ export function workerRoutes({ db, log }: Pick<ApiDeps, "db" | "log">): Route[] 
         const alive = rows.filter((row) => row.status !== "stopped");
         const count = (status: WorkerRow["status"]) => rows.filter((row) => row.status === status).length;
         return reply(200, {
-          data: rows.map(workerToWire),
-          total: rows.length,
+          ...whole(rows.map(workerToWire)),
           summary: {
             active: count("running"),
             draining: count("draining"),

@@ -18,7 +18,7 @@ import { cancelRun, retryRun } from "../../db/operate.ts";
 import { listRuns, type RunRow, readRun } from "../../db/run-lists.ts";
 import type { ApiDeps } from "../deps.ts";
 import { Raw } from "../http/media.ts";
-import { PageQuery, reply, sliceOf } from "../http/respond.ts";
+import { PageQuery, page, reply, sliceOf } from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
 import { afterCancel } from "../sessions/messages.ts";
 import { eventsOfRun } from "./_workflow-events.ts";
@@ -46,7 +46,8 @@ export function workflowRoutes(deps: Pick<ApiDeps, "db" | "hints" | "clock" | "c
   const cancel = async (organizationId: string, runId: string, reason: string) => {
     const cancelled = await cancelRun(db, { organizationId, runId, reason, now: deps.clock.now() });
     if (cancelled.outcome === "not_found" || cancelled.sessionId === undefined) throw noWorkflow();
-    if (cancelled.outcome === "no_op") throw hasEnded(cancelled.state ?? "ended");
+    // As with a session: what has ended needs no cancelling.
+    if (cancelled.outcome === "no_op") return;
     await afterCancel(deps, cancelled.sessionId, cancelled);
   };
 
@@ -66,9 +67,9 @@ export function workflowRoutes(deps: Pick<ApiDeps, "db" | "hints" | "clock" | "c
         ...PageQuery,
       }),
       responses: { 200: WorkflowsListResponse },
-      async run({ query, caller: { organizationId } }) {
+      async run({ query, caller: { organizationId }, request }) {
         if (query.workflow_type !== undefined && query.workflow_type !== TURN) {
-          return reply(200, { data: [], total: 0 });
+          return reply(200, page(request, [], 0, sliceOf(query)));
         }
         const { rows, total } = await listRuns(db, {
           organizationId,
@@ -81,7 +82,7 @@ export function workflowRoutes(deps: Pick<ApiDeps, "db" | "hints" | "clock" | "c
           },
           ...sliceOf(query),
         });
-        return reply(200, { data: rows.map(workflowToWire), total });
+        return reply(200, page(request, rows.map(workflowToWire), total, sliceOf(query)));
       },
     }),
     defineRoute({
@@ -108,7 +109,8 @@ export function workflowRoutes(deps: Pick<ApiDeps, "db" | "hints" | "clock" | "c
         const run = await existing(caller.organizationId, params.workflow_id);
         const { events, total } = await eventsOfRun(db, run);
         const id = uuidOf(run.id);
-        return reply(200, { data: events.map((event) => workflowEventToWire(id, event)), total });
+        const data = events.map((event) => workflowEventToWire(id, event));
+        return reply(200, { data, total, offset: 0, limit: limits.eventsPageMax });
       },
     }),
     defineRoute({
@@ -116,9 +118,10 @@ export function workflowRoutes(deps: Pick<ApiDeps, "db" | "hints" | "clock" | "c
       method: "POST",
       path: "/durable/workflows/{workflow_id}/cancel",
       operationId: "cancel_workflow",
-      summary: "Cancel a workflow that has not ended",
+      summary: "Cancel a workflow",
+      description: "One that has ended stays as it is.",
       responses: { 200: Done },
-      problems: ["invalid_id", "not_found", "conflict"],
+      problems: ["invalid_id", "not_found"],
       async run({ params, caller: { organizationId } }) {
         await cancel(organizationId, idOfUuid("turn", params.workflow_id), "cancelled by an operator");
         return reply(200, {});
@@ -186,13 +189,13 @@ export function workflowRoutes(deps: Pick<ApiDeps, "db" | "hints" | "clock" | "c
       }),
       responses: { 200: DlqListResponse },
       problems: ["invalid_id"],
-      async run({ query, caller: { organizationId } }) {
+      async run({ query, caller: { organizationId }, request }) {
         if (query.activity_type !== undefined && query.activity_type !== TURN) {
-          return reply(200, { data: [], total: 0 });
+          return reply(200, page(request, [], 0, sliceOf(query)));
         }
         const runId = query.workflow_id === undefined ? null : idOfUuid("turn", query.workflow_id);
         const { rows, total } = await listDeadRuns(db, { organizationId, runId, ...sliceOf(query) });
-        return reply(200, { data: rows.map(deadRunToWire), total });
+        return reply(200, page(request, rows.map(deadRunToWire), total, sliceOf(query)));
       },
     }),
     defineRoute({

@@ -28,7 +28,7 @@ import {
 } from "../../db/schedules/schedules.ts";
 import { nextTimeOf } from "../../db/schedules/session-schedules.ts";
 import type { ApiDeps } from "../deps.ts";
-import { PageQuery, present, reply, sliceOf } from "../http/respond.ts";
+import { PageQuery, page, present, reply, sliceOf } from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
 import { idOfUuid } from "../operations/_workflow-wire.ts";
 import { executionToWire, scheduleToWire } from "./_schedule-wire.ts";
@@ -67,14 +67,14 @@ export function durableScheduleRoutes(deps: Pick<ApiDeps, "db" | "hints" | "cloc
         ...PageQuery,
       }),
       responses: { 200: SchedulesListResponse },
-      async run({ query, caller: { organizationId } }) {
+      async run({ query, caller: { organizationId }, request }) {
         const { rows, total } = await listSchedules(db, {
           organizationId,
           enabled: query.enabled ?? null,
           targetType: query.target_type ?? null,
           ...sliceOf(query),
         });
-        return reply(200, { data: rows.map(scheduleToWire), total });
+        return reply(200, page(request, rows.map(scheduleToWire), total, sliceOf(query)));
       },
     }),
     defineRoute({
@@ -255,14 +255,14 @@ export function durableScheduleRoutes(deps: Pick<ApiDeps, "db" | "hints" | "cloc
       query: Type.Object({ status: Type.Optional(OneOf(EXECUTION_STATUSES)), ...PageQuery }),
       responses: { 200: ScheduleExecutionsListResponse },
       problems: ["invalid_id", "not_found"],
-      async run({ params, query, caller }) {
+      async run({ params, query, caller, request }) {
         const schedule = await existing(caller.organizationId, params.schedule_id);
         const { rows, total } = await listExecutions(db, {
           scheduleId: schedule.id,
           status: query.status ?? null,
           ...sliceOf(query),
         });
-        return reply(200, { data: rows.map(executionToWire), total });
+        return reply(200, page(request, rows.map(executionToWire), total, sliceOf(query)));
       },
     }),
     defineRoute({
