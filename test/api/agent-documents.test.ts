@@ -228,7 +228,7 @@ describe("deleting for good", () => {
     const destroy = () => app.call("POST", `/agents/${id}/delete`);
     expectProblem(await destroy(), "conflict", /not archived/);
     await app.call("DELETE", `/agents/${id}`);
-    expect((await destroy()).status).toBe(204);
+    expect((await destroy()).body.status).toBe("deleted");
     expectProblem(await destroy(), "not_found", /Agent/);
     expect((await app.post("/agents", { name: "to-destroy", system_prompt: "x" })).status).toBe(201);
   });

@@ -9,6 +9,8 @@ export const NOT_BUILT: readonly string[] = [];
 const LIST = "every list carries the same envelope: the clients read different parts of it";
 const OURS_ADDED = "ours: an addition that the official clients pass over";
 const EMPTY = "an empty object where the contract has no body: the clients parse every answer as JSON";
+const FOR_GOOD =
+  "the contract's text says that every resource has it, its OpenAPI only that of declarative capabilities";
 const OPTIONAL = "optional in the contract; nothing here would fill it";
 
 export const DIFFERENCES: Readonly<Record<string, string>> = {
@@ -38,6 +40,10 @@ export const DIFFERENCES: Readonly<Record<string, string>> = {
   "answer *Agent*.model: beyond the contract": "the TypeScript SDK's name for default_model_id",
   "request *AgentRequest.model: beyond the contract": "the TypeScript SDK's name for default_model_id",
 
+  "POST /v1/mcp-servers/{server_id}/delete: beyond the contract": FOR_GOOD,
+  "POST /v1/memories/{memory_id}/delete: beyond the contract": FOR_GOOD,
+  "POST /v1/skills/{skill_id}/delete: beyond the contract": FOR_GOOD,
+  "POST /v1/workspaces/{workspace_id}/delete: beyond the contract": FOR_GOOD,
   "POST /v1/agents 200: beyond the contract":
     "an upsert that replaces; the contract's text says so, its OpenAPI lists 201 only",
   "GET /v1/durable/workers ?status: only draining, running, stopped":

@@ -209,7 +209,12 @@ describe("the dead letter queue", () => {
     const { body } = await app.get("/durable/dlq?limit=1&offset=1");
     expect([body.data.length, body.data[0].last_error]).toEqual([1, "error 1"]);
     expect(body.total).toBeGreaterThanOrEqual(3);
-    expect((await app.get("/durable/dlq?offset=1000")).body).toMatchObject({ data: [], total: body.total, offset: 1000, limit: 20 });
+    expect((await app.get("/durable/dlq?offset=1000")).body).toMatchObject({
+      data: [],
+      total: body.total,
+      offset: 1000,
+      limit: 20,
+    });
   });
 });
 

@@ -42,7 +42,7 @@ describe("agents", () => {
     const { id } = (await app.get("/agents/second")).body;
     expect((await app.call("DELETE", `/agents/${id}`)).status).toBe(204);
     expect((await app.post("/agents", { name: "third", system_prompt: "x" })).status).toBe(409);
-    expect((await app.post(`/agents/${id}/delete`)).status).toBe(204);
+    expect((await app.post(`/agents/${id}/delete`)).status).toBe(200);
     expect((await app.post("/agents", { name: "third", system_prompt: "x" })).status).toBe(201);
   });
 });

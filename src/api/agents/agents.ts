@@ -25,9 +25,9 @@ import { policiesFor } from "../http/authorize.ts";
 import { pathId } from "../http/path-id.ts";
 import {
   ArchivableQuery,
-  action,
   archivableFilter,
   created,
+  notArchived,
   PageQuery,
   page,
   reply,
@@ -226,15 +226,14 @@ export function agentRoutes(deps: Pick<ApiDeps, "db" | "capabilities" | "caps">)
       summary: "Delete an archived agent for good",
       description:
         "It must be archived first. Its name is free again, its id is not; sessions that were started with it keep " +
-        "their events and go on with its last configuration.",
-      responses: { 204: null },
+        "their events and go on with its last configuration. Answers with the agent as it was.",
+      responses: { 200: AgentWithUrls },
       problems: ["invalid_id", "not_found", "conflict"],
       async run({ params, caller: { organizationId } }) {
-        const agent = await existing(organizationId, params.agent_id);
-        if (await destroyAgent(db, organizationId, agent.id)) return reply(204, null);
-        throw new UserError("conflict", `the agent ${agent.name} is not archived; archive it first`, {
-          fields: { allowed_actions: [action("delete", "DELETE", `/agents/${agent.id}`)] },
-        });
+        const { id, name } = await existing(organizationId, params.agent_id);
+        const destroyed = await destroyAgent(db, organizationId, id);
+        if (destroyed) return reply(200, agentWithUrls(destroyed));
+        throw notArchived(`the agent ${name}`, `/agents/${id}`);
       },
     }),
     defineRoute({

@@ -24,6 +24,7 @@ import {
   archivableFilter,
   iso,
   isoOrNull,
+  notArchived,
   page,
   present,
   reply,
@@ -158,6 +159,22 @@ export function memoryRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
         const updated = await updateTree(db, { organizationId, kind: KIND, id, changes });
         if (updated.outcome !== "updated") throw noMemory();
         return reply(204, null);
+      },
+    }),
+    defineRoute({
+      method: "POST",
+      path: "/memories/{memory_id}/delete",
+      operationId: "destroy_memory",
+      tag: "memory",
+      summary: "Delete an archived memory for good, with its files",
+      description: "What still mounts it goes on without it. Answers with the memory as it was.",
+      responses: { 200: Memory },
+      problems: ["invalid_id", "not_found", "conflict"],
+      async run({ params, caller: { organizationId } }) {
+        const { id, name } = await existing(organizationId, params.memory_id);
+        const deleted = await deleteTree(db, { organizationId, kind: KIND, id, onlyIf: "archived" });
+        if (deleted.outcome === "deleted") return reply(200, toWire(deleted.tree));
+        throw notArchived(`the memory ${name}`, `/memories/${id}`);
       },
     }),
     defineRoute({

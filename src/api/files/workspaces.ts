@@ -18,6 +18,7 @@ import {
   archivableFilter,
   iso,
   isoOrNull,
+  notArchived,
   page,
   present,
   reply,
@@ -108,7 +109,7 @@ export function workspaceRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
           const deleted = await deleteTree(db, { organizationId, kind: KIND, id });
           if (deleted.outcome === "not_found") throw noWorkspace();
           if (deleted.outcome === "deleted") return reply(200, toWire(deleted.tree));
-          throw new UserError("conflict", "a session has this workspace; delete the session first");
+          throw inUse();
         }
         const name = body.name == null ? undefined : requireTreeName(body.name);
         const updated = await updateTree(db, {
@@ -147,9 +148,29 @@ export function workspaceRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
         return reply(204, null);
       },
     }),
+    defineRoute({
+      method: "POST",
+      path: "/workspaces/{workspace_id}/delete",
+      operationId: "destroy_workspace",
+      tag: "workspace",
+      summary: "Delete an archived workspace for good, with its files",
+      description: "409 while a session has it. Answers with the workspace as it was.",
+      responses: { 200: Workspace },
+      problems: ["invalid_id", "not_found", "conflict"],
+      async run({ params, caller: { organizationId } }) {
+        const workspace = await findTree(db, organizationId, KIND, pathId("wsp", params.workspace_id));
+        if (!workspace) throw noWorkspace();
+        const { id, name } = workspace;
+        const deleted = await deleteTree(db, { organizationId, kind: KIND, id, onlyIf: "archived" });
+        if (deleted.outcome === "deleted") return reply(200, toWire(deleted.tree));
+        if (deleted.outcome === "in_use") throw inUse();
+        throw notArchived(`the workspace ${name}`, `/workspaces/${id}`);
+      },
+    }),
   ];
 }
 
+const inUse = () => new UserError("conflict", "a session has this workspace; delete the session first");
 const noWorkspace = () => new UserError("not_found", "Workspace not found");
 
 function toWire(row: TreeRow): Workspace {

@@ -32,6 +32,7 @@ import {
   created,
   iso,
   isoOrNull,
+  notArchived,
   present,
   reply,
   urlsOf,
@@ -144,7 +145,8 @@ export function declarativeCapabilityRoutes({
           id,
           changes: { definition, status: body.status ?? undefined },
         });
-        if (result.outcome === "not_found" && body.status === "deleted") throw notArchived(id, name);
+        if (result.outcome === "not_found" && body.status === "deleted")
+          throw notArchived(`the capability ${name}`, `/capabilities/declarative/${id}`);
         return reply(200, written(result));
       },
     }),
@@ -187,18 +189,13 @@ export function declarativeCapabilityRoutes({
           changes: { status: "deleted" },
         });
         if (result.outcome !== "not_found") return reply(200, written(result));
-        throw notArchived(id, name);
+        throw notArchived(`the capability ${name}`, `/capabilities/declarative/${id}`);
       },
     }),
   ];
 }
 
 const noCapability = () => new UserError("not_found", "Declarative capability not found");
-
-const notArchived = (id: string, name: string) =>
-  new UserError("conflict", `the capability ${name} is not archived; archive it first`, {
-    fields: { allowed_actions: [action("delete", "DELETE", `/capabilities/declarative/${id}`)] },
-  });
 
 /** An id, a name, or `declarative:<name>`. @throws UserError invalid_id */
 function refOf(text: string): string {

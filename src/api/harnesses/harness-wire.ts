@@ -64,7 +64,7 @@ export function harnessWithUrls(row: HarnessRow): HarnessWithUrls {
 
 function actionsOf({ id, organization_id, status }: HarnessRow): AllowedAction[] {
   const path = `/harnesses/${id}`;
-  if (organization_id === null) return [];
+  if (organization_id === null || status === "deleted") return [];
   if (status !== "active")
     return [{ ...action("unarchive", "PATCH", path), hint: '{"status": "active"} takes it back' }];
   return [action("update", "PATCH", path), action("delete", "DELETE", path)];

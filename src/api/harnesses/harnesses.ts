@@ -17,7 +17,7 @@ import { statsToWire } from "../agents/stats.ts";
 import type { ApiDeps } from "../deps.ts";
 import { policiesFor } from "../http/authorize.ts";
 import { pathId } from "../http/path-id.ts";
-import { ArchivableQuery, action, archivableFilter, created, reply, whole } from "../http/respond.ts";
+import { ArchivableQuery, archivableFilter, created, notArchived, reply, whole } from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
 import { harnessRef, readHarnessChanges, readHarnessFields, requireHarnessName } from "./harness-input.ts";
 import { harnessWithCounts, noHarness, writtenHarness } from "./harness-wire.ts";
@@ -197,15 +197,13 @@ export function harnessRoutes(deps: Pick<ApiDeps, "db" | "capabilities">): Route
       summary: "Delete an archived harness for good",
       description:
         "It must be archived, and no agent may have it and no harness inherit from it. Sessions that were started with " +
-        "it go on with its last configuration.",
-      responses: { 204: null },
+        "it go on with its last configuration. Answers with the harness as it was.",
+      responses: { 200: HarnessWithUrls },
       problems: ["invalid_id", "not_found", "forbidden", "conflict"],
       async run({ params, caller: { organizationId } }) {
         const harness = await changeable(organizationId, params.harness_id);
         if (harness.status !== "archived") {
-          throw new UserError("conflict", `the harness ${harness.name} is not archived; archive it first`, {
-            fields: { allowed_actions: [action("delete", "DELETE", `/harnesses/${harness.id}`)] },
-          });
+          throw notArchived(`the harness ${harness.name}`, `/harnesses/${harness.id}`);
         }
         await requireUnused(organizationId, harness, "deleted");
         const result = await updateHarness(db, {
@@ -213,8 +211,7 @@ export function harnessRoutes(deps: Pick<ApiDeps, "db" | "capabilities">): Route
           id: harness.id,
           changes: { status: "deleted" },
         });
-        await writtenHarness(db, organizationId, result, harness.name);
-        return reply(204, null);
+        return reply(200, await writtenHarness(db, organizationId, result, harness.name));
       },
     }),
     defineRoute({

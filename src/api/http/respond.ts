@@ -1,4 +1,5 @@
 /** Small shapes that many answers share: fields without null, links, pages. */
+import { UserError } from "../../base/errors.ts";
 import type { AllowedAction, Urls } from "../../contract/common.ts";
 import { limits } from "../../contract/limits.ts";
 import { Type } from "../../contract/schema.ts";
@@ -48,6 +49,12 @@ export const action = (rel: string, method: string, path: string): AllowedAction
   method,
   href: `/v1${path}`,
 });
+
+/** Of `POST {path}/delete`: for good goes only what was archived before. */
+export const notArchived = (what: string, path: string) =>
+  new UserError("conflict", `${what} is not archived; archive it first`, {
+    fields: { allowed_actions: [action("delete", "DELETE", path)] },
+  });
 
 /** `offset` and `limit` as every paged list takes them. */
 export const PageQuery = {

@@ -33,6 +33,7 @@ import {
   created,
   iso,
   isoOrNull,
+  notArchived,
   page,
   present,
   reply,
@@ -202,6 +203,28 @@ export function mcpServerRoutes(deps: Deps): Route[] {
         const written = await updateMcpServer(db, { organizationId, id, changes: { status: "archived" } });
         if (written.outcome !== "written") throw noServer();
         return reply(204, null);
+      },
+    }),
+    defineRoute({
+      method: "POST",
+      access: "admin",
+      path: "/mcp-servers/{server_id}/delete",
+      operationId: "destroy_mcp_server",
+      tag: "mcp-servers",
+      summary: "Delete an archived MCP server for good",
+      description:
+        "Its name is free again, its secrets are gone. Turns of what still refers to it go on without it. Answers with " +
+        "the server as it was.",
+      responses: { 200: McpServerWithUrls },
+      problems: ["invalid_id", "not_found", "conflict"],
+      async run({ params, caller: { organizationId } }) {
+        const server = await findMcpServer(db, organizationId, pathId("mcp", params.server_id));
+        if (!server) throw noServer();
+        const { id, name } = server;
+        const changes = { status: "deleted" as const };
+        const written = await updateMcpServer(db, { organizationId, id, changes, onlyIf: "archived" });
+        if (written.outcome === "written") return reply(200, toWire(written.server));
+        throw notArchived(`the MCP server ${name}`, `/mcp-servers/${id}`);
       },
     }),
   ];

@@ -39,6 +39,7 @@ import {
   created,
   iso,
   isoOrNull,
+  notArchived,
   page,
   present,
   reply,
@@ -222,6 +223,26 @@ export function skillRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
         const written = await updateSkill(db, { organizationId, id, document: null, status: "archived" });
         if (written.outcome !== "written") throw noSkill();
         return reply(204, null);
+      },
+    }),
+    defineRoute({
+      method: "POST",
+      path: "/skills/{skill_id}/delete",
+      operationId: "destroy_skill",
+      tag: "skills",
+      summary: "Delete an archived skill for good",
+      description:
+        "Its name is free again; its document and files are gone. Answers with the skill as it was.",
+      responses: { 200: SkillWithUrls },
+      problems: ["invalid_id", "not_found", "conflict"],
+      async run({ params, caller: { organizationId } }) {
+        const skill = await findSkill(db, organizationId, pathId("skill", params.skill_id));
+        if (!skill) throw noSkill();
+        const { id, name } = skill;
+        const change = { organizationId, id, document: null, status: "deleted", onlyIf: "archived" } as const;
+        const written = await updateSkill(db, change);
+        if (written.outcome === "written") return reply(200, toWire(written.skill));
+        throw notArchived(`the skill ${name}`, `/skills/${id}`);
       },
     }),
     defineRoute({

@@ -266,11 +266,16 @@ export async function updateAgent(
  *
  * @returns false when it is not archived (any more)
  */
-export async function destroyAgent({ sql }: Db, organizationId: string, id: string): Promise<boolean> {
-  const { count } = await sql`
+export async function destroyAgent(
+  { sql }: Db,
+  organizationId: string,
+  id: string,
+): Promise<AgentRow | null> {
+  const rows = await sql<AgentRow[]>`
     update agents set status = 'deleted', deleted_at = now(), updated_at = now()
-     where id = ${id} and organization_id = ${organizationId} and status = 'archived'`;
-  return count > 0;
+     where id = ${id} and organization_id = ${organizationId} and status = 'archived'
+    returning ${sql(AGENT_COLUMNS)}`;
+  return rows[0] ?? null;
 }
 
 /** The agent that has this name, or null. */

@@ -177,17 +177,20 @@ export async function updateTree(
   }
 }
 
-/** Gone for everybody at once; its files are removed later (`retention.ts`). A workspace that a session has is kept. */
+/**
+ * Gone for everybody at once; its files are removed later (`retention.ts`). A workspace that a session has is kept.
+ * `onlyIf`: of another status, it is not found.
+ */
 export async function deleteTree(
   db: Db,
-  input: { organizationId: string; kind: TreeKind; id: string },
+  input: { organizationId: string; kind: TreeKind; id: string; onlyIf?: "archived" },
 ): Promise<{ outcome: "deleted"; tree: TreeRow } | { outcome: "not_found" } | { outcome: "in_use" }> {
   return transaction(db, async (sql) => {
     // Whoever makes a session with it waits for this lock, or has committed before it was taken and is seen below.
     const held = await sql`
       select from file_trees
        where id = ${input.id} and organization_id = ${input.organizationId} and kind = ${input.kind}
-         and status in ('active', 'archived')
+         and status in ('active', 'archived') and status = coalesce(${input.onlyIf ?? null}, status)
          for update`;
     if (held.length === 0) return { outcome: "not_found" };
     const rows = await sql<TreeRow[]>`

@@ -143,7 +143,7 @@ export async function insertMcpServer(
   return rows[0] ?? null;
 }
 
-/** Changes what is given; undefined stays. A deleted server keeps no secret. */
+/** Changes what is given; undefined stays. A deleted server keeps no secret. `onlyIf`: of another status, it is not found. */
 export async function updateMcpServer(
   { sql }: Db,
   input: {
@@ -152,6 +152,7 @@ export async function updateMcpServer(
     changes: { [K in keyof McpServerFields]?: McpServerFields[K] | undefined } & {
       status?: McpServerRow["status"] | undefined;
     };
+    onlyIf?: McpServerRow["status"];
   },
 ): Promise<McpServerWritten> {
   const { status } = input.changes;
@@ -162,6 +163,7 @@ export async function updateMcpServer(
       update mcp_servers
          set updated_at = now()${statusStamps(sql, status)}${set === null ? sql`` : sql`, ${set}`}
        where id = ${input.id} and organization_id = ${input.organizationId} and status <> 'deleted'
+         and status = coalesce(${input.onlyIf ?? null}, status)
       returning ${selectServer({ sql })}`;
     return rows[0] ? { outcome: "written", server: rows[0] } : { outcome: "not_found" };
   } catch (error) {

@@ -124,7 +124,7 @@ export async function insertSkill(
   return rows[0] ?? null;
 }
 
-/** Changes what is given; undefined stays. The files of a deleted skill go with it. */
+/** Changes what is given; undefined stays. The files of a deleted skill go with it. `onlyIf`: of another status, it is not found. */
 export async function updateSkill(
   { sql }: Db,
   input: {
@@ -132,6 +132,7 @@ export async function updateSkill(
     id: string;
     document: { fields: SkillFields; skillMd: string } | null;
     status: SkillRow["status"] | undefined;
+    onlyIf?: SkillRow["status"];
   },
 ): Promise<SkillWritten> {
   const { status, document } = input;
@@ -150,6 +151,7 @@ export async function updateSkill(
       update skills
          set updated_at = now()${statusStamps(sql, status)}${set === null ? sql`` : sql`, ${set}`}
        where id = ${input.id} and organization_id = ${input.organizationId} and status <> 'deleted'
+         and status = coalesce(${input.onlyIf ?? null}, status)
       returning ${sql(COLUMNS)}`;
     return rows[0] ? { outcome: "written", skill: rows[0] } : { outcome: "not_found" };
   } catch (error) {

@@ -54,7 +54,7 @@ export async function steps(step: Step, app: TestApp): Promise<void> {
   await step("DELETE", "/v1/agents/{}", ["bare-agent"], 204);
   await step("GET", "/v1/agents/{}", ["bare-agent"], 200);
 
-  await step("POST", "/v1/agents/{}/delete", ["bare-agent"], 204);
+  await step("POST", "/v1/agents/{}/delete", ["bare-agent"], 200);
   await step("GET", "/v1/agents/{}/stats", [agent.id], 200);
   await step("GET", "/v1/agents/{}", [agent.id], 200);
   const file = { "content-type": "text/markdown" };

@@ -7,7 +7,11 @@ const ALIAS = "the contract's text has it as an alias of the workspace's route, 
 
 const UNSAID = "the contract's OpenAPI does not say what comes";
 
+const FOR_GOOD = "named in the contract's text as what ends a resource for good";
+
 export const ours: Record<string, string> = {
+  "POST /v1/workspaces/{}/delete": FOR_GOOD,
+  "POST /v1/memories/{}/delete": FOR_GOOD,
   "GET /v1/memories/{}/fs/{} 200": UNSAID,
   "GET /v1/memories/{}/fs/_/download/{} 200": UNSAID,
   "GET /v1/sessions/{}/fs": ALIAS,
@@ -39,7 +43,7 @@ export async function steps(step: Step, app: TestApp): Promise<void> {
   await filesOf(step, "/v1/sessions/{}", session.id);
   await step("DELETE", "/v1/workspaces/{}", [workspace.id], 204);
   await step("GET", "/v1/workspaces/{}", [workspace.id], 200);
-  await step("PATCH", "/v1/workspaces/{}", [workspace.id], 200, { status: "deleted" });
+  await step("POST", "/v1/workspaces/{}/delete", [workspace.id], 200);
   await memories(step);
   await images(step, session.id);
 }
@@ -91,6 +95,7 @@ async function memories(step: Step): Promise<void> {
   await step("DELETE", `${fs}/{}`, [memory.id, "a/b.md"], 204);
   await step("DELETE", "/v1/memories/{}", [memory.id], 204);
   await step("GET", "/v1/memories/{}", [memory.id], 200);
+  await step("POST", "/v1/memories/{}/delete", [memory.id], 200);
 }
 
 async function filesOf(step: Step, owner: string, id: string): Promise<void> {

@@ -35,7 +35,7 @@ export async function steps(step: Step): Promise<void> {
   await step("PATCH", "/v1/harnesses/{}", [harness.id], 200, { description: null, tags: ["y"] });
   await step("POST", "/v1/harnesses/{}/copy", [harness.id], 201);
   await step("DELETE", "/v1/harnesses/{}", [harness.id], 204);
-  await step("POST", "/v1/harnesses/{}/delete", [harness.id], 204);
+  await step("POST", "/v1/harnesses/{}/delete", [harness.id], 200);
   await step("GET", "/v1/harnesses/config", [], 200);
   await step("GET", "/v1/harnesses/{}", ["default"], 200);
   await step("GET", "/v1/harnesses/{}/stats", ["generic"], 200);

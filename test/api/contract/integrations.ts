@@ -5,7 +5,11 @@ import { zip } from "../../support/zip.ts";
 
 const CONNECTIONS = "named in the contract's text, not in its OpenAPI";
 
+const FOR_GOOD = "named in the contract's text as what ends a resource for good";
+
 export const ours: Record<string, string> = {
+  "POST /v1/mcp-servers/{}/delete": FOR_GOOD,
+  "POST /v1/skills/{}/delete": FOR_GOOD,
   "GET /v1/user/connections": CONNECTIONS,
   "GET /v1/user/connections/providers": CONNECTIONS,
   "POST /v1/user/connections/{}": CONNECTIONS,
@@ -75,7 +79,7 @@ async function mcpServers(step: Step): Promise<void> {
   await step("PATCH", "/v1/mcp-servers/{}", [server.id], 200, { description: null, status: "disabled" });
   await step("DELETE", "/v1/mcp-servers/{}", [server.id], 204);
   await step("GET", "/v1/mcp-servers/{}", [server.id], 200);
-  await step("PATCH", "/v1/mcp-servers/{}", [server.id], 200, { status: "deleted" });
+  await step("POST", "/v1/mcp-servers/{}/delete", [server.id], 200);
 }
 
 async function skills(step: Step, app: TestApp): Promise<void> {
@@ -99,5 +103,5 @@ async function skills(step: Step, app: TestApp): Promise<void> {
   await step("PATCH", "/v1/skills/{}", [skill.id], 200, { skill_md: `${SKILL} Politely.` });
   await step("DELETE", "/v1/skills/{}", [skill.id], 204);
   await step("GET", "/v1/skills/{}", [skill.id], 200);
-  await step("PATCH", "/v1/skills/{}", [skill.id], 200, { status: "deleted" });
+  await step("POST", "/v1/skills/{}/delete", [skill.id], 200);
 }
