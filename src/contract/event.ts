@@ -23,10 +23,11 @@ export const ToolCallSummary = Type.Object({
   narration: Type.Optional(Type.String()),
 });
 
+/** `model` is the name that the vendor gives it. The ids are the hex digits of ours, as UUIDs. */
 export const ModelMetadata = Type.Object({
   model: Type.String(),
-  model_id: Type.Optional(Type.String()),
-  provider_id: Type.Optional(Type.String()),
+  model_id: Type.Optional(Type.String({ format: "uuid" })),
+  provider_id: Type.Optional(Type.String({ format: "uuid" })),
 });
 export type ModelMetadata = Static<typeof ModelMetadata>;
 

@@ -1,5 +1,5 @@
 /** What a model call leaves behind: its message, its events, its checkpoint. Builds, and writes nothing. */
-import { newId } from "../base/id.ts";
+import { newId, uuidOf } from "../base/id.ts";
 import { preview } from "../base/json.ts";
 import type { EventContext, NewEvent, ToolCall } from "../contract/event.ts";
 import { limits } from "../contract/limits.ts";
@@ -353,7 +353,7 @@ export function pendingSteps({ run, tools }: RunScope, calls: readonly UniqueCal
 }
 
 export function metadataOf({ model, provider }: RunScope["model"]) {
-  return { model: model.model_id, model_id: model.id, provider_id: provider.id };
+  return { model: model.model_id, model_id: uuidOf(model.id), provider_id: uuidOf(provider.id) };
 }
 
 export function pricedUsage(usage: TokenUsage, model: string): TokenUsage {
