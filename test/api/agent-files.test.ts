@@ -196,3 +196,26 @@ describe("export and import over the wire", () => {
     expect([answer.status, answer.body.code]).toEqual([status, code]);
   });
 });
+
+test("a starter file with a NUL is refused, not changed; as base64 it is kept", async () => {
+  const file = { path: "/a.bin", content: "a\0b" };
+  for (const [path, body] of [
+    ["/agents", { name: "nul", system_prompt: "x", initial_files: [file] }],
+    ["/sessions", { initial_files: [file] }],
+    ["/harnesses", { name: "nul", initialFiles: [file] }],
+  ] as const) {
+    const refused = await app.post(path, body);
+    expect([path, refused.status, refused.body.detail]).toEqual([
+      path,
+      400,
+      expect.stringContaining("base64"),
+    ]);
+  }
+  const asFile = formatAgentFile({ name: "nul", system_prompt: "x", initial_files: [file] }, "json");
+  expect((await importText(asFile)).status).toBe(400);
+  const content = Buffer.from(file.content).toString("base64");
+  const session = await app.post("/sessions", {
+    initial_files: [{ path: "/a.bin", content, encoding: "base64" }],
+  });
+  expect((await app.get(`/sessions/${session.body.id}/fs/a.bin`)).body.content).toBe(content);
+});

@@ -94,7 +94,11 @@ describe("an answer whose worker is lost", () => {
     const [completed] = all(events, "output.message.completed");
     expect(completed?.data.message.content).toEqual([{ type: "text", text: "half an answer in two" }]);
     const uuid = expect.stringMatching(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
-    expect(completed?.data.metadata).toEqual({ model: expect.any(String), model_id: uuid, provider_id: uuid });
+    expect(completed?.data.metadata).toEqual({
+      model: expect.any(String),
+      model_id: uuid,
+      provider_id: uuid,
+    });
     const ids = all(events, "output.message.delta").map((event) => event.data.message_id);
     expect(new Set(ids)).toEqual(new Set([completed?.data.message.id]));
     expect(streamed("half an answer in two")(events)).toBe(true);

@@ -158,6 +158,18 @@ export function cleanJson(value: unknown): unknown {
   return clean(value, 0, wellFormed);
 }
 
+/** Fields whose texts become files: better refused than changed. */
+const EXACT: ReadonlySet<string> = new Set(["initial_files", "initialFiles"]);
+
+/** @throws UserError invalid_request */
+function exactText(text: string): string {
+  if (!text.includes("\0")) return text.toWellFormed();
+  throw new UserError(
+    "invalid_request",
+    "initial_files: a text with a NUL cannot be kept; send it as base64",
+  );
+}
+
 /** Copies objects: a key `__proto__` in JSON is an own property and must not become a prototype. */
 function clean(value: unknown, depth: number, cleanText: (text: string) => string): unknown {
   if (typeof value === "string") return cleanText(value);
@@ -168,6 +180,9 @@ function clean(value: unknown, depth: number, cleanText: (text: string) => strin
   if (Array.isArray(value)) return value.map((item) => clean(item, depth + 1, cleanText));
   const entries = Object.entries(value).filter(([name]) => name !== "__proto__");
   return Object.fromEntries(
-    entries.map(([name, item]) => [wellFormed(name), clean(item, depth + 1, cleanText)]),
+    entries.map(([name, item]) => [
+      wellFormed(name),
+      clean(item, depth + 1, EXACT.has(name) ? exactText : cleanText),
+    ]),
   );
 }
