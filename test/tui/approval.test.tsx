@@ -1,14 +1,9 @@
 /** Calls that wait for a person, decided in the chat: the real API, a real worker, a drawn screen. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { render } from "ink-testing-library";
-import { createClient } from "../../src/client/client.ts";
-import { ChatApp } from "../../src/tui/chat.tsx";
-import { ChatSession } from "../../src/tui/chat-session.ts";
-import { paintWith } from "../../src/tui/theme.ts";
 import { type LiveServer, startServer } from "../support/live.ts";
 import { isIdle, logOnce } from "../support/sessions.ts";
 import { clientTool, completedCalls, startWaiting, type Waiting } from "../support/waiting.ts";
-import { memoryFiles, memoryHistory } from "./support/local.ts";
+import { openChatScreen } from "./support/chat-screen.tsx";
 
 const capabilities = [{ ref: "tool_approval", config: { mode: "normal" } }];
 
@@ -31,38 +26,9 @@ async function openWaiting(
   layer: Parameters<Waiting["waiting"]>[1] = { capabilities },
 ) {
   const { session } = await it.waiting(calls, layer);
-  const client = createClient({ baseUrl: server.url, apiKey: null });
-  const chat = new ChatSession({
-    client,
-    createSession: () => client.createSession({}),
-    agent: null,
-    model: null,
-    files: memoryFiles(),
-    history: memoryHistory(),
-  });
-  await chat.open(await client.getSession(session));
-  const signal = new AbortController().signal;
-  const app = render(
-    <ChatApp chat={chat} client={client} files={memoryFiles()} paint={paintWith(false)} signal={signal} />,
-  );
-  close = () => {
-    chat.close();
-    app.unmount();
-  };
-  const until = async (text: string) => {
-    while (!Bun.stripANSI(app.frames.join("\n")).includes(text))
-      await new Promise((resolve) => setImmediate(resolve));
-  };
-  return {
-    session,
-    press: (keys: string) => app.stdin.write(keys),
-    /** Waits until the text is in the frame, not only in one before it. */
-    async shows(text: string) {
-      while (!(app.lastFrame() ?? "").includes(text)) await new Promise((resolve) => setImmediate(resolve));
-    },
-    until,
-    frame: () => app.lastFrame() ?? "",
-  };
+  const screen = await openChatScreen(server.url, { session });
+  close = screen.close;
+  return { session, ...screen };
 }
 
 const charge = (amount: number) => ({ name: "charge", arguments: { amount } });

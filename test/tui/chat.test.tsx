@@ -1,71 +1,27 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { render } from "ink-testing-library";
-import { createClient } from "../../src/client/client.ts";
-import { ChatApp } from "../../src/tui/chat.tsx";
-import { ChatSession } from "../../src/tui/chat-session.ts";
-import { paintWith } from "../../src/tui/theme.ts";
 import { turnEvents } from "../client/support/events.ts";
 import { type ContractServer, startContractServer } from "../client/support/server.ts";
+import { type ChatScreen, openChatScreen } from "./support/chat-screen.tsx";
 import { type MemoryFiles, memoryFiles, memoryHistory } from "./support/local.ts";
 
 let server: ContractServer;
-let screen: Screen;
+let screen: ChatScreen;
 let files: MemoryFiles;
 let history: ReturnType<typeof memoryHistory>;
-beforeEach(() => {
+beforeEach(async () => {
   server = startContractServer();
   server.onMessage(({ sessionId, turnId, text }) =>
     server.append(sessionId, turnEvents({ turnId, input: text, reasons: [{ chunks: [`Re: ${text}`] }] })),
   );
   files = memoryFiles();
   history = memoryHistory(["from yesterday"]);
-  screen = openScreen(server.url);
-  return screen.shows("Ask anything");
+  screen = await openChatScreen(server.url, { files, history });
+  await screen.shows("Ask anything");
 });
 afterEach(async () => {
   screen.close();
   await server.stop();
 });
-
-interface Screen {
-  /** Keys as the terminal sends them, each as a piece of its own. */
-  press(...keys: string[]): void;
-  /** Waits until the text has been drawn, in this frame or an earlier one: printed lines leave the frame. */
-  until(text: string): Promise<void>;
-  /** Waits until the text is in the frame. */
-  shows(text: string): Promise<void>;
-  close(): void;
-}
-
-function openScreen(url: string): Screen {
-  const client = createClient({ baseUrl: url, apiKey: null });
-  const chat = new ChatSession({
-    client,
-    createSession: () => client.createSession({}),
-    agent: null,
-    model: null,
-    files,
-    history,
-  });
-  const signal = new AbortController().signal;
-  const app = render(
-    <ChatApp chat={chat} client={client} files={files} paint={paintWith(false)} signal={signal} />,
-  );
-  const appears = async (text: string, look: () => string) => {
-    while (!Bun.stripANSI(look()).includes(text)) await new Promise((resolve) => setImmediate(resolve));
-  };
-  return {
-    press(...keys) {
-      for (const key of keys) app.stdin.write(key);
-    },
-    until: (text) => appears(text, () => app.frames.join("\n")),
-    shows: (text) => appears(text, () => app.lastFrame() ?? ""),
-    close() {
-      chat.close();
-      app.unmount();
-    },
-  };
-}
 
 const [ENTER, ESCAPE, UP, DOWN, BACKSPACE] = ["\r", "\u001b", "\u001b[A", "\u001b[B", "\u007f"];
 
