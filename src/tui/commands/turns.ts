@@ -1,4 +1,6 @@
 /** Slash commands about the turns: what they may spend, what waits, how they are shown. */
+import type { Client } from "../../client/client.ts";
+import type { Budget } from "../../contract/budget.ts";
 import type { SlashCommand } from "./command.ts";
 
 export const turnCommands: readonly SlashCommand[] = [
@@ -12,9 +14,7 @@ export const turnCommands: readonly SlashCommand[] = [
       const limit = Number(argument);
       if (argument !== "") {
         if (!(limit > 0)) return chat.note("/budget takes dollars, like /budget 2.50", { isError: true });
-        await client.request("POST", "/budgets", {
-          body: { subject_type: "session", subject_id: sessionId, currency: "usd", limit },
-        });
+        await setLimit(client, sessionId, limit);
         await chat.lookUpLimits();
       }
       const lines = (await client.listSessionBudgets(sessionId)).map(
@@ -59,3 +59,33 @@ export const turnCommands: readonly SlashCommand[] = [
     run: ({ toggleExpanded }) => void toggleExpanded(),
   },
 ];
+
+/**
+ * What the session itself may spend in dollars, all in all. One limit, however often it is set: a second budget beside
+ * the first would leave the lower of the two in force. Budgets of a period, and those of others, are not its business.
+ */
+async function setLimit(client: Client, sessionId: string, limit: number): Promise<void> {
+  const own = (await client.listSessionBudgets(sessionId)).filter(
+    (budget) =>
+      budget.subject_type === "session" &&
+      budget.subject_id === sessionId &&
+      budget.currency === "usd" &&
+      budget.period === undefined,
+  );
+  if (own.length === 0) {
+    const body = { subject_type: "session", subject_id: sessionId, currency: "usd", limit };
+    return client.request("POST", "/budgets", { body });
+  }
+  for (const budget of own) {
+    await client.request("PATCH", `/budgets/${budget.id}`, { body: changeOf(budget, limit) });
+  }
+}
+
+/** A soft limit that would be above the limit goes; a budget that is switched off caps again. */
+function changeOf({ soft_limit: softLimit, status }: Budget, limit: number) {
+  return {
+    limit,
+    ...(softLimit !== undefined && softLimit > limit ? { soft_limit: null } : {}),
+    ...(status === "disabled" ? { status: "active" } : {}),
+  };
+}
