@@ -1,7 +1,7 @@
 /** The actions of the catalogue as calls of the API: the command line and the monitor do the same thing alike. */
 import { UserError } from "../base/errors.ts";
 import type { Client, RequestOptions } from "./client.ts";
-import type { Item, Resource } from "./resources.ts";
+import { CATALOG, type Item, type Resource } from "./resources.ts";
 
 export interface Call {
   method: string;
@@ -43,7 +43,8 @@ export async function performCall(
 }
 
 /**
- * The objects of a list, whether they come in an envelope or alone.
+ * The objects of a list, whether they come in an envelope or alone: those that its kind shows by default, unless the
+ * query says otherwise.
  *
  * @returns `total` only where the server counts them
  */
@@ -52,9 +53,22 @@ export async function readList(
   path: string,
   query: RequestOptions["query"] = {},
 ): Promise<{ data: Item[]; total?: number }> {
-  const answer = await client.request<Item[] | { data: Item[]; total?: number }>("GET", path, { query });
+  const answer = await client.request<Item[] | { data: Item[]; total?: number }>("GET", path, {
+    query: withDefaults(path, query),
+  });
   return Array.isArray(answer) ? { data: answer } : answer;
 }
+
+/** Of every list, whoever reads it: the command line and the monitor show the same. */
+function withDefaults(path: string, query: Query): Query {
+  const { defaults = {} } = CATALOG.find((resource) => resource.path === path) ?? {};
+  const asked = Object.entries(defaults).map(([name, value]) => {
+    const said = query[name] ?? value;
+    return [name, [said].flat().includes("all") ? undefined : said] as const;
+  });
+  return { ...query, ...Object.fromEntries(asked) };
+}
+type Query = NonNullable<RequestOptions["query"]>;
 
 const PAGE_ITEMS = 100;
 

@@ -21,6 +21,8 @@ export interface Definition<T> {
   columns: Readonly<Record<string, (item: T) => Cell>>;
   /** Flags of `list`, beside --search and --limit: query parameter → what it means. */
   filters?: Readonly<Record<string, string>>;
+  /** What a list asks for unless its reader says otherwise: query parameter → value. The value `all` lifts it. */
+  defaults?: Readonly<Record<string, string>>;
   /** Has --search. */
   isSearchable?: boolean;
   /** The server pages it: --limit and --offset go there. */

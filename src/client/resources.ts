@@ -193,18 +193,19 @@ export const CATALOG: readonly Resource[] = [
   define<Approval>({
     name: "approvals",
     one: "approval",
-    summary: "calls that wait for a person, newest first",
+    summary: "calls that wait for a person, newest first (--status all: those that are settled, too)",
     path: "/approvals",
     key: "id",
     columns: {
       id: (approval) => approval.id,
-      status: (approval) => approval.status,
+      status: ({ status, decision }) => (decision === undefined ? status : `${status}: ${decision}`),
       tool: (approval) => approval.tool_name,
       asked: (approval) => age(approval.requested_at),
       session: (approval) => approval.session_id,
       arguments: (approval) => JSON.stringify(approval.arguments ?? {}),
     },
-    filters: { status: "pending, decided or expired", session_id: "of one session" },
+    filters: { status: "pending, decided, expired, cancelled or all", session_id: "of one session" },
+    defaults: { status: "pending" },
     isPaged: true,
     actions: {
       approve: { summary: "let the call run, once", path: "", body: { decision: "allow" } },

@@ -3,6 +3,7 @@
  * kind of the catalogue has a list as well, in the columns that the command line prints.
  */
 import { CATALOG, type Item, type Resource } from "../../client/resources.ts";
+import { APPROVAL_STATUSES } from "../../contract/approval.ts";
 import { RUN_STATUSES } from "../../contract/run.ts";
 import { type Act, act, actsOf, denyAct, forkAct, idOf, resourceOf } from "./acts.ts";
 import { ageColumn, type Column, idColumn, money, number, sessionStatus, text } from "./columns.ts";
@@ -133,7 +134,7 @@ export const VIEWS: readonly View[] = [
     summary: "calls that wait for a person, oldest first",
     query: { status: "pending" },
     isOldestFirst: true,
-    statuses: ["pending", "decided", "expired"],
+    statuses: [...APPROVAL_STATUSES, "all"],
     columns: [
       idColumn("id", (item) => item.id, 3),
       ageColumn("age", (item) => item.requested_at, 0),
