@@ -13,6 +13,9 @@ export interface Candidate {
   about?: string;
 }
 
+/** The answer where a file of this machine is meant: the shell offers its own. Nowhere else does it. */
+const FILES: Candidate = { word: ":files" };
+
 /**
  * The lines for a shell's own start-up file, or for its directory of completions. No shell may evaluate a candidate:
  * some come from a server.
@@ -35,30 +38,36 @@ export function completionScript(shell: Shell): string {
   COMPREPLY=()
   while IFS= read -r line; do
     line=\${line%%"$tab"*}
+    [[ $line == ${FILES.word} ]] && { compopt -o default; continue; }
     COMPREPLY+=("\${line#"$before"}")
   done < <(everruns __complete "\${words[@]}" 2>/dev/null)
 }
-complete -o default -F _everruns everruns`;
+complete -F _everruns everruns`;
     case "zsh":
       return `#compdef everruns
 _everruns() {
   local word about text
   local -a found shown
   while IFS=$'\\t' read -r word about; do
+    if [[ $word == ${FILES.word} ]]; then
+      compset -P '--*='
+      _files
+      return
+    fi
     found+=("$word")
     printf -v text '%-20s  %s' "$word" "$about"
     shown+=("$text")
   done < <(everruns __complete "\${(@)words[2,CURRENT]}" 2>/dev/null)
-  (( \${#found} )) && compadd -l -d shown -a found || _files
+  (( \${#found} )) && compadd -l -d shown -a found
 }
 if [ "\${funcstack[1]}" = _everruns ]; then _everruns "$@"; else compdef _everruns everruns; fi`;
     case "fish":
       return `function __everruns_complete
     set -l found (everruns __complete (commandline -opc)[2..] (commandline -ct) 2>/dev/null)
-    if test (count $found) -gt 0
-        printf '%s\\n' $found
-    else
+    if test "$found" = ${FILES.word}
         __fish_complete_path (commandline -ct)
+    else if test (count $found) -gt 0
+        printf '%s\\n' $found
     end
 end
 complete -c everruns -f -a '(__everruns_complete)'`;
@@ -125,6 +134,7 @@ export function placeOf(program: Command, words: readonly string[]): Place {
 
 /** PURE: what the commands themselves offer at a place. */
 export function candidates({ command, option, argument, typed, prefix }: Place): Candidate[] {
+  if (isOfFiles(option, argument)) return [FILES];
   return offered({ command, option, argument, typed })
     .filter(({ word }) => word.startsWith(typed))
     .map((each) => ({ ...each, word: prefix + each.word }));
@@ -148,6 +158,10 @@ function offered({
     .map((each) => ({ word: each.name(), about: each.summary() || each.description() }));
   return [...children, ...(argument?.argChoices ?? []).map((word) => ({ word }))];
 }
+
+/** `--file <path>`, `<files...>`; a `<path>` that is an argument is one of the server's. */
+const isOfFiles = (option: Option | null, argument: Argument | null): boolean =>
+  option === null ? argument?.name() === "files" : /[<[]path[>\]]/.test(option.flags);
 
 /** Of a command, and of the one that it stands for when its verb is left out: `agents -o` is `agents list -o`. */
 function optionsOf(command: Command): readonly Option[] {

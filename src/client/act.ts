@@ -98,8 +98,10 @@ export async function idOfNamed(
   idOrName: string,
   query: RequestOptions["query"] = {},
 ): Promise<string> {
-  if (!resource.isFoundByName || IS_ID.test(idOrName)) return idOrName;
-  const found = (await readAll(client, resource, query)).filter(({ name }) => name === idOrName);
+  const { namedBy } = resource;
+  if (namedBy === undefined || IS_ID.test(idOrName)) return idOrName;
+  const all = await readAll(client, resource, query);
+  const found = namedBy.map((field) => all.filter((item) => item[field] === idOrName)).find(isAny) ?? [];
   const [only] = found;
   if (only === undefined) throw new UserError("not_found", `there is no ${resource.one} ${idOrName}`);
   if (found.length === 1) return String(only.id);
@@ -109,4 +111,5 @@ export async function idOfNamed(
   );
 }
 
+const isAny = (items: readonly Item[]) => items.length > 0;
 const IS_ID = /^(?:[a-z]+_[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;

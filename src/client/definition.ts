@@ -15,8 +15,8 @@ export interface Definition<T> {
   path: string;
   /** How one is named on the command line. */
   key: "id" | "id or name" | "path";
-  /** The server takes ids alone: names are looked up in the list. */
-  isFoundByName?: boolean;
+  /** The server takes ids alone: names are looked up in the list, in these fields, the first one first. */
+  namedBy?: readonly string[];
   /** Header → cell of the table; `json` and `yaml` show everything. */
   columns: Readonly<Record<string, (item: T) => Cell>>;
   /** Flags of `list`, beside --search and --limit: query parameter → what it means. */

@@ -18,7 +18,7 @@ export const LIBRARY: readonly Resource[] = [
     summary: "skills: instructions that agents read when a task asks for them",
     path: "/skills",
     key: "id or name",
-    isFoundByName: true,
+    namedBy: ["name"],
     columns: {
       id: (skill) => skill.id,
       name: (skill) => skill.name,
@@ -43,7 +43,7 @@ export const LIBRARY: readonly Resource[] = [
     summary: "MCP servers; their keys are never shown",
     path: "/mcp-servers",
     key: "id or name",
-    isFoundByName: true,
+    namedBy: ["name"],
     columns: {
       id: (server) => server.id,
       name: (server) => server.name,
@@ -67,7 +67,7 @@ export const LIBRARY: readonly Resource[] = [
     summary: "memories: files that outlive sessions",
     path: "/memories",
     key: "id or name",
-    isFoundByName: true,
+    namedBy: ["name"],
     columns: {
       id: (memory) => memory.id,
       name: (memory) => memory.name,

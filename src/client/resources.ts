@@ -217,7 +217,8 @@ export const CATALOG: readonly Resource[] = [
     one: "model",
     summary: "models that can be chosen",
     path: "/models",
-    key: "id",
+    key: "id or name",
+    namedBy: ["model_id", "display_name"],
     columns: {
       id: (model) => model.id,
       model: (model) => model.model_id,
@@ -243,7 +244,7 @@ export const CATALOG: readonly Resource[] = [
     summary: "model providers; their keys are never shown",
     path: "/providers",
     key: "id or name",
-    isFoundByName: true,
+    namedBy: ["name"],
     columns: {
       id: (provider) => provider.id,
       name: (provider) => provider.name,
@@ -283,7 +284,7 @@ export const CATALOG: readonly Resource[] = [
     summary: "schedules of the organization, by name",
     path: "/durable/schedules",
     key: "id or name",
-    isFoundByName: true,
+    namedBy: ["name"],
     columns: {
       id: (schedule) => schedule.id,
       name: (schedule) => schedule.name,

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { seedModel } from "../support/engine.ts";
 import { type LiveServer, startServer } from "../support/live.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 import { hasTmux, openTerminal } from "../tui/support/tmux.ts";
@@ -25,6 +26,7 @@ let server: LiveServer;
 let directory: string;
 beforeAll(async () => {
   database = await testDatabase();
+  await seedModel(database.db);
   server = await startServer(database);
   directory = mkdtempSync(join(tmpdir(), "everruns-test-"));
   const bin = join(directory, "bin");
@@ -54,14 +56,8 @@ afterAll(async () => {
 describe.each(SHELLS.filter(({ shell }) => hasTmux && Bun.which(shell) !== null))(
   "$shell",
   ({ shell, begin, rc }) => {
-    test.each([
-      ["a command", "everruns agen", "everruns agents"],
-      ["an object of the server", "everruns agents get tri", "everruns agents get triage"],
-      ["a flag", "everruns agents list --sea", "everruns agents list --search"],
-      ["the value of a flag", "everruns agents list --output=js", "everruns agents list --output=json"],
-      ["a file, where one is meant", "everruns images upload lett", "everruns images upload letter.txt"],
-      ["a word with a colon", "everruns contexts use prod:e", "everruns contexts use prod:eu"],
-    ])("completes %s", async (_what, typed, whole) => {
+    /** What is typed is followed by Tab. @returns the screen once the shell shows the whole line */
+    async function tab(typed: string, whole: string, rest = ""): Promise<string> {
       const file = join(directory, rc);
       const setUp = shell === "zsh" ? "autoload -U compinit; compinit -u -D\n" : "";
       writeFileSync(file, `${setUp}${(await runCli(["completion", shell])).stdout}`);
@@ -79,10 +75,33 @@ describe.each(SHELLS.filter(({ shell }) => hasTmux && Bun.which(shell) !== null)
         terminal.type("echo rea''dy", "Enter");
         await terminal.until("ready");
         terminal.type(typed, "Tab");
-        expect(await terminal.until(whole)).toContain(whole);
+        if (rest !== "") terminal.type(rest);
+        return await terminal.until(whole);
       } finally {
         terminal.close();
       }
+    }
+
+    test.each([
+      ["a command", "everruns agen", "everruns agents"],
+      ["an object of the server", "everruns agents get tri", "everruns agents get triage"],
+      ["a model by its name", "everruns models get llm", "everruns models get llmsim"],
+      ["a flag", "everruns agents list --sea", "everruns agents list --search"],
+      ["the value of a flag", "everruns agents list --output=js", "everruns agents list --output=json"],
+      ["a file, where one is meant", "everruns images upload lett", "everruns images upload letter.txt"],
+      ["the file of a flag", "everruns agents create -f lett", "everruns agents create -f letter.txt"],
+      ["a word with a colon", "everruns contexts use prod:e", "everruns contexts use prod:eu"],
+    ])("completes %s", async (_what, typed, whole) => {
+      expect(await tab(typed, whole)).toContain(whole);
+    });
+
+    test.each([
+      ["an id", "everruns sessions get lett"],
+      ["a name", "everruns agents get lett"],
+      ["a message", "everruns run lett"],
+      ["a file of the server", "everruns files get session_1 lett"],
+    ])("offers no file where %s is meant", async (_what, typed) => {
+      expect(await tab(typed, `${typed} and on`, " and on")).not.toContain("letter.txt");
     });
   },
 );

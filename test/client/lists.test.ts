@@ -1,5 +1,6 @@
 /** Lists as the command line prints them, against the real API. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { newId } from "../../src/base/id.ts";
 import { readList } from "../../src/client/act.ts";
 import { createClient } from "../../src/client/client.ts";
 import { runCli } from "../cli/support.ts";
@@ -52,4 +53,28 @@ test("approvals are those that wait; of the others the decision is said", async 
   expect(await rows("approvals", "--status", "cancelled")).toHaveLength(1);
   // Several values at once, as the monitor asks.
   expect((await readList(client, "/approvals", { status: ["all"] })).total).toBe(4);
+});
+
+test("a model is found by its id, the vendor's name or its own; two of a name are told", async () => {
+  const { sql } = it.app.db;
+  const cli = (...args: string[]) => runCli(["models", ...args], { env: { EVERRUNS_API_URL: server.url } });
+  const read = async (name: string) => JSON.parse((await cli("get", name, "-o", "json")).stdout);
+  const addModel = async (modelId: string, displayName: string) => {
+    const [row] = await sql`
+      insert into models (id, organization_id, provider_id, model_id, display_name)
+      select ${newId("model")}, organization_id, id, ${modelId}, ${displayName} from providers limit 1 returning id`;
+    return String(row?.id);
+  };
+  const id = await addModel("vendor-1", "The First");
+  for (const name of [id, "vendor-1", "The First"]) expect(await read(name)).toMatchObject({ id });
+  expect((await cli("disable", "vendor-1")).code).toBe(0);
+  expect(await read(id)).toMatchObject({ enabled: false });
+  expect((await cli("get", "nope")).stderr).toBe("everruns: there is no model nope\n");
+  // What the vendor calls it goes before what people do.
+  await addModel("vendor-2", "vendor-1");
+  expect(await read("vendor-1")).toMatchObject({ id });
+  await addModel("vendor-3", "The First");
+  expect((await cli("get", "The First")).stderr).toBe(
+    "everruns: 2 models are called The First; say the id of one\n",
+  );
 });

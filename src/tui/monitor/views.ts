@@ -333,7 +333,7 @@ export const viewOf = (word: string): View | undefined =>
 /** The command line's columns, each with a width that fits what usually stands there. */
 function columnsOf(resource: Resource): Column[] {
   return Object.entries(resource.columns).map(([name, read], at) =>
-    name === "id" && resource.key !== "id or name" && resource.name !== NAMED
+    name === "id" && resource.name !== NAMED
       ? idColumn(name, (item) => item.id)
       : AGES.has(name)
         ? ageColumn(name, (item) => item[`${name}_at`])
