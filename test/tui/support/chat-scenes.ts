@@ -74,6 +74,28 @@ const SCENES: readonly Scene[] = [
     },
   },
   {
+    name: "a session that was deleted meanwhile is not promised to anybody",
+    async play(stage) {
+      const terminal = await asked(stage, "scribe");
+      await terminal.until(AT_REST);
+      const address = `${stage.world.url}/v1/sessions`;
+      const { data } = (await (await fetch(`${address}?limit=1`)).json()) as { data: { id: string }[] };
+      await fetch(`${address}/${data[0]?.id}`, { method: "DELETE" });
+      terminal.press("C-c");
+      const left = await terminal.until("exit code 0");
+      expect(left).toContain("The session has been deleted: there is nothing to come back to.");
+      expect(left).not.toContain("everruns chat session_");
+    },
+  },
+  {
+    name: "a model that does not exist is told at the start, in one line",
+    async play(stage) {
+      const terminal = stage.open(["-m", "nope"], { columns: 200 });
+      const left = await terminal.until("exit code 2");
+      expect(left).toMatch(/^everruns: no model nope; there are .*\nexit code 2$/);
+    },
+  },
+  {
     name: "messages that wait stand above the prompt; Tab says what Enter does, Up takes one back",
     async play(stage) {
       const terminal = await asked(stage, "dreamer");
