@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Event } from "../../src/contract/event.ts";
 import type { Run } from "../../src/contract/run.ts";
+import { SESSION_STATUSES } from "../../src/contract/session.ts";
 import { cellText, dollars, shortId } from "../../src/tui/monitor/columns.ts";
 import { complete, completions, parseCommand } from "../../src/tui/monitor/commands.ts";
 import { frame } from "../../src/tui/monitor/frame.ts";
@@ -57,6 +58,27 @@ const overview = (change: Partial<Overview> = {}): Overview => ({
   openBreakers: [],
   recent: recentOf([], { isAll: true, nowMs: Date.now() }),
   ...change,
+});
+
+test("a session has the API's word for its status, and is found by it; that a budget holds it stands beside", () => {
+  const sessions = viewOf("sessions") as View;
+  const rows = [
+    ...SESSION_STATUSES.map((status) => ({ id: status, status })),
+    { id: "held", status: "idle", paused: true },
+  ];
+  const found = (word: string) => {
+    const command = parseCommand(`sessions ${word}`);
+    if (command.kind !== "list") throw new Error(word);
+    const place = listPlace(command.view, command.conditions, command.filter);
+    return visibleItems({ ...place, items: rows }).map(({ id }) => id);
+  };
+  expect(found("waitingfortoolresults")).toEqual(["waitingfortoolresults"]);
+  expect(found("status=waiting")).toEqual(["waitingfortoolresults"]);
+  expect(found("started")).toEqual(["started"]);
+  expect(found("idle")).toEqual(["idle", "held"]);
+  expect(found("paused")).toEqual(["held"]);
+  expect(sessions.columns[1]?.cell(rows.at(-1) ?? {})).toBe("idle paused");
+  for (const row of rows.slice(0, -1)) expect(sessions.columns[1]?.cell(row)).toBe(row.status);
 });
 
 describe("a frame", () => {

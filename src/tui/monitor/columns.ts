@@ -128,8 +128,7 @@ const GAP_COLUMNS = 2;
 /** The last column says the most: it has this share of the width before others are left out for it. */
 const LAST_COLUMNS = { min: 10, max: 22, share: 0.28 };
 
-/** Shorter than the API's word where that would not fit. */
+/** The API's word; beside it that the turn is held by a budget, which the API says in a field of its own. */
 export function sessionStatus({ status, paused }: { status?: unknown; paused?: unknown }): string {
-  if (paused === true) return "paused";
-  return status === "waitingfortoolresults" ? "waiting" : String(status ?? "");
+  return [status ?? "", ...(paused === true ? ["paused"] : [])].join(" ");
 }

@@ -49,9 +49,9 @@ export async function loadOverview(client: Client): Promise<Overview> {
         ? null
         : {
             active: stats.active,
-            waiting: stats.waiting_for_tool_results,
+            waitingfortoolresults: stats.waiting_for_tool_results,
             idle: stats.idle,
-            new: stats.started,
+            started: stats.started,
           },
     approvals: {
       total: approvals.total,

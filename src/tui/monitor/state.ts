@@ -19,8 +19,8 @@ export interface Overview {
   notReady: string | null;
   /** null: the server does not let us see it. */
   health: HealthResponse | null;
-  /** Sessions by status; null when unknown. */
-  sessions: Readonly<Record<string, number>> | null;
+  /** null when unknown. */
+  sessions: Readonly<Record<Session["status"], number>> | null;
   approvals: { total: number; oldestAt: string | null; oldest: readonly Approval[] };
   runs: { queued: number; running: number; waiting: number };
   /** Runs that wait for somebody or something, by what; of the newest hundred. */
@@ -188,10 +188,11 @@ function compare(a: number | string, b: number | string): number {
   return String(a).localeCompare(String(b), "en", { numeric: true });
 }
 
-/** `status=active`: the cell of that column, or the field of that name, is or begins with the value. */
+/** `status=active`: the cell of that column, a word of it, or the field of that name, is or begins with the value. */
 function meets(view: View, item: Item, { name, value }: Condition): boolean {
   const column = view.columns.find((each) => each.name === name);
-  const said = [column?.cell(item), item[name]].map((each) => String(each ?? "").toLowerCase());
+  const cell = column?.cell(item) ?? "";
+  const said = [cell, ...cell.split(" "), item[name]].map((each) => String(each ?? "").toLowerCase());
   return said.some((each) => each !== "" && each.startsWith(value.toLowerCase()));
 }
 

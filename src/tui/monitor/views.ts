@@ -5,6 +5,7 @@
 import { CATALOG, type Item, type Resource } from "../../client/resources.ts";
 import { APPROVAL_STATUSES } from "../../contract/approval.ts";
 import { RUN_STATUSES } from "../../contract/run.ts";
+import { SESSION_STATUSES } from "../../contract/session.ts";
 import { type Act, act, actsOf, denyAct, forkAct, idOf, resourceOf } from "./acts.ts";
 import { ageColumn, type Column, idColumn, money, number, sessionStatus, text } from "./columns.ts";
 
@@ -152,10 +153,10 @@ export const VIEWS: readonly View[] = [
     resource: sessions,
     digit: "3",
     summary: "sessions, newest first",
-    statuses: ["started", "active", "idle", "waiting", "paused"],
+    statuses: [...SESSION_STATUSES, "paused"],
     columns: [
       idColumn("id", (item) => item.id),
-      text("status", (item) => sessionStatus(item), { width: 8, rank: 0 }),
+      text("status", (item) => sessionStatus(item), { width: 12, rank: 0 }),
       ageColumn("age", (item) => item.updated_at, 0),
       number("tokens", tokens, { width: 6, rank: 2 }),
       money("cost", (item) => usageOf(item)?.effective_cost_usd ?? usageOf(item)?.estimated_cost_usd, 3),
