@@ -209,6 +209,11 @@ export const CATALOG: readonly Resource[] = [
     isPaged: true,
     actions: {
       approve: { summary: "let the call run, once", path: "", body: { decision: "allow" } },
+      "approve-always": {
+        summary: "let the call run, and every later one of the tool in its session",
+        path: "",
+        body: { decision: "allow_always" },
+      },
       deny: { summary: "refuse the call", path: "", body: { decision: "reject" } },
     },
   }),

@@ -4,9 +4,11 @@ import { render } from "ink-testing-library";
 // Ink's, for what it measured and wrapped.
 import Remembered from "quick-lru";
 import { createClient } from "../../src/client/client.ts";
+import type { Event } from "../../src/contract/event.ts";
 import { MonitorApp } from "../../src/tui/monitor/monitor.tsx";
 import { Monitor } from "../../src/tui/monitor/store.ts";
 import { type LiveServer, startServer } from "../support/live.ts";
+import { script } from "../support/scripts.ts";
 import { isIdle, logOnce, newSession, send } from "../support/sessions.ts";
 import { startWaiting, type Waiting } from "../support/waiting.ts";
 import { paint } from "./support/monitor-state.ts";
@@ -73,6 +75,32 @@ describe("keys", () => {
     await logOnce(it.app.db, session, isIdle);
     expect(it.ran.splice(0).map(({ input }) => input)).toEqual([{ amount: 1 }]);
     await monitor.until("nobody is waited for");
+  });
+
+  test("A allows the call and every later one of its tool in the session", async () => {
+    const calls = [
+      { name: "charge", arguments: { amount: 4 } },
+      { name: "charge", arguments: { amount: 5 } },
+    ];
+    const { session } = await it.waiting(calls.slice(0, 1), APPROVAL);
+    const monitor = open();
+    monitor.press("2");
+    await monitor.until(/❯ .*charge[\s\S]*a approve · A always · d deny/);
+    monitor.press("A");
+    await monitor.until(/always: done *(·|\n) *everruns approvals approve-always approval_/);
+    await logOnce(it.app.db, session, isIdle);
+    const message = `Again.\n${script([{ tool_calls: calls.slice(1) }, { text: "Done." }])}`;
+    await send(it.app.db, session, message);
+    it.engine.hint();
+    const turns = (events: readonly Event[]) => events.filter(({ type }) => type === "session.idled").length;
+    await logOnce(it.app.db, session, (events) => turns(events) === 2);
+    expect(it.ran.splice(0).map(({ input }) => input)).toEqual([{ amount: 4 }, { amount: 5 }]);
+    monitor.press(`:${session}\r`);
+    await monitor.until(/Again/);
+    monitor.press("?");
+    await monitor.until("the overview: is anything broken");
+    monitor.press("G");
+    await monitor.until(/a A d +a call that waits: allow it once/);
   });
 
   test("frames are drawn line by line: what Ink remembers of them stays small", async () => {

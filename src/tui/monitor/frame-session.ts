@@ -49,7 +49,7 @@ function callLines({ approvals }: SessionPlace, columns: number, paint: Paint): 
   if (first === undefined) return [];
   const more = approvals.length === 1 ? "" : `, ${approvals.length - 1} more`;
   const call = `${first.tool_name} ${JSON.stringify(first.arguments)}`;
-  return [paint.yellow(cut(`  ! a approves, d denies${more}: ${cellText(call)}`, columns))];
+  return [paint.yellow(cut(`  ! a approves, A always, d denies${more}: ${cellText(call)}`, columns))];
 }
 
 function tabBody(place: SessionPlace, screen: Screen): Body {

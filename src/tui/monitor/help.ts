@@ -40,6 +40,10 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["s S", "sort by the next column · turn the order round"],
   ["space", "mark a row · Ctrl+A marks all that the filter shows, or none"],
   ["letters", "the last line says what they do; on marked rows they do it to all of them, and ask first"],
+  [
+    "a A d",
+    "a call that waits: allow it once · it and every later one of its tool in this session · deny it",
+  ],
   ["y", "the chosen object as JSON"],
   ["Tab", "in a session: transcript, events, files, cost, tasks"],
   ["q", "quit; Ctrl+C too"],

@@ -97,7 +97,11 @@ export const SESSION_ACTS = [
   act(sessions, "resume", "R"),
   act(sessions, "delete", "D", { isCareful: true }),
 ];
-export const APPROVAL_ACTS = [act(approvals, "approve", "a"), denyAct(approvals)];
+export const APPROVAL_ACTS = [
+  act(approvals, "approve", "a"),
+  act(approvals, "approve-always", "A", { label: "always" }),
+  denyAct(approvals),
+];
 
 const opensRun = (item: Item) => ({ kind: "run", id: String(item.activity_id ?? item.id) }) as const;
 const usageOf = (item: Item) => item.usage as Record<string, number> | undefined;
