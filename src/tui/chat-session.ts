@@ -66,8 +66,8 @@ export interface ChatSessionOptions {
   history: TypedHistory;
 }
 
-/** What is printed again when everything folds or unfolds. */
-const REPRINTED_MAX = 50;
+/** What is printed again when everything folds or unfolds: more would take the terminal more than a moment. */
+export const REPRINTED_MAX = 500;
 /** A long past is not printed again in full. */
 const BACKLOG_ENTRIES = 200;
 /** Events of one such span are drawn together: no more often than the screen shows them. */
@@ -79,6 +79,8 @@ export class ChatSession {
   #snapshot: ChatSnapshot;
   #settled = 0;
   #noteCount = 0;
+  /** How much of what was printed is printed anew no more. */
+  #leftOut = 0;
   /** Chosen in the chat; null: the session's own. */
   #model: { id: string; name: string } | null = null;
   #pending: Event[] = [];
@@ -231,9 +233,14 @@ export class ChatSession {
     return true;
   }
 
-  /** Has the newest of what was printed printed anew: it is folded or unfolded now. */
+  /** Has what was printed printed anew: it is folded or unfolded now. Says how much of it is not, if any. */
   reprint(): void {
-    const printed = this.#snapshot.printed.slice(-REPRINTED_MAX);
+    const all = this.#snapshot.printed.filter(({ key }) => key !== LEFT_OUT);
+    const kept = all.slice(-REPRINTED_MAX);
+    this.#leftOut += all.length - kept.length;
+    const text = `${this.#leftOut} earlier entries stay as they were printed first, further up`;
+    const note: Printed = { key: LEFT_OUT, kind: "note", text, isError: false };
+    const printed = this.#leftOut === 0 ? kept : [note, ...kept];
     this.#set({ printed, printing: this.#snapshot.printing + 1 });
   }
 
@@ -409,6 +416,9 @@ export class ChatSession {
     for (const listener of this.#listeners) listener();
   }
 }
+
+/** Key of the remark about what is not printed anew. */
+const LEFT_OUT = "left-out";
 
 /** A message that was sent is in the log. */
 const ARRIVALS: readonly string[] = ["input.message", "input.queued"];

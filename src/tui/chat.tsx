@@ -99,7 +99,7 @@ export function ChatApp({ chat, client, files, paint, signal }: ChatAppProps) {
 
   const toggleExpanded = () => {
     setExpanded(!isExpanded);
-    // What was printed cannot be changed: the newest of it is printed again. What scrolled out stays as it was.
+    // What was printed cannot be changed: it is printed again. What scrolled out stays as it was, above.
     write(CLEAR_WINDOW);
     chat.reprint();
     return !isExpanded;

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { type Client, createClient } from "../../src/client/client.ts";
 import type { NewEvent } from "../../src/contract/event.ts";
 import { limits } from "../../src/contract/limits.ts";
-import { ChatSession, type ChatSnapshot, type Printed } from "../../src/tui/chat-session.ts";
+import { ChatSession, type ChatSnapshot, type Printed, REPRINTED_MAX } from "../../src/tui/chat-session.ts";
 import { isSlashCommand, runSlashCommand } from "../../src/tui/commands/registry.ts";
 import { READ_TYPES } from "../../src/tui/read-types.ts";
 import { messageIdOf, turnEvents, turnIdOf } from "../client/support/events.ts";
@@ -118,6 +118,24 @@ describe("a chat", () => {
     expect(printed).toHaveLength(201);
     expect(words(printed)[0]).toBe("note: 100 earlier entries are not shown");
     expect(words(printed).at(-2)).toBe("user: q149");
+  });
+
+  test("prints everything anew when it folds or unfolds, and says what not when that is too much", async () => {
+    const id = server.createSession();
+    const turns = Array.from({ length: 90 }, (_, at) => answer(turnIdOf(at + 1), `q${at}`, "a"));
+    server.append(id, turns.flat());
+    await chat.open(await client.getSession(id));
+    const { printed, printing } = await until(({ connection }) => connection.state === "live");
+    chat.reprint();
+    expect(chat.snapshot().printed).toEqual(printed);
+    expect(chat.snapshot().printing).toBe(printing + 1);
+    for (let at = 0; at < REPRINTED_MAX; at += 1) chat.note(`n${at}`);
+    for (const _time of ["folded", "unfolded"]) {
+      chat.reprint();
+      const now = words(chat.snapshot().printed);
+      expect(now[0]).toBe("note: 180 earlier entries stay as they were printed first, further up");
+      expect(now.slice(1)).toEqual(Array.from({ length: REPRINTED_MAX }, (_, at) => `note: n${at}`));
+    }
   });
 
   test("leaves a session for a new one and hears nothing more of the old", async () => {

@@ -1,12 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { type TurnScript, turnEvents } from "../client/support/events.ts";
+import { type TurnScript, turnEvents, turnIdOf } from "../client/support/events.ts";
 import { type ContractServer, startContractServer } from "../client/support/server.ts";
 import { describeChat } from "./support/chat-scenes.ts";
 import { hasTmux, openTerminal, type Terminal, type TerminalOptions } from "./support/tmux.ts";
 
 const CLI = join(import.meta.dir, "../../cli/everruns.ts");
 
+const TURNS = 80;
 let server: ContractServer;
 const terminals: Terminal[] = [];
 beforeEach(() => {
@@ -47,6 +48,24 @@ describe.skipIf(!hasTmux)("everruns chat within its bounds (only where tmux is i
     const screen = await terminal.until("lines above");
     expect(screen.split("\n").length).toBeLessThanOrEqual(16);
     expect(screen).toContain("active");
+  }, 30_000);
+
+  test("unfolds all that was printed, also what has scrolled out long ago", async () => {
+    const id = server.createSession();
+    const turns = Array.from({ length: TURNS }, (_, at) =>
+      turnEvents({
+        turnId: turnIdOf(at + 1),
+        input: `question ${at}`,
+        reasons: [{ thinking: [`First.\n\nThought ${at}.`], chunks: [`answer ${at}`] }],
+      }),
+    );
+    server.append(id, turns.flat());
+    const terminal = chat([id], { columns: 60, rows: 16 });
+    await terminal.until(new RegExp(`answer ${TURNS - 1}[\\s\\S]*idle`));
+    expect(terminal.history()).not.toContain("Thought 0.");
+    terminal.press("C-o");
+    await terminal.until(new RegExp(`Thought ${TURNS - 1}[\\s\\S]*idle`));
+    expect(terminal.history()).toContain("Thought 0.");
   }, 30_000);
 
   test("works in a narrow window and without colours", async () => {
