@@ -5,6 +5,7 @@
  *
  *   client.ts       typed calls over fetch
  *   stream.ts       the event stream of a session, across reconnects
+ *   engine-feed.ts  that something durable has changed, across reconnects
  *   transcript.ts   PURE: events folded into what a person reads
  *   answer.ts       PURE: events folded into what a script reads
  *
@@ -114,6 +115,9 @@ export interface Client extends EventSource {
   listProviders(): Promise<Page<Provider>>;
   listCapabilities(query?: PageQuery): Promise<Page<CapabilityInfo>>;
 
+  /** One connection of the engine's stream of snapshots, for operators. */
+  openEngineStream(signal: AbortSignal): Promise<Response>;
+
   /** Any other call. @param path below `/v1`. @returns the JSON of the answer, undefined when it has none */
   request<T>(method: string, path: string, options?: RequestOptions): Promise<T>;
   /** A call whose answer is text: an export. */
@@ -186,6 +190,18 @@ export function createClient(options: ClientOptions): Client {
     call<T>("GET", `/api/v1${path}${queryText(query)}`);
   const post = <T>(path: string, body: unknown) => call<T>("POST", `/api/v1${path}`, body);
 
+  const openStream = async (path: string, signal: AbortSignal): Promise<Response> => {
+    const response = await send(`${baseUrl}/api/v1${path}`, {
+      headers: { ...headers, accept: "text/event-stream", "cache-control": "no-cache" },
+      signal,
+    });
+    if (!response.ok) throw await errorFromResponse(response);
+    if (!(response.headers.get("content-type") ?? "").startsWith("text/event-stream")) {
+      throw notEverruns(baseUrl, response.status);
+    }
+    return response;
+  };
+
   const listEvents: Client["listEvents"] = async (sessionId, query = {}) => {
     const { data } = await get<{ data: Event[] }>(`/sessions/${enc(sessionId)}/events`, {
       ...eventQuery(query),
@@ -255,18 +271,9 @@ export function createClient(options: ClientOptions): Client {
       (await ask(method, `/api/v1${path}`, { ...options, isFile: true })).text(),
     requestBytes: async (method, path, options) =>
       new Uint8Array(await (await ask(method, `/api/v1${path}`, { ...options, isFile: true })).arrayBuffer()),
-    async openEventStream(sessionId, query, signal) {
-      const path = `/api/v1/sessions/${enc(sessionId)}/sse${queryText(eventQuery(query))}`;
-      const response = await send(`${baseUrl}${path}`, {
-        headers: { ...headers, accept: "text/event-stream", "cache-control": "no-cache" },
-        signal,
-      });
-      if (!response.ok) throw await errorFromResponse(response);
-      if (!(response.headers.get("content-type") ?? "").startsWith("text/event-stream")) {
-        throw notEverruns(baseUrl, response.status);
-      }
-      return response;
-    },
+    openEventStream: (sessionId, query, signal) =>
+      openStream(`/sessions/${enc(sessionId)}/sse${queryText(eventQuery(query))}`, signal),
+    openEngineStream: (signal) => openStream("/durable/sse", signal),
   };
 }
 

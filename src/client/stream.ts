@@ -49,7 +49,7 @@ export interface StreamOptions extends StreamQuery {
 
 /** The server sends a heartbeat at least every 30 s; half as long again means that the connection is dead. */
 export const STALL_MS = 45_000;
-const BACKOFF: Backoff = { baseMs: 250, capMs: 10_000 };
+export const BACKOFF: Backoff = { baseMs: 250, capMs: 10_000 };
 const HINT_MS_MAX = 60_000;
 
 /**
@@ -154,14 +154,40 @@ async function* readOnce(
   clock: Clock,
   signal: AbortSignal,
 ): AsyncGenerator<Event | "connected", void, undefined> {
+  const { types, exclude, deltas } = options;
+  const query = { sinceId: cursor.id, types, exclude, deltas };
+  const open = (connection: AbortSignal) => source.openEventStream(sessionId, query, connection);
+  for await (const frame of framesOf(open, { clock, signal })) {
+    if (frame.retry !== null) cursor.hintMs = Math.min(frame.retry, HINT_MS_MAX);
+    if (frame.event === "connected") yield "connected";
+    else if (frame.event === "disconnecting") {
+      cursor.hintMs = Math.min(retryHintOf(frame) ?? cursor.hintMs, HINT_MS_MAX);
+      return;
+    } else {
+      const event = eventOf(frame);
+      if (event === null || event.sequence <= cursor.sequence) continue;
+      cursor.sequence = event.sequence;
+      cursor.id = event.id;
+      if (isEventType(event.type)) yield event;
+    }
+  }
+}
+
+/**
+ * The frames of one connection, which is closed with the last one that is taken.
+ *
+ * @throws ClientError, also when the server closes the connection: it says goodbye before it does that
+ */
+export async function* framesOf(
+  open: (signal: AbortSignal) => Promise<Response>,
+  { clock, signal }: { clock: Clock; signal: AbortSignal },
+): AsyncGenerator<SseFrame, void, undefined> {
   const connection = new AbortController();
   const abort = () => connection.abort();
   signal.addEventListener("abort", abort, { once: true });
   let reader: { cancel(): Promise<unknown> } | null = null;
   try {
-    const { types, exclude, deltas } = options;
-    const query = { sinceId: cursor.id, types, exclude, deltas };
-    const response = await within(source.openEventStream(sessionId, query, connection.signal), clock, signal);
+    const response = await within(open(connection.signal), clock, signal);
     if (!response.body) throw brokenStream("the event stream has no body");
     const body = response.body.getReader();
     reader = body;
@@ -170,20 +196,7 @@ async function* readOnce(
     for (;;) {
       const { done, value } = await within(body.read(), clock, signal);
       if (done) throw brokenStream("the server closed the event stream");
-      for (const frame of decoder.feed(text.decode(value, { stream: true }))) {
-        if (frame.retry !== null) cursor.hintMs = Math.min(frame.retry, HINT_MS_MAX);
-        if (frame.event === "connected") yield "connected";
-        else if (frame.event === "disconnecting") {
-          cursor.hintMs = Math.min(retryHintOf(frame) ?? cursor.hintMs, HINT_MS_MAX);
-          return;
-        } else {
-          const event = eventOf(frame);
-          if (event === null || event.sequence <= cursor.sequence) continue;
-          cursor.sequence = event.sequence;
-          cursor.id = event.id;
-          if (isEventType(event.type)) yield event;
-        }
-      }
+      yield* decoder.feed(text.decode(value, { stream: true }));
     }
   } finally {
     signal.removeEventListener("abort", abort);
@@ -247,6 +260,6 @@ function brokenStream(message: string, cause?: unknown): ClientError {
 }
 
 /** Whatever the network throws in the middle of a body means the same: the connection is gone. */
-function asFailure(error: unknown): ClientError {
+export function asFailure(error: unknown): ClientError {
   return error instanceof ClientError ? error : brokenStream("the connection broke", error);
 }

@@ -1,5 +1,6 @@
 /** What the monitor keeps and says, against a server that is told what to answer. */
 import { afterEach, describe, expect, test } from "bun:test";
+import { type Clock, manualClock } from "../../src/base/clock.ts";
 import { createClient } from "../../src/client/client.ts";
 import { frame } from "../../src/tui/monitor/frame.ts";
 import type { MonitorKey } from "../../src/tui/monitor/keys.ts";
@@ -24,10 +25,15 @@ function empty(url: URL): Response {
   return Response.json({ data: [], total: 0, offset: 0, limit: 100 });
 }
 
+/** Whatever is under way without a clock has come to rest. */
+async function settled(): Promise<void> {
+  for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+}
+
 let monitor: Monitor | null = null;
 afterEach(() => monitor?.close());
 
-function open(answer: Answer = () => null) {
+function open(answer: Answer = () => null, clock?: Clock) {
   const asked: string[] = [];
   const client = createClient({
     baseUrl: "http://server",
@@ -38,7 +44,13 @@ function open(answer: Answer = () => null) {
       return answer(url) ?? empty(url);
     },
   });
-  monitor = new Monitor({ client, server: "here", isReadonly: false, onQuit() {} });
+  monitor = new Monitor({
+    client,
+    server: "here",
+    isReadonly: false,
+    onQuit() {},
+    ...(clock ? { clock } : {}),
+  });
   const it = monitor;
   void it.run();
   const shown = () => frame(it.snapshot(), screenOf(100, 24)).lines.join("\n");
@@ -86,6 +98,65 @@ describe("a server", () => {
     );
     press(":", ..."session_", ..."0".repeat(32), "enter");
     await until(() => shown().includes("✗ Session not found"));
+  });
+});
+
+describe("the stream of changes", () => {
+  const isFeed = (url: URL) => url.pathname.endsWith("/durable/sse");
+  const readings = (asked: readonly string[]) => asked.filter((path) => path === "/ready").length;
+
+  test("makes it read again, but never more than every so often", async () => {
+    let changed = () => {};
+    const clock = manualClock();
+    const body = new ReadableStream<Uint8Array>({
+      start(controller) {
+        changed = () => controller.enqueue(new TextEncoder().encode("event: snapshot\ndata: {}\n\n"));
+      },
+    });
+    const { asked, shown } = open(
+      (url) =>
+        isFeed(url) ? new Response(body, { headers: { "content-type": "text/event-stream" } }) : null,
+      clock,
+    );
+    await until(() => shown().includes("✓ api"));
+    expect(readings(asked)).toBe(1);
+    for (let at = 0; at < 50; at += 1) changed();
+    await settled();
+    expect(readings(asked)).toBe(1);
+    await clock.advance(400);
+    await until(() => readings(asked) === 2);
+    // All of them are told by that.
+    await settled();
+    await clock.advance(400);
+    await settled();
+    expect(readings(asked)).toBe(2);
+    changed();
+    await until(() => readings(asked) === 3);
+  });
+
+  test("that is refused is not asked for again, and the lists are polled", async () => {
+    const clock = manualClock();
+    const { asked, shown } = open((url) => (isFeed(url) ? problem(403, "for operators") : null), clock);
+    await until(() => shown().includes("✓ api"));
+    for (let reading = 2; reading < 6; reading += 1) {
+      await settled();
+      await clock.advance(400);
+      await settled();
+      expect(readings(asked)).toBe(reading - 1);
+      await clock.advance(1_600);
+      await until(() => readings(asked) === reading);
+    }
+    expect(asked.filter((path) => path.endsWith("/durable/sse")).length).toBe(1);
+  });
+
+  test("that breaks is opened again", async () => {
+    const clock = manualClock();
+    const { asked, shown } = open((url) => (isFeed(url) ? problem(503, "not now") : null), clock);
+    await until(() => shown().includes("✓ api"));
+    await until(async () => {
+      await clock.advance(1_000);
+      return asked.filter((path) => path.endsWith("/durable/sse")).length > 3;
+    });
   });
 });
 

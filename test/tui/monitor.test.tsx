@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, spyOn, test } from "b
 import { render } from "ink-testing-library";
 // Ink's, for what it measured and wrapped.
 import Remembered from "quick-lru";
+import { type Clock, systemClock } from "../../src/base/clock.ts";
 import { createClient } from "../../src/client/client.ts";
 import type { Event } from "../../src/contract/event.ts";
 import { MonitorApp } from "../../src/tui/monitor/monitor.tsx";
@@ -31,7 +32,7 @@ describe("keys", () => {
     await it.close();
   });
 
-  function open(options: { isReadonly?: boolean } = {}) {
+  function open(options: { isReadonly?: boolean; clock?: Clock } = {}) {
     const client = createClient({ baseUrl: server.url, apiKey: null });
     let hasQuit = false;
     const monitor = new Monitor({
@@ -41,6 +42,7 @@ describe("keys", () => {
       onQuit: () => {
         hasQuit = true;
       },
+      ...(options.clock ? { clock: options.clock } : {}),
     });
     const signal = new AbortController().signal;
     const app = render(<MonitorApp monitor={monitor} paint={paint} signal={signal} onReady={() => {}} />);
@@ -129,6 +131,24 @@ describe("keys", () => {
     const events = await logOnce(it.app.db, session, isIdle);
     expect(JSON.stringify(events)).toContain("too dear");
     expect(it.ran).toEqual([]);
+  });
+
+  test("what changes is on the screen although nothing is polled", async () => {
+    const POLL_MS = 1_000;
+    const clock: Clock = {
+      ...systemClock,
+      // The time of the next poll never comes.
+      sleep: (ms, signal) => systemClock.sleep(ms >= POLL_MS ? 2 ** 30 : ms, signal),
+    };
+    const monitor = open({ clock });
+    monitor.press(":runs\r");
+    await monitor.until(/runs · \d/);
+    for (let turn = 0; turn < 3; turn += 1) {
+      const { session } = await it.waiting([{ name: "charge", arguments: { amount: turn } }], APPROVAL);
+      await monitor.until(new RegExp(`waiting .*…${session.slice(-8)}`));
+      await it.app.post(`/sessions/${session}/cancel`, {});
+      await monitor.until(new RegExp(`cancelled .*…${session.slice(-8)}`));
+    }
   });
 
   test("a list is filtered while one types; Enter opens, Escape goes back step by step", async () => {

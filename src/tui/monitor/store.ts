@@ -1,10 +1,11 @@
 /**
- * The monitor behind the screen: what is looked at, what was read last, what a key means. It reads again every two
- * seconds, more slowly where the server is slow, one reading at a time, and keeps nothing but the last one: its
- * memory is flat for days.
+ * The monitor behind the screen: what is looked at, what was read last, what a key means. It reads again when the
+ * server says that something has changed, and every two seconds in any case, more slowly where the server is slow, one
+ * reading at a time, and keeps nothing but the last one: its memory is flat for days.
  */
 import { type Clock, systemClock } from "../../base/clock.ts";
 import type { Client } from "../../client/client.ts";
+import { followEngine } from "../../client/engine-feed.ts";
 import { ClientError } from "../../client/errors.ts";
 import type { Item } from "../../client/resources.ts";
 import { type Act, idOf, perform } from "./acts.ts";
@@ -40,6 +41,8 @@ export interface MonitorOptions {
 
 const INTERVAL_MS = 2_000;
 const INTERVAL_MAX_MS = 8_000;
+/** However much changes: one reading follows the other no sooner. */
+const CHANGED_MS = 400;
 /** A server that takes long to answer is asked less often: it is busy with this share of the time at most. */
 const BUSY_SHARE = 0.25;
 /** The line that is on every screen; the overview itself is read at every reading. */
@@ -60,6 +63,8 @@ export class Monitor {
   readonly #stop = new AbortController();
   readonly #listeners = new Set<() => void>();
   #wake = new AbortController();
+  /** Aborted when the server says that something has changed. */
+  #change = new AbortController();
   /** Counts changes of what is looked at: an answer to an earlier one is thrown away. */
   #looking = 0;
   #overviewMs = Number.NEGATIVE_INFINITY;
@@ -100,14 +105,22 @@ export class Monitor {
 
   /** Reads until `close`. */
   async run(): Promise<void> {
-    while (!this.#stop.signal.aborted) {
-      // What wakes it during the reading makes it read again at once.
+    const { signal } = this.#stop;
+    const onChange = () => this.#change.abort();
+    void followEngine(this.#options.client, { signal, onChange, clock: this.#clock });
+    while (!signal.aborted) {
+      // What wakes it during the reading makes it read again at once, what changes meanwhile soon.
       this.#wake = new AbortController();
+      this.#change = new AbortController();
       const startMs = this.#clock.monotonicMs();
       await this.#read();
       const tookMs = this.#clock.monotonicMs() - startMs;
-      const waitMs = Math.min(INTERVAL_MAX_MS, Math.max(INTERVAL_MS, tookMs / BUSY_SHARE - tookMs));
-      await this.#clock.sleep(waitMs, AbortSignal.any([this.#stop.signal, this.#wake.signal]));
+      const restMs = tookMs / BUSY_SHARE - tookMs;
+      const soonMs = Math.min(INTERVAL_MAX_MS, Math.max(CHANGED_MS, restMs));
+      const lateMs = Math.min(INTERVAL_MAX_MS, Math.max(INTERVAL_MS, restMs));
+      await this.#clock.sleep(soonMs, AbortSignal.any([signal, this.#wake.signal]));
+      const woken = AbortSignal.any([signal, this.#wake.signal, this.#change.signal]);
+      await this.#clock.sleep(lateMs - soonMs, woken);
     }
   }
 
