@@ -4,12 +4,10 @@
  * some wait for a person; meanwhile somebody walks through every view. Prints the memory and the CPU time of the
  * monitor and what it wrote to the terminal, and ends with 1 when the memory did not stay flat.
  */
-import { chmodSync, existsSync, mkdtempSync, rmSync, statSync, truncateSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, statSync, truncateSync } from "node:fs";
 import { join } from "node:path";
-import { startProcess } from "../test/support/processes.ts";
 import { openTerminal, type Terminal } from "../test/tui/support/tmux.ts";
-import { build } from "./build.ts";
+import { type MeasuredServer, withServer } from "./measured-server.ts";
 import { cpuSecondsOf, pidOf, rssMbOf } from "./process-figures.ts";
 
 interface Options {
@@ -86,50 +84,29 @@ const APPROVAL_EVERY = 50;
 const CAPABILITIES = ["session_file_system"];
 const APPROVED = [...CAPABILITIES, { ref: "tool_approval", config: { mode: "protective" } }];
 
-async function soak({ minutes, rate, executable }: Options): Promise<number> {
-  const directory = mkdtempSync(join(tmpdir(), "everruns-soak-"));
-  // As root the database runs under another user, who has to be able to enter.
-  chmodSync(directory, 0o755);
-  const program = executable ?? join(directory, "everruns");
-  if (executable === null) await build({ output: program, level: "fast" });
-  const server = startProcess([program, "serve", "--port", "0", "--data-dir", join(directory, "data")], {
-    cwd: directory,
-  });
-  let terminal: Terminal | null = null;
-  const load = new AbortController();
-  try {
-    const url = (await server.shown(/listens on (http:\/\/\S+:[1-9]\d*)/))[1] ?? "";
+const soak = ({ minutes, rate, executable }: Options): Promise<number> =>
+  withServer(executable, async ({ program, directory, url, post }) => {
+    const load = new AbortController();
     const made = { sessions: 0 };
-    const loading = makeSessions(url, { rate, signal: load.signal, made });
-    terminal = openTerminal([program, "monitor", "--api-url", url], { columns: 120, rows: 40 });
-    await terminal.until("to decide");
-    const pid = pidOf(`monitor --api-url ${url}$`);
-    const written = join(directory, "written");
-    terminal.record(written);
-    const samples = await watch({ minutes, pid, written, terminal, made });
-    load.abort();
-    await loading;
-    return report(samples);
-  } finally {
-    load.abort();
-    terminal?.close();
-    await server.stop();
-    rmSync(directory, { recursive: true, force: true });
-  }
-}
+    const loading = makeSessions(post, { rate, signal: load.signal, made });
+    const terminal = openTerminal([program, "monitor", "--api-url", url], { columns: 120, rows: 40 });
+    try {
+      await terminal.until("to decide");
+      const pid = pidOf(`monitor --api-url ${url}$`);
+      const written = join(directory, "written");
+      terminal.record(written);
+      return report(await watch({ minutes, pid, written, terminal, made }));
+    } finally {
+      load.abort();
+      await loading;
+      terminal.close();
+    }
+  });
 
 async function makeSessions(
-  url: string,
+  post: MeasuredServer["post"],
   { rate, signal, made }: { rate: number; signal: AbortSignal; made: { sessions: number } },
 ): Promise<void> {
-  const post = async (path: string, body: unknown) => {
-    const answer = await fetch(`${url}/api/v1${path}`, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify(body),
-    });
-    return (await answer.json()) as { id: string };
-  };
   while (!signal.aborted) {
     const startMs = performance.now();
     const number = made.sessions;

@@ -3,29 +3,24 @@ import { join } from "node:path";
 import { type TurnScript, turnEvents, turnIdOf } from "../client/support/events.ts";
 import { type ContractServer, startContractServer } from "../client/support/server.ts";
 import { describeChat } from "./support/chat-scenes.ts";
-import { hasTmux, openTerminal, type Terminal, type TerminalOptions } from "./support/tmux.ts";
+import { terminalsOfTests } from "./support/terminals.ts";
+import { hasTmux, type Terminal, type TerminalOptions } from "./support/tmux.ts";
 
 const CLI = join(import.meta.dir, "../../cli/everruns.ts");
 
 const TURNS = 80;
 let server: ContractServer;
-const terminals: Terminal[] = [];
+const openInTest = terminalsOfTests();
 beforeEach(() => {
   server = startContractServer();
 });
 afterEach(async () => {
-  for (const terminal of terminals.splice(0)) terminal.close();
   await server.stop();
 });
 
 function chat(args: readonly string[] = [], options: TerminalOptions = {}): Terminal {
   const env = { EVERRUNS_API_URL: server.url, ...options.env };
-  const terminal = openTerminal([process.execPath, "--no-env-file", CLI, "chat", ...args], {
-    ...options,
-    env,
-  });
-  terminals.push(terminal);
-  return terminal;
+  return openInTest([process.execPath, "--no-env-file", CLI, "chat", ...args], { ...options, env });
 }
 
 const play = (script: Partial<TurnScript>, count?: number) =>

@@ -2,17 +2,19 @@
  * The chat in a real terminal, scene by scene. The same table is played by the sources and by the executable, and both
  * must show the same screens.
  */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expectGolden } from "../../support/golden.ts";
 import { GIF } from "../../support/pictures.ts";
-import { type ChatWorld, masked, startChatWorld } from "./chat-world.ts";
-import { hasTmux, openTerminal, type Terminal, type TerminalOptions } from "./tmux.ts";
+import { masked, startChatWorld } from "./chat-world.ts";
+import { terminalsOfTests } from "./terminals.ts";
+import { hasTmux, type Terminal, type TerminalOptions } from "./tmux.ts";
+import type { World } from "./world.ts";
 
 interface Stage {
-  world: ChatWorld;
+  world: World;
   /** Where the chats are started; their configuration is in it, too. */
   directory: string;
   open(args?: readonly string[], options?: TerminalOptions): Terminal;
@@ -261,7 +263,7 @@ export function describeChat(name: string, command: () => readonly string[]): vo
     `everruns chat of ${name}, in a real terminal (only where tmux is installed)`,
     () => {
       let stage: Stage;
-      const terminals: Terminal[] = [];
+      const openInTest = terminalsOfTests();
 
       beforeAll(async () => {
         const world = await startChatWorld();
@@ -271,19 +273,11 @@ export function describeChat(name: string, command: () => readonly string[]): vo
           directory,
           open(args = [], options = {}) {
             const env = { EVERRUNS_CONFIG: join(directory, "config/config.json"), ...options.env };
-            const terminal = openTerminal([...command(), "chat", ...args, "--api-url", world.url], {
-              cwd: directory,
-              ...options,
-              env,
-            });
-            terminals.push(terminal);
-            return terminal;
+            const line = [...command(), "chat", ...args, "--api-url", world.url];
+            return openInTest(line, { cwd: directory, ...options, env });
           },
           golden: (name, screen) => expectGolden(`chat/${name}.txt`, `${masked(screen)}\n`),
         };
-      });
-      afterEach(() => {
-        for (const terminal of terminals.splice(0)) terminal.close();
       });
       afterAll(async () => {
         await stage.world.close();

@@ -1,15 +1,6 @@
 /** A platform with agents whose every word is known, for chats in a real terminal. */
-import { testApp } from "../../support/app.ts";
-import { startEngine } from "../../support/engine.ts";
-import { type LiveServer, startServer } from "../../support/live.ts";
-
-export interface ChatWorld {
-  url: string;
-  stopServer(): Promise<void>;
-  /** At the same address. */
-  startServer(): Promise<void>;
-  close(): Promise<void>;
-}
+import { trimmed } from "./terminals.ts";
+import { startWorld, type World } from "./world.ts";
 
 const NEVER_MS = 600_000;
 const FILES = ["session_file_system"];
@@ -83,39 +74,24 @@ const AGENTS: readonly {
   },
 ];
 
-export async function startChatWorld(): Promise<ChatWorld> {
-  const app = await testApp();
-  const engine = await startEngine(app.db, { heartbeatMs: 200, drainMs: 50 });
-  let server: LiveServer = await startServer(app.db);
-  const { url } = server;
+export async function startChatWorld(): Promise<World> {
+  const world = await startWorld();
   for (const { name, script, ...layer } of AGENTS) {
     const system_prompt = `You play.\n\`\`\`llmsim\n${JSON.stringify(script)}\n\`\`\``;
-    const made = await app.post("/agents", { name, system_prompt, ...layer });
+    const made = await world.app.post("/agents", { name, system_prompt, ...layer });
     if (made.status !== 201) throw new Error(JSON.stringify(made.body));
   }
-  return {
-    url,
-    stopServer: () => server.stop(),
-    async startServer() {
-      server = await startServer(app.db, { port: Number(new URL(url).port) });
-    },
-    async close() {
-      await server.stop();
-      await engine.stop();
-      await app.close();
-    },
-  };
+  return world;
 }
 
 /** A screen in which what differs from run to run is masked. */
 export function masked(screen: string): string {
-  return screen
-    .replace(/_[0-9a-f]{32}\b/g, "_xxx")
-    .replace(/✓ \d+(\.\d+)? m?s\b/g, "✓ N ms")
-    .replace(/\bseq \d+/g, "seq N")
-    .replace(/\b\d+ events? caught up/g, "N events caught up")
-    .replace(/[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏] (.+?)( \d+ s)? · Esc/g, "⠋ $1 · Esc")
-    .split("\n")
-    .map((line) => line.trimEnd())
-    .join("\n");
+  return trimmed(
+    screen
+      .replace(/_[0-9a-f]{32}\b/g, "_xxx")
+      .replace(/✓ \d+(\.\d+)? m?s\b/g, "✓ N ms")
+      .replace(/\bseq \d+/g, "seq N")
+      .replace(/\b\d+ events? caught up/g, "N events caught up")
+      .replace(/[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏] (.+?)( \d+ s)? · Esc/g, "⠋ $1 · Esc"),
+  );
 }

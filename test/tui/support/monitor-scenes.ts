@@ -2,11 +2,12 @@
  * The monitor in a real terminal, scene by scene. The same table is played by the sources and by the executable, and
  * both must show the same screens.
  */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { expectGolden } from "../../support/golden.ts";
 import { until } from "../../support/live.ts";
 import { addWaiting, type MonitorWorld, masked, startMonitorWorld } from "./monitor-world.ts";
-import { hasTmux, openTerminal, type Terminal, type TerminalOptions } from "./tmux.ts";
+import { terminalsOfTests } from "./terminals.ts";
+import { hasTmux, type Terminal, type TerminalOptions } from "./tmux.ts";
 
 interface Stage {
   world: MonitorWorld;
@@ -304,7 +305,7 @@ export function describeMonitor(name: string, command: () => readonly string[]):
     `everruns monitor of ${name}, in a real terminal (only where tmux is installed)`,
     () => {
       let stage: Stage;
-      const terminals: Terminal[] = [];
+      const openInTest = terminalsOfTests();
       /** Its processes, told by the address that no other has. */
       const processes = () =>
         Bun.spawnSync(["pgrep", "-f", `monitor --api-url ${stage.world.url}$`])
@@ -315,22 +316,13 @@ export function describeMonitor(name: string, command: () => readonly string[]):
         const world = await startMonitorWorld();
         stage = {
           world,
-          open(args = [], options = {}) {
-            const terminal = openTerminal(
-              [...command(), "monitor", ...args, "--api-url", world.url],
-              options,
-            );
-            terminals.push(terminal);
-            return terminal;
-          },
+          open: (args = [], options = {}) =>
+            openInTest([...command(), "monitor", ...args, "--api-url", world.url], options),
           async golden(name, terminal, shown) {
             const screen = await drawn(terminal, shown);
             expectGolden(`monitor/${name}.txt`, `${screen}\n`);
           },
         };
-      });
-      afterEach(() => {
-        for (const terminal of terminals.splice(0)) terminal.close();
       });
       afterAll(() => stage.world.close());
 

@@ -3,21 +3,14 @@
  * person, a queue behind a worker whose one slot is taken, a schedule, a breaker that is open.
  */
 import { hostname } from "node:os";
-import { type TestApp, testApp } from "../../support/app.ts";
-import { startEngine, type TestEngine } from "../../support/engine.ts";
-import { type LiveServer, startServer } from "../../support/live.ts";
+import { trimmed } from "./terminals.ts";
+import { startWorld, type World } from "./world.ts";
 
-export interface MonitorWorld {
-  app: TestApp;
-  url: string;
+export interface MonitorWorld extends World {
   /** Sends a message to a new session. @returns the session's id */
   say(title: string, script: object, capabilities?: readonly unknown[]): Promise<string>;
   /** Waits until the newest run of the session has this status. */
   reaches(sessionId: string, status: string): Promise<void>;
-  stopServer(): Promise<void>;
-  /** At the same address. */
-  startServer(): Promise<void>;
-  close(): Promise<void>;
 }
 
 const APPROVED = ["session_file_system", { ref: "tool_approval", config: { mode: "protective" } }];
@@ -25,13 +18,10 @@ const WRITE = { name: "write_file", arguments: { path: "/old.log", content: "x" 
 const FOREVER_MS = 600_000;
 
 export async function startMonitorWorld(): Promise<MonitorWorld> {
-  const app = await testApp();
-  const engine: TestEngine = await startEngine(app.db, { concurrency: 1, heartbeatMs: 200, drainMs: 50 });
-  let server: LiveServer = await startServer(app.db);
-  const { url } = server;
+  const base = await startWorld({ concurrency: 1 });
+  const { app, engine } = base;
   const world: MonitorWorld = {
-    app,
-    url,
+    ...base,
     async say(title, script, capabilities = []) {
       const made = await app.post("/sessions", { title, capabilities });
       const id: string = made.body.id;
@@ -49,15 +39,6 @@ export async function startMonitorWorld(): Promise<MonitorWorld> {
         if (body.data[0]?.status === status) return;
         await Bun.sleep(5);
       }
-    },
-    stopServer: () => server.stop(),
-    async startServer() {
-      server = await startServer(app.db, { port: Number(new URL(url).port) });
-    },
-    async close() {
-      await server.stop();
-      await engine.stop();
-      await app.close();
     },
   };
   const answered = await world.say("Where the invoices went", {
@@ -121,7 +102,7 @@ export async function addWaiting(world: MonitorWorld, count: number): Promise<st
 
 /** A screen in which what differs from run to run is masked, in as many columns as before. */
 export function masked(screen: string): string {
-  return (
+  return trimmed(
     screen
       .replaceAll(hostname(), "host")
       .replace(/…[0-9a-f]{8}\b/g, "…xxxxxxxx")
@@ -136,9 +117,6 @@ export function masked(screen: string): string {
       // What stands in a column to the right keeps its end, everything else its beginning.
       .replace(/ {2,}\d+(\.\d+)?( ms| s|ms|s|m|h|d)\b/g, (text) => "N".padStart(text.length))
       .replace(/(?<![\w.$])\d+(\.\d+)?( ms| s|ms|s|m|h|d)\b */g, (text) => "N".padEnd(text.length))
-      .replace(/ *\d+(\.\d+)?k\b/g, (text) => "k".padStart(text.length))
-      .split("\n")
-      .map((line) => line.trimEnd())
-      .join("\n")
+      .replace(/ *\d+(\.\d+)?k\b/g, (text) => "k".padStart(text.length)),
   );
 }
