@@ -15,6 +15,7 @@ import type { Session } from "../contract/session.ts";
 import { age } from "./age.ts";
 import { type Definition, define, RESTORE } from "./definition.ts";
 import { LIBRARY } from "./library.ts";
+import { approvalStatus, sessionStatus } from "./status.ts";
 
 /** An object as the API shows it. */
 export type Item = Readonly<Record<string, unknown>>;
@@ -142,7 +143,7 @@ export const CATALOG: readonly Resource[] = [
     key: "id",
     columns: {
       id: (session) => session.id,
-      status: (session) => session.status,
+      status: sessionStatus,
       updated: (session) => age(session.updated_at),
       tokens: ({ usage }) => usage.input_tokens + usage.output_tokens,
       title: (session) => session.title ?? session.preview,
@@ -198,7 +199,7 @@ export const CATALOG: readonly Resource[] = [
     key: "id",
     columns: {
       id: (approval) => approval.id,
-      status: ({ status, decision }) => (decision === undefined ? status : `${status}: ${decision}`),
+      status: approvalStatus,
       tool: (approval) => approval.tool_name,
       asked: (approval) => age(approval.requested_at),
       session: (approval) => approval.session_id,

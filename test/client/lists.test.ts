@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { newId } from "../../src/base/id.ts";
 import { readList } from "../../src/client/act.ts";
 import { createClient } from "../../src/client/client.ts";
+import { VIEWS } from "../../src/tui/monitor/views.ts";
 import { runCli } from "../cli/support.ts";
 import { type LiveServer, startServer } from "../support/live.ts";
 import { startWaiting, type Waiting } from "../support/waiting.ts";
@@ -51,8 +52,25 @@ test("approvals are those that wait; of the others the decision is said", async 
     expect.stringContaining("pending|charge"),
   ]);
   expect(await rows("approvals", "--status", "cancelled")).toHaveLength(1);
+  const monitored = VIEWS.find(({ name }) => name === "approvals")?.columns.find(
+    ({ name }) => name === "status",
+  );
+  const items = (await readList(client, "/approvals", { status: "all" })).data;
+  expect(items.map((item) => monitored?.cell(item)).sort()).toEqual([
+    "cancelled",
+    "decided: allow_always",
+    "decided: reject",
+    "pending",
+  ]);
   // Several values at once, as the monitor asks.
   expect((await readList(client, "/approvals", { status: ["all"] })).total).toBe(4);
+});
+
+test("a session that a budget holds is idle and paused, as in the monitor", async () => {
+  const { session } = await it.waiting([{ name: "charge", arguments: {} }], APPROVAL);
+  await it.app.db.sql`update sessions set status = 'paused' where id = ${session}`;
+  const [row] = (await rows("sessions")).filter((line) => line.startsWith(session));
+  expect(row).toMatch(/^session_\w+ +idle paused /);
 });
 
 test("a model is found by its id, the vendor's name or its own; two of a name are told", async () => {

@@ -127,8 +127,3 @@ export function fitting(columns: readonly Column[], width: number): readonly Col
 const GAP_COLUMNS = 2;
 /** The last column says the most: it has this share of the width before others are left out for it. */
 const LAST_COLUMNS = { min: 10, max: 22, share: 0.28 };
-
-/** The API's word; beside it that the turn is held by a budget, which the API says in a field of its own. */
-export function sessionStatus({ status, paused }: { status?: unknown; paused?: unknown }): string {
-  return [status ?? "", ...(paused === true ? ["paused"] : [])].join(" ");
-}

@@ -3,22 +3,13 @@
 import { summaryOf } from "../../client/event-line.ts";
 import { plainText } from "../../client/plain-text.ts";
 import type { Item } from "../../client/resources.ts";
+import { sessionStatus } from "../../client/status.ts";
 import { costOf, tokensOf } from "../../client/transcript.ts";
 import type { Event } from "../../contract/event.ts";
 import { cut } from "../markdown.ts";
 import { shortNumber } from "../status-line.ts";
 import { marks, type Paint } from "../theme.ts";
-import {
-  ageColumn,
-  type Column,
-  cellText,
-  dollars,
-  idColumn,
-  money,
-  number,
-  sessionStatus,
-  text,
-} from "./columns.ts";
+import { ageColumn, type Column, cellText, dollars, idColumn, money, number, text } from "./columns.ts";
 import { chosenRow } from "./keys.ts";
 import { type Body, rowText, type Screen, scrolledLines, tableLines, windowOf } from "./lines.ts";
 import { SESSION_TABS, type SessionPlace } from "./state.ts";

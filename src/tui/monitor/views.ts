@@ -7,7 +7,7 @@ import { APPROVAL_STATUSES } from "../../contract/approval.ts";
 import { RUN_STATUSES } from "../../contract/run.ts";
 import { SESSION_STATUSES } from "../../contract/session.ts";
 import { type Act, act, actsOf, denyAct, forkAct, idOf, resourceOf } from "./acts.ts";
-import { ageColumn, type Column, idColumn, money, number, sessionStatus, text } from "./columns.ts";
+import { ageColumn, type Column, idColumn, money, number, text } from "./columns.ts";
 
 /** Where Enter goes. */
 export type Target =
@@ -145,6 +145,7 @@ export const VIEWS: readonly View[] = [
       ageColumn("age", (item) => item.requested_at, 0),
       text("tool", (item) => item.tool_name, { width: 20, rank: 0 }),
       idColumn("session", (item) => item.session_id, 2),
+      text("status", (item) => approvals.columns.status?.(item), { width: 12, rank: 5 }),
       text("why", (item) => item.reason, { width: 20, rank: 4 }),
       text("arguments", (item) => item.arguments, { width: 30, rank: 0 }),
     ],
@@ -160,7 +161,7 @@ export const VIEWS: readonly View[] = [
     statuses: [...SESSION_STATUSES, "paused"],
     columns: [
       idColumn("id", (item) => item.id),
-      text("status", (item) => sessionStatus(item), { width: 12, rank: 0 }),
+      text("status", (item) => sessions.columns.status?.(item), { width: 12, rank: 0 }),
       ageColumn("age", (item) => item.updated_at, 0),
       number("tokens", tokens, { width: 6, rank: 2 }),
       money("cost", (item) => usageOf(item)?.effective_cost_usd ?? usageOf(item)?.estimated_cost_usd, 3),
