@@ -45,7 +45,7 @@ export function localFiles(env: Env): LocalFiles {
 
 function readLocal(path: string, place: string, found: { isFile(): boolean; size: number }): LocalFile {
   if (!found.isFile()) throw new UserError("attachment_invalid", `${path} is no file`);
-  const bytesMax = Math.max(limits.fileBytesMax, limits.imageUploadBytesMax);
+  const bytesMax = Math.max(limits.wholeFileBytesMax, limits.imageUploadBytesMax);
   if (found.size > bytesMax) throw tooLarge(path, found.size, bytesMax);
   let bytes: Uint8Array<ArrayBuffer>;
   try {
@@ -60,7 +60,8 @@ function readLocal(path: string, place: string, found: { isFile(): boolean; size
       throw tooLarge(path, bytes.length, limits.imageUploadBytesMax);
     return { kind: "image", name, type, bytes };
   }
-  if (bytes.length > limits.fileBytesMax) throw tooLarge(path, bytes.length, limits.fileBytesMax);
+  // The workspace would take more; the agent could not read it.
+  if (bytes.length > limits.wholeFileBytesMax) throw tooLarge(path, bytes.length, limits.wholeFileBytesMax);
   const text = textOf(bytes);
   if (text === null) {
     throw new UserError("attachment_invalid", `${path} is neither text nor an image (PNG, JPEG, GIF, WebP)`);

@@ -34,7 +34,7 @@ describe("a local file", () => {
     writeFileSync(at("large.txt"), "");
     truncateSync(at("large.txt"), 11 * 1024 * 1024);
     writeFileSync(at("huge.txt"), "");
-    truncateSync(at("huge.txt"), 30 * 1024 * 1024);
+    truncateSync(at("huge.txt"), 101 * 1024 * 1024);
     const files = localFiles(env());
     expect(await files.read(at("gone"))).toBeNull();
     expect(await files.read(at("gone/deeper"))).toBeNull();
@@ -47,7 +47,7 @@ describe("a local file", () => {
     await expect(files.read(at("large.txt"))).rejects.toThrow(
       "has 11.0 MiB; at most 10.0 MiB can be attached",
     );
-    await expect(files.read(at("huge.txt"))).rejects.toThrow("has 30.0 MiB");
+    await expect(files.read(at("huge.txt"))).rejects.toThrow("has 101.0 MiB; at most 100.0 MiB");
   });
 
   test("is completed: directories with a slash, hidden ones only when asked for", () => {
