@@ -3,14 +3,15 @@
  * owner can read; one of them is current.
  *
  * What is said on the command line or in the environment goes before the file. A token of the file is sent to its own
- * server and to no other: whoever names an address brings a key in EVERRUNS_API_KEY, or none.
+ * server and to no other: whoever names another address brings a key in EVERRUNS_API_KEY, or none.
  */
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
 import { z } from "zod";
 import { describeError, UserError } from "../src/base/errors.ts";
-import type { CommandContext } from "./action.ts";
+import { normalizeBaseUrl } from "../src/client/client.ts";
+import { type CommandContext, UsageError } from "./action.ts";
 
 export const DEFAULT_API_URL = "http://127.0.0.1:9000";
 
@@ -43,17 +44,24 @@ export interface ServerFlags {
   context?: string | undefined;
 }
 
-/** @throws UserError context_unknown, config_file_invalid */
+/** @throws UsageError no such context. @throws UserError config_file_invalid */
 export function serverOf(env: Env, flags: ServerFlags): Server {
   const keyOfEnvironment = env.EVERRUNS_API_KEY || null;
   const organizationId = env.EVERRUNS_ORG_ID || null;
   const said = flags.apiUrl ?? (flags.context === undefined ? env.EVERRUNS_API_URL || undefined : undefined);
-  if (said !== undefined) return { baseUrl: said, apiKey: keyOfEnvironment, organizationId, context: null };
+  const nameless = {
+    baseUrl: said ?? DEFAULT_API_URL,
+    apiKey: keyOfEnvironment,
+    organizationId,
+    context: null,
+  };
+  // With a key of its own an address needs no file, whatever state that is in.
+  if (said !== undefined && keyOfEnvironment !== null) return nameless;
   const file = readContexts(env);
   const name = flags.context ?? (env.EVERRUNS_CONTEXT || file.current);
-  if (name === null)
-    return { baseUrl: DEFAULT_API_URL, apiKey: keyOfEnvironment, organizationId, context: null };
+  if (name === null) return nameless;
   const stored = contextNamed(file, name);
+  if (said !== undefined && !isSameServer(said, stored.api_url)) return nameless;
   return {
     baseUrl: stored.api_url,
     apiKey: keyOfEnvironment ?? stored.token ?? null,
@@ -62,14 +70,23 @@ export function serverOf(env: Env, flags: ServerFlags): Server {
   };
 }
 
-/** @throws UserError context_unknown */
+/** An address that cannot be read is nobody's; whoever asks there says what is wrong with it. */
+function isSameServer(one: string, other: string): boolean {
+  try {
+    return normalizeBaseUrl(one) === normalizeBaseUrl(other);
+  } catch {
+    return false;
+  }
+}
+
+/** @throws UsageError */
 export function contextNamed(file: ContextFile, name: string): StoredServer {
   const stored = Object.hasOwn(file.contexts, name) ? file.contexts[name] : undefined;
   if (stored) return stored;
   const names = Object.keys(file.contexts);
   const known =
     names.length === 0 ? "there is none yet: everruns login makes one" : `there are ${names.join(", ")}`;
-  throw new UserError("context_unknown", `there is no context ${name}; ${known}`);
+  throw new UsageError(`there is no context ${name}; ${known}`);
 }
 
 /** EVERRUNS_CONFIG, else `everruns/config.json` where programs keep their settings. */

@@ -9,6 +9,7 @@ import { type CommandContext, runCommand } from "./action.ts";
 import type { Shell } from "./completion.ts";
 import { addExamples } from "./examples.ts";
 import type { KeysAction } from "./keys/keys.ts";
+import { nearestOf } from "./nearest.ts";
 import { addResourceCommands } from "./resources/commands.ts";
 import { versionText } from "./version.ts";
 
@@ -212,6 +213,7 @@ clientCommand("login", "keep a server under a name, with the token for it")
   .option("--email <address>", "sign in with a password, which is asked for; without it a token is")
   .option("--name <name>", "name of the context (the server's host)")
   .option("--org <id>", "organization, for those who belong to several")
+  .option("--scopes <list>", "with --email: what the token may do, of read,write,admin (all that you may)")
   .addHelpText(
     "after",
     `
@@ -316,6 +318,7 @@ tellErrorsInOneLine(program, "everruns");
 if (process.argv.length <= 2) program.help();
 // Not a command: its words may be flags of ours, which are not meant for us.
 if (process.argv[2] === "__complete") await start(complete);
+refuseHelpOfNothing();
 await program.parseAsync();
 
 /** A command that talks to a server over HTTP. */
@@ -369,6 +372,17 @@ async function complete(context: CommandContext): Promise<undefined> {
   const isOpen = known.length === 0 && (place.option !== null || place.argument !== null);
   const found = isOpen ? await (await import("./completion-values.ts")).valuesAt(context, place) : known;
   for (const { word, about = "" } of found) context.out.line(about === "" ? word : `${word}\t${about}`);
+}
+
+/** Commander answers `help nope` with the help of all, as if it had been asked for. */
+function refuseHelpOfNothing(): void {
+  const [, , word, name] = process.argv;
+  if (word !== "help" || name === undefined || name.startsWith("-")) return;
+  const names = program.commands.flatMap((command) => [command.name(), ...command.aliases()]);
+  if (names.includes(name) || name === "help") return;
+  const near = nearestOf(name, names);
+  const suggestion = near === null ? "" : `\n(Did you mean ${near}?)`;
+  program.error(`error: unknown command '${name}'${suggestion}`, { exitCode: 2 });
 }
 
 function tellErrorsInOneLine(command: Command, path: string): void {

@@ -3,7 +3,7 @@ import { hostname, userInfo } from "node:os";
 import { UserError } from "../src/base/errors.ts";
 import { type Client, createClient, normalizeBaseUrl } from "../src/client/client.ts";
 import { ClientError } from "../src/client/errors.ts";
-import type { Me } from "../src/contract/access.ts";
+import type { Me, Scope } from "../src/contract/access.ts";
 import { type CommandContext, UsageError } from "./action.ts";
 import { clientOf } from "./api.ts";
 import {
@@ -22,6 +22,8 @@ export interface LoginFlags extends ServerFlags {
   email?: string;
   org?: string;
   name?: string;
+  /** Of the token that is made: `read,write`. */
+  scopes?: string;
 }
 
 interface AuthConfig {
@@ -92,18 +94,35 @@ async function tokenFor(
     apiKey: `Bearer ${access_token}`,
     organizationId: flags.org ?? null,
   });
+  // Without --scopes the token may do what its owner may: one that may not would only be in the way.
+  const scopes = flags.scopes === undefined ? (await whoIs(signedIn)).scopes : scopesOf(flags.scopes);
   const made = await signedIn.request<{ token: string }>("POST", "/auth/personal-access-tokens", {
-    body: { name: `everruns on ${hostname()} (${userInfo().username})`, expires_in_days: TOKEN_DAYS },
+    body: {
+      name: `everruns on ${hostname()} (${userInfo().username})`,
+      expires_in_days: TOKEN_DAYS,
+      ...(scopes === undefined ? {} : { scopes }),
+    },
   });
   await signedIn.request("POST", "/auth/logout", { body: {} });
   return made.token;
+}
+
+const SCOPES: readonly Scope[] = ["read", "write", "admin"];
+
+/** @throws UsageError */
+function scopesOf(text: string): Scope[] {
+  const words = text.split(",").map((word) => word.trim());
+  const scopes = SCOPES.filter((scope) => words.includes(scope));
+  const odd = words.find((word) => !SCOPES.some((scope) => scope === word));
+  if (odd === undefined) return scopes;
+  throw new UsageError(`--scopes takes ${SCOPES.join(", ")}, with commas between them, not "${odd}"`);
 }
 
 /** Forgets the token of a context. It stays valid: `everruns keys revoke` ends it. */
 export async function logout({ env, err }: CommandContext, flags: ServerFlags): Promise<void> {
   const file = readContexts(env);
   const name = flags.context ?? file.current;
-  if (name === null) throw new UserError("context_unknown", "there is no context to sign out of");
+  if (name === null) throw new UsageError("there is no context to sign out of");
   const { token, ...rest } = contextNamed(file, name);
   if (token === undefined) return err.line(`no token is kept for ${name}`);
   writeContexts(env, { ...file, contexts: { ...file.contexts, [name]: rest } });
@@ -115,7 +134,7 @@ export async function whoami(
   flags: ServerFlags & { json?: boolean; verbose?: boolean },
 ): Promise<void> {
   const server = serverOf(context.env, flags);
-  const me = await whoIs(clientOf(context, flags));
+  const me = await whoIs(clientOf(context, flags), server.apiKey !== null);
   if (flags.json)
     return context.out.line(
       JSON.stringify({ ...me, api_url: server.baseUrl, context: server.context }, null, 2),
@@ -127,19 +146,23 @@ export async function whoami(
     ["user", `${me.email} (${me.id})`],
     ["organization", me.organization_id ?? "none"],
     ["role", me.role ?? "none"],
+    // A server of another make may not say.
+    ["may", me.scopes?.join(", ") ?? "unknown"],
   ] as const) {
     context.out.line(`${dim(name.padEnd(12))}  ${value}`);
   }
 }
 
-async function whoIs(client: Client): Promise<Me> {
+async function whoIs(client: Client, hasToken = true): Promise<Me> {
   try {
     return await client.request<Me>("GET", "/auth/me");
   } catch (error) {
     if (!(error instanceof ClientError) || error.status !== 401) throw error;
     throw new UserError(
       "not_signed_in",
-      `${client.baseUrl} does not accept the token; everruns login takes another`,
+      hasToken
+        ? `${client.baseUrl} does not accept the token; everruns login takes another`
+        : `there is no token for ${client.baseUrl}; everruns login takes one`,
     );
   }
 }

@@ -18,7 +18,8 @@ const POSTGRES_MIN = 150_000;
 /** Leases use the database's clock alone; a difference only makes times on the screen odd. */
 const SKEW_WARN_MS = 2_000;
 
-export async function checkDatabase(config: Config): Promise<Finding[]> {
+/** @param isServed  a server answers: where nothing runs here, it has a database elsewhere */
+export async function checkDatabase(config: Config, { isServed }: { isServed: boolean }): Promise<Finding[]> {
   let address: DatabaseAddress;
   let name: string;
   if (config.databaseUrl !== null) {
@@ -28,6 +29,7 @@ export async function checkDatabase(config: Config): Promise<Finding[]> {
     const finding = { what: "database", next: "everruns serve" };
     try {
       const found = inspectEmbeddedPostgres(config.dataDir);
+      if (isServed && !found?.pid) return [ok("database", "none runs here; the server has one elsewhere")];
       if (found === null) return [{ ...finding, state: "warn", found: "embedded, not made yet" }];
       if (found.pid === null) return [{ ...finding, state: "warn", found: "embedded, not running" }];
       address = found.address;

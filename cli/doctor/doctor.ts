@@ -36,11 +36,15 @@ export async function doctor(
   } catch (error) {
     report(bad("configuration", describeError(error), "everruns serve --help lists the settings"));
   }
+  const client = createClient(serverToCheck(context, flags));
   if (config) {
     for (const finding of checkMachine(config)) report(finding);
-    for (const finding of await checkDatabase(config)) report(finding);
+    const isServed = await client.health(context.signal).then(
+      () => true,
+      () => false,
+    );
+    for (const finding of await checkDatabase(config, { isServed })) report(finding);
   }
-  const client = createClient(serverToCheck(context, flags));
   for await (const finding of checkServer(client, context)) report(finding);
   const isServing = findings.some(({ what, state }) => what === "server" && state !== "bad");
   if (flags.probe && isServing) {

@@ -4,11 +4,12 @@ import { ClientError } from "../../src/client/errors.ts";
 import type { Agent } from "../../src/contract/agent.ts";
 import { parseAgentFile } from "../../src/contract/agent-file.ts";
 import type { Harness } from "../../src/contract/harness.ts";
-import { type Applier, FileProblems } from "./apply.ts";
+import { type Applied, type Applier, FileProblems } from "./apply.ts";
 import { changedFields } from "./file-kinds.ts";
+import { knownFields, unknownFields } from "./known-fields.ts";
 
 export function agentApplier(client: Client): Applier {
-  return async (text, { isDry }) => {
+  const apply = async (text: string, { isDry }: { isDry: boolean }): Promise<Applied> => {
     // A prompt alone would be another agent at every try, and a file with a slip in it a prompt.
     const file = parseAgentFile(text, "");
     const name = String(file.name);
@@ -17,6 +18,8 @@ export function agentApplier(client: Client): Applier {
         "name: is missing; an agent's file is Markdown with fields between --- lines, YAML or JSON",
       ]);
     }
+    const problems = unknownFields(file, await fileFields(), "agents");
+    if (problems.length > 0) throw new FileProblems(problems);
     const before = await findAgent(client, String(file.id ?? file.name));
     if (isDry) {
       if (before === null) return { name, outcome: "created", fields: [] };
@@ -31,7 +34,19 @@ export function agentApplier(client: Client): Applier {
     const outcome = isSame ? "unchanged" : before === null || before.id !== after.id ? "created" : "changed";
     return { name: after.name, outcome, fields: [] };
   };
+  return { nameOf, apply };
 }
+
+function nameOf(text: string): string {
+  try {
+    return String(parseAgentFile(text, "").name);
+  } catch {
+    return "";
+  }
+}
+
+/** Those of the API, and what a file of an older server may call them. */
+const fileFields = async () => [...((await knownFields("agents", "create"))?.fields ?? []), "mcp_servers"];
 
 async function findAgent(client: Client, idOrName: string): Promise<Agent | null> {
   try {

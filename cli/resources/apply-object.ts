@@ -5,10 +5,10 @@ import type { Client } from "../../src/client/client.ts";
 import type { Item } from "../../src/client/resources.ts";
 import { parseAgentFile } from "../../src/contract/agent-file.ts";
 import type { CommandContext } from "../action.ts";
-import { nearestOf } from "../nearest.ts";
-import { type Applier, FileProblems } from "./apply.ts";
+import { type Applied, type Applier, FileProblems } from "./apply.ts";
 import { changedFields, type ObjectKind } from "./file-kinds.ts";
 import { parseObject } from "./input.ts";
+import { unknownFields } from "./known-fields.ts";
 
 interface Options {
   env: CommandContext["env"];
@@ -19,7 +19,7 @@ interface Options {
 export function objectApplier(client: Client, kind: ObjectKind, options: Options): Applier {
   // Read once: a folder may have as many files as the server has objects.
   let listed: Promise<Item[]> | null = null;
-  return async (text, { isDry }) => {
+  const apply = async (text: string, { isDry }: { isDry: boolean }): Promise<Applied> => {
     const file = readFile(kind, text);
     const name = String(file.name);
     listed ??= listAll(client, kind);
@@ -54,18 +54,26 @@ export function objectApplier(client: Client, kind: ObjectKind, options: Options
       changedFields(known, await wordsOf(client, kind, after)).length === 0;
     return { name, outcome: isSame ? "unchanged" : "changed", fields };
   };
+  return { nameOf: (text) => nameOf(kind, text), apply };
+}
+
+function nameOf(kind: ObjectKind, text: string): string {
+  try {
+    return String(parseFile(kind, text).name ?? "");
+  } catch {
+    return "";
+  }
+}
+
+function parseFile({ hasPrompt }: ObjectKind, text: string): Item {
+  const isMarkdown = hasPrompt && /^---[ \t]*\r?\n[\s\S]*^---[ \t]*$/m.test(text);
+  return isMarkdown ? parseAgentFile(text, "") : parseObject(text, null);
 }
 
 /** @throws FileProblems, UserError file_invalid */
 function readFile(kind: ObjectKind, text: string): Item {
-  const isMarkdown = kind.hasPrompt && /^---[ \t]*\r?\n[\s\S]*^---[ \t]*$/m.test(text);
-  const file = isMarkdown ? parseAgentFile(text, "") : parseObject(text, null);
-  const problems = Object.keys(file)
-    .filter((field) => !kind.fields.includes(field))
-    .map((field) => {
-      const near = nearestOf(field, kind.fields);
-      return `${field}: no field of ${kind.resource.name}; ${near === null ? `there are ${kind.fields.join(", ")}` : `did you mean ${near}?`}`;
-    });
+  const file = parseFile(kind, text);
+  const problems = unknownFields(file, kind.fields, kind.resource.name);
   if (typeof file.name !== "string" || file.name === "") problems.push("name: is missing");
   for (const [place, value] of secretPlaces(kind, file)) {
     if (variableOf(value) === null) {

@@ -35,8 +35,13 @@ export interface Applied {
   fields: readonly string[];
 }
 
-/** Of one kind of object: what is done with the text of a file. Rejects with what is wrong with it. */
-export type Applier = (text: string, options: { isDry: boolean }) => Promise<Applied>;
+/** Of one kind of object: what is done with the text of a file. */
+export interface Applier {
+  /** What the file says that it is; "" when it does not, or cannot be read. */
+  nameOf(text: string): string;
+  /** Rejects with what is wrong with the file. */
+  apply(text: string, options: { isDry: boolean }): Promise<Applied>;
+}
 
 /** Everything that is wrong with one file, so that nobody has to find it out one by one. */
 export class FileProblems extends Error {
@@ -59,18 +64,19 @@ export async function apply(context: CommandContext, kind: string, flags: ApplyF
     );
   }
   const isDry = flags.dryRun ?? false;
-  const applyText = applierOf(context, kind, clientOf(context, flags), flags);
+  const applier = applierOf(context, kind, clientOf(context, flags), flags);
   const counts = { created: 0, changed: 0, unchanged: 0, failed: 0 };
   const bar = progressBar(context.err, { total: files.length, what: kind });
-  let pending = files.map((path) => ({ path, text: null as string | null }));
+  let pending = await Promise.all(files.map(readFile));
+  requireDifferentNames(kind, pending, applier);
   for (;;) {
     const failed: { file: (typeof pending)[number]; error: unknown }[] = [];
     let isAnyNew = false;
     for (const file of pending) {
       if (context.signal.aborted) break;
       try {
-        file.text ??= await readText(file.path);
-        const applied = await applyText(file.text, { isDry });
+        if (file.error !== null) throw file.error;
+        const applied = await applier.apply(file.text, { isDry });
         counts[applied.outcome] += 1;
         isAnyNew ||= applied.outcome === "created";
         bar.around(() => context.out.line(lineOf(applied, isDry)));
@@ -98,6 +104,31 @@ export async function apply(context: CommandContext, kind: string, flags: ApplyF
     `${created} ${words[0]}, ${changed} ${words[1]}, ${unchanged} unchanged${failed > 0 ? `, ${failed} failed` : ""}`,
   );
   return failed > 0 || context.signal.aborted ? 1 : 0;
+}
+
+interface File {
+  path: string;
+  text: string;
+  /** Why it could not be read; null when it could. */
+  error: unknown;
+}
+
+async function readFile(path: string): Promise<File> {
+  try {
+    return { path, text: await readText(path), error: null };
+  } catch (error) {
+    return { path, text: "", error };
+  }
+}
+
+/** Each would undo what the other did, at every apply again. @throws UsageError */
+function requireDifferentNames(kind: string, files: readonly File[], { nameOf }: Applier): void {
+  const byName = Map.groupBy(files, ({ text }) => nameOf(text));
+  for (const [name, same] of byName) {
+    if (name === "" || same.length === 1) continue;
+    const paths = same.map(({ path }) => path).join(", ");
+    throw new UsageError(`${same.length} files have the name ${name}: ${paths}; ${kind} are found by it`);
+  }
 }
 
 function tellProblems({ err }: CommandContext, path: string, error: unknown): void {

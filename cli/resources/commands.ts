@@ -7,7 +7,8 @@ import { CATALOG, type Resource } from "../../src/client/resources.ts";
 import { type CommandContext, UsageError } from "../action.ts";
 import { fileOf } from "../examples.ts";
 import { addFileCommands } from "./file-commands.ts";
-import { FORMATS } from "./formats.ts";
+import { FORMATS, flagOf } from "./formats.ts";
+
 import { addImageCommands, addSessionExport } from "./library-commands.ts";
 import { addSessionCommands } from "./session-commands.ts";
 import type { BodyFlags, CommonFlags, ListFlags } from "./verbs.ts";
@@ -151,8 +152,6 @@ function filtersOf(resource: Resource, options: Readonly<Record<string, unknown>
   );
 }
 
-/** `agent_id` → `agent`, `include_archived` → `include-archived` */
-const flagOf = (parameter: string) => parameter.replace(/_id$/, "").replaceAll("_", "-");
 const camelOf = (parameter: string) =>
   flagOf(parameter).replace(/-([a-z])/g, (_match, letter: string) => letter.toUpperCase());
 

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { UserError } from "../../src/base/errors.ts";
-import type { CommandContext } from "../action.ts";
+import { type CommandContext, UsageError } from "../action.ts";
 import { parseObject } from "./input.ts";
 
 /**
@@ -19,7 +19,7 @@ export async function editText(
   use: (edited: Record<string, unknown>) => Promise<void>,
 ): Promise<void> {
   if (!process.stdin.isTTY) {
-    throw new UserError("no_terminal", "edit needs a terminal; scripts use update with -f or --set");
+    throw new UsageError("edit needs a terminal; scripts use update with -f or --set");
   }
   const directory = mkdtempSync(join(tmpdir(), "everruns-"));
   const path = join(directory, `${name.replace(/[^\w.-]/g, "_")}.yaml`);

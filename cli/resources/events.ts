@@ -45,10 +45,11 @@ export async function tailEvents(
   session: string,
   flags: EventFlags & { all?: boolean; since?: string },
 ): Promise<void> {
+  const selected = selection(flags);
   const client = clientOf(context, flags);
   const sinceId = flags.since ?? (flags.all ? null : await client.lastEventId(session));
   const events = streamEvents(client, session, {
-    ...selection(flags),
+    ...selected,
     ...(sinceId === null ? {} : { sinceId }),
     signal: context.signal,
     onReconnect: ({ attempt, reason }) => {
@@ -91,8 +92,9 @@ function typesOf(pattern: string): EventType[] {
   const found = EVENT_TYPES.filter((type) => pattern.endsWith("*") && type.startsWith(pattern.slice(0, -1)));
   if (found.length > 0) return found;
   const family = EVENT_TYPES.filter((type) => type.split(".")[0] === pattern.split(".")[0]);
+  const families = [...new Set(EVENT_TYPES.map((type) => `${type.split(".")[0]}.*`))];
   throw new UsageError(
-    `there are no events ${pattern}; there are ${(family.length > 0 ? family : EVENT_TYPES).slice(0, 12).join(", ")}`,
+    `there are no events ${pattern}; there are ${(family.length > 0 ? family : families).join(", ")}`,
   );
 }
 

@@ -2,10 +2,11 @@
 import { stringify } from "yaml";
 import { UserError } from "../../src/base/errors.ts";
 import { age } from "../../src/client/age.ts";
+import type { Client } from "../../src/client/client.ts";
 import { ClientError } from "../../src/client/errors.ts";
 import { plainText } from "../../src/client/plain-text.ts";
 import type { Item } from "../../src/client/resources.ts";
-import type { CommandContext } from "../action.ts";
+import { type CommandContext, UsageError } from "../action.ts";
 import { clientOf } from "../api.ts";
 import { confirm } from "../confirm.ts";
 import { table } from "../table.ts";
@@ -76,16 +77,35 @@ export async function putFile(
   path: string,
   flags: FileFlags & { file?: string },
 ): Promise<void> {
+  requireFile(path);
   const bytes = await readBytes(flags.file ?? "-");
   const body = { content: Buffer.from(bytes).toString("base64"), encoding: "base64" };
   const client = clientOf(context, flags);
   const address = addressOf(owner, path);
-  const written = await client.request<Item>("PUT", address, { body }).catch((error) => {
-    if (!(error instanceof ClientError) || error.status !== 404) throw error;
-    return client.request<Item>("POST", address, { body });
-  });
+  const create = () => client.request<Item>("POST", address, { body });
+  const replace = () =>
+    client.request<Item>("PUT", address, { body }).catch((error) => {
+      if (!isNotFound(error)) throw error;
+      return create();
+    });
+  // A large one is not sent in vain.
+  const isNew = bytes.byteLength > ASKED_BEFORE_BYTES && (await isMissing(client, owner, path));
+  const written = await (isNew ? create() : replace());
   if (flags.output === "table") context.err.line(`${written.path}: ${bytes.byteLength} bytes`);
   else printItem(context, { ...written, content: undefined }, flags.output);
+}
+
+const ASKED_BEFORE_BYTES = 1024 * 1024;
+const isNotFound = (error: unknown) => error instanceof ClientError && error.status === 404;
+
+async function isMissing(client: Client, owner: string, path: string): Promise<boolean> {
+  try {
+    await client.request("POST", addressOf(owner, "", "_/stat"), { body: { path } });
+    return false;
+  } catch (error) {
+    if (isNotFound(error)) return true;
+    throw error;
+  }
 }
 
 export async function deleteFile(
@@ -94,16 +114,22 @@ export async function deleteFile(
   path: string,
   flags: FileFlags & { yes?: boolean },
 ): Promise<void> {
+  requireFile(path);
   if (!flags.yes) await confirm(context, `delete ${path} of ${owner}?`);
-  const { deleted } = await clientOf(context, flags).request<{ deleted: boolean }>(
-    "DELETE",
-    addressOf(owner, path),
-    {
-      query: { recursive: flags.recursive ? "true" : undefined },
-    },
-  );
+  const query = { recursive: flags.recursive ? "true" : undefined };
+  const { deleted } = await clientOf(context, flags)
+    .request<{ deleted: boolean }>("DELETE", addressOf(owner, path), { query })
+    .catch((error) => {
+      if (!(error instanceof ClientError) || error.code !== "directory_not_empty") throw error;
+      throw new UserError("directory_not_empty", `${path} has entries; -r deletes it with all of them`);
+    });
   if (!deleted) throw new UserError("not_found", `there is no ${path}`);
   context.err.line(`deleted ${path}`);
+}
+
+/** @throws UsageError  it is the directory of all of them */
+function requireFile(path: string): void {
+  if (/^[/.]*$/.test(path)) throw new UsageError(`${path} is the root directory; name a file, as /notes.md`);
 }
 
 const HOMES: Readonly<Record<string, string>> = { wsp: "workspaces", mem: "memories" };

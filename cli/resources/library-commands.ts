@@ -20,10 +20,7 @@ export function addSessionExport(sessions: Command, { start, client }: CommandTo
         "  everruns sessions export $(everruns sessions -o id) --format atif -d trajectories",
     )
     .action((ids: string[], flags: SessionExportFlags) =>
-      start(
-        async (context) =>
-          void (await (await import("./session-export.ts")).exportSessions(context, ids, flags)),
-      ),
+      start(async (context) => (await import("./session-export.ts")).exportSessions(context, ids, flags)),
     );
 }
 

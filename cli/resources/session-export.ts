@@ -4,6 +4,7 @@ import type { Client } from "../../src/client/client.ts";
 import { type CommandContext, UsageError } from "../action.ts";
 import { clientOf } from "../api.ts";
 import { progressBar } from "../progress.ts";
+import { eachOf } from "./verbs.ts";
 import { makeFolder, writeOutput } from "./write-files.ts";
 
 export interface SessionExportFlags {
@@ -18,7 +19,7 @@ export async function exportSessions(
   context: CommandContext,
   ids: readonly string[],
   flags: SessionExportFlags,
-): Promise<void> {
+): Promise<number> {
   const client = clientOf(context, flags);
   const { format, directory } = flags;
   if (directory === undefined) {
@@ -29,19 +30,20 @@ export async function exportSessions(
       );
     }
     context.out.write(await client.requestText("GET", addressOf(id), { query: { format } }));
-    return;
+    return 0;
   }
   makeFolder(directory);
   const bar = progressBar(context.err, { total: ids.length, what: "sessions" });
   try {
-    for (const id of ids) {
+    const write = async (id: string) => {
       for await (const { name, text } of filesOf(client, id, format)) {
         const path = join(directory, name);
         writeOutput(path, text);
         bar.around(() => context.out.line(path));
       }
       bar.step();
-    }
+    };
+    return await eachOf(context, ids, write, (line) => bar.around(() => context.err.line(line)));
   } finally {
     bar.end();
   }

@@ -8,8 +8,9 @@ import { type CommandContext, UsageError } from "../action.ts";
 import { clientOf } from "../api.ts";
 import { confirm } from "../confirm.ts";
 import { editText } from "./editor.ts";
-import type { Format } from "./formats.ts";
+import { type Format, flagOf } from "./formats.ts";
 import { readBody } from "./input.ts";
+import { knownFields, type Use, unknownFields } from "./known-fields.ts";
 import { idOf, printItem, printItems } from "./output.ts";
 import { watch } from "./watch.ts";
 
@@ -39,13 +40,20 @@ export async function list(context: CommandContext, resource: Resource, flags: L
     search: flags.search,
     ...(resource.isPaged ? { limit, offset } : {}),
   };
-  const read = () => readList(client, resource.path, query);
+  const read = () =>
+    readList(client, resource.path, query).catch((error) => {
+      throw asUsage(error, Object.keys(flags.filters));
+    });
   if (flags.watch) {
     return watch(context, resource, { format: flags.output, read: async () => (await read()).data });
   }
   const { data, total = data.length } = await read();
   if (data.length === 0 && flags.output === "table") {
-    context.err.line(isNarrowed(query) ? `no ${resource.name} match` : `there are no ${resource.name} yet`);
+    context.err.line(
+      isNarrowed({ ...resource.defaults, ...query })
+        ? `no ${resource.name} match`
+        : `there are no ${resource.name} yet`,
+    );
     return;
   }
   printItems(context, resource, data, flags.output);
@@ -53,6 +61,14 @@ export async function list(context: CommandContext, resource: Resource, flags: L
   if (more > 0 && flags.output === "table") {
     context.err.line(context.err.paint.dim(`${more} more; --limit shows up to 100, --offset what follows`));
   }
+}
+
+/** A value that a filter does not take is wrong usage, told in the words of the command line. */
+function asUsage(error: unknown, parameters: readonly string[]): unknown {
+  if (!(error instanceof ClientError) || error.status !== 400) return error;
+  const [, name, problem] = /^(\w+)(?:\.\d+)?: (.*)$/s.exec(error.detail) ?? [];
+  if (name === undefined || !parameters.includes(name)) return error;
+  return new UsageError(`--${flagOf(name)} ${problem}`);
 }
 
 export async function get(context: CommandContext, resource: Resource, id: string, flags: CommonFlags) {
@@ -66,16 +82,27 @@ export interface BodyFlags extends CommonFlags {
 }
 
 export async function create(context: CommandContext, resource: Resource, flags: BodyFlags) {
-  const body = await readBody(context, flags, resource.textField);
+  const body = await bodyOf(context, resource, "create", flags);
   const made = await clientOf(context, flags).request<Item>("POST", resource.path, { body });
   printItem(context, made, flags.output === "table" ? "id" : flags.output);
 }
 
 export async function update(context: CommandContext, resource: Resource, id: string, flags: BodyFlags) {
-  const body = await readBody(context, flags, resource.textField);
+  const body = await bodyOf(context, resource, "update", flags);
   const client = clientOf(context, flags);
   const changed = await client.request<Item>("PATCH", await pathOf(client, resource, id), { body });
   printItem(context, changed, flags.output === "table" ? "id" : flags.output);
+}
+
+/** @throws UsageError  nothing was given where something must be, or a field that is none */
+async function bodyOf(context: CommandContext, resource: Resource, use: Use, flags: BodyFlags) {
+  const known = await knownFields(resource.name, use);
+  const isNothing = flags.file === undefined && flags.set === undefined;
+  if (isNothing && use === "create" && known?.isOptional) return {};
+  const body = await readBody(context, flags, resource.textField);
+  const [problem] = known === null ? [] : unknownFields(body, known.fields, resource.name);
+  if (problem !== undefined) throw new UsageError(problem);
+  return body;
 }
 
 /** Opens the fields that can change in $EDITOR, and sends those that did. */
@@ -151,12 +178,14 @@ export async function act(
 /**
  * One after the other. What cannot be done to one is told with its id, and does not keep the others.
  *
+ * @param tell  prints a line: who draws something else on the screen makes room for it
  * @returns 1 when something could not be done
  */
-async function eachOf(
+export async function eachOf(
   { err, signal }: CommandContext,
   ids: readonly string[],
   act: (id: string) => Promise<void>,
+  tell: (line: string) => void = err.line,
 ): Promise<number> {
   let code = 0;
   for (const id of ids) {
@@ -167,7 +196,7 @@ async function eachOf(
       const isOfOne = error instanceof ClientError ? !error.isAboutServer : error instanceof UserError;
       // One alone is told as every failure.
       if (ids.length === 1 || !isOfOne) throw error;
-      err.line(`${err.paint.red("everruns:")} ${id}: ${describeError(error)}`);
+      tell(`${err.paint.red("everruns:")} ${id}: ${describeError(error)}`);
       code = 1;
     }
   }

@@ -268,7 +268,7 @@ export const CATALOG: readonly Resource[] = [
   define<Worker>({
     name: "workers",
     one: "worker",
-    summary: "worker processes that are alive",
+    summary: "worker processes, newest first",
     path: "/durable/workers",
     key: "id",
     columns: {

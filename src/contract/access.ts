@@ -86,6 +86,8 @@ export const Me = Type.Object({
   organization_id: Type.Optional(Id("org")),
   role: Type.Optional(Role),
   roles: Type.Array(Role),
+  /** What the caller may do with what it came with, as a token would say it: never more than the role allows. */
+  scopes: Type.Array(Scope),
   created_at: Timestamp,
 });
 export type Me = Static<typeof Me>;

@@ -146,3 +146,30 @@ test.each([
   expect({ code: refused.code, stdout: refused.stdout }).toEqual({ code, stdout: "" });
   expect(refused.stderr).toContain(expected);
 });
+
+test("a field that is none is told, and nothing of its file is applied", async () => {
+  const path = join(directory, "slip.yaml");
+  writeFileSync(path, "name: slip\nsystem_promt: x\ndescripton: y\n");
+  expect(await cli("apply", "-f", path)).toEqual({
+    code: 1,
+    stdout: "",
+    stderr:
+      `everruns: ${path}: system_promt: no field of agents; did you mean system_prompt?\n` +
+      `everruns: ${path}: descripton: no field of agents; did you mean description?\n` +
+      "0 created, 0 changed, 0 unchanged, 1 failed\n",
+  });
+  expect((await cli("get", "slip")).code).toBe(1);
+});
+
+test("two files of one name are refused before anything is applied", async () => {
+  const folder = join(directory, "twins");
+  mkdirSync(folder);
+  writeFileSync(join(folder, "a.md"), "---\nname: twin\n---\nOne.\n");
+  writeFileSync(join(folder, "b.yaml"), "name: twin\nsystem_prompt: Two.\n");
+  expect(await cli("apply", "-f", folder)).toEqual({
+    code: 2,
+    stdout: "",
+    stderr: `everruns: 2 files have the name twin: ${join(folder, "a.md")}, ${join(folder, "b.yaml")}; agents are found by it\n`,
+  });
+  expect((await cli("get", "twin")).code).toBe(1);
+});

@@ -51,7 +51,7 @@ describe("everruns doctor", () => {
       "data directory": "ok",
       disk: "ok",
       "encryption key": "ok",
-      database: "warn",
+      database: "ok",
       server: "ok",
       workers: "ok",
       providers: "ok",
@@ -62,7 +62,7 @@ describe("everruns doctor", () => {
     const { stdout, code } = await runCli(["doctor"], { env });
     expect(code).toBe(0);
     expect(stdout).toContain(`✓ server         ${server.url}, version ${packageJson.version}\n`);
-    expect(stdout).toContain("! database       embedded, not made yet\n                 → everruns serve\n");
+    expect(stdout).toContain("✓ database       none runs here; the server has one elsewhere\n");
   });
 
   test("starts no database and makes no file", async () => {
@@ -79,6 +79,7 @@ describe("everruns doctor", () => {
       found: `nothing answers at ${server.url}`,
       next: expect.stringContaining("everruns serve"),
     });
+    expect(of("database")).toMatchObject({ state: "warn", found: "embedded, not made yet" });
   });
 
   const changes: [string, (server: ContractServer) => void, string, Partial<Finding>][] = [
@@ -107,6 +108,34 @@ describe("everruns doctor", () => {
         }),
       "providers",
       { state: "warn", found: "Simulated; no key for OpenAI" },
+    ],
+    [
+      "a breaker is open",
+      ({ intercept }) =>
+        intercept((request) =>
+          request.url.endsWith("/durable/circuit-breakers")
+            ? Response.json({
+                data: [
+                  { key: "OpenAI:gpt-5", state: "open" },
+                  { key: "Anthropic:claude", state: "closed" },
+                ],
+                total: 2,
+              })
+            : null,
+        ),
+      "providers",
+      { state: "warn", found: expect.stringContaining("OpenAI:gpt-5 open") as never },
+    ],
+    [
+      "the caller may not see the workers",
+      ({ intercept }) =>
+        intercept((request) =>
+          request.url.includes("/durable/workers")
+            ? Response.json({ detail: "only an admin", code: "forbidden" }, { status: 403 })
+            : null,
+        ),
+      "workers",
+      { state: "warn", next: expect.stringContaining("everruns whoami") as never },
     ],
     [
       "the server is of another version",

@@ -106,7 +106,7 @@ const readable = CATALOG.filter(({ name }) => name in IDS);
 describe("one that is not there", () => {
   const verbsOf = (resource: Resource) => [
     ...(resource.isReadable || resource.actions === undefined ? [["get"]] : []),
-    ...(resource.editable ? [["update", "--set", "title=x"]] : []),
+    ...(resource.editable ? [["update", "--set", `${resource.editable[0]}=x`]] : []),
     ...(resource.deletes ? [["delete", "--yes"]] : []),
     ...Object.keys(resource.actions ?? {}).map((verb) => [verb, "--yes"]),
   ];
@@ -137,7 +137,8 @@ describe("bodies", () => {
   test.each(creatable)(
     "%s create: nothing given, a file that is not there, one that is no object",
     async (name, wrong) => {
-      expect((await refusal([name, "create"])).code).toBe(2);
+      // A session can be made without a word.
+      if (name !== "sessions") expect((await refusal([name, "create"])).code).toBe(2);
       const missing = await refusal([name, "create", "-f", join(directory, "none.json")]);
       expect([missing.code, missing.stderr.includes("none.json cannot be read")]).toEqual([1, true]);
       const list = join(directory, "list.json");

@@ -59,7 +59,9 @@ test("list shows a directory, or all of it", async () => {
 
 test("delete asks, and a directory wants --recursive", async () => {
   expect((await files(["delete", session, "/data"])).code).toBe(2);
-  expect((await files(["delete", session, "/data", "--yes"])).stderr).toContain("recursive");
+  expect((await files(["delete", session, "/data", "--yes"])).stderr).toContain(
+    "-r deletes it with all of them",
+  );
   expect((await files(["delete", session, "/data", "-r", "--yes"])).stderr).toBe("deleted /data\n");
   expect((await files(["delete", session, "/data", "--yes"])).stderr).toBe("everruns: there is no /data\n");
   expect((await files(["get", session, "/data/../x"])).stderr).toContain("without ..");

@@ -133,7 +133,10 @@ test("a webhook is switched off; tasks are listed, none at first", async () => {
   await made("webhooks", "update", id, "--set", "enabled=false");
   expect((await cli("webhooks")).stdout).toMatch(/off +set .*https:\/\/example\.com\/hook/);
   expect(await cli("tasks")).toEqual({ code: 0, stdout: "", stderr: "there are no tasks yet\n" });
-  expect((await cli("tasks", "--state", "nonsense")).code).toBe(1);
+  expect(await cli("tasks", "--state", "nonsense")).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining("--state must be one of"),
+  });
   expect((await cli("tasks", "get", "task_1")).stderr).toContain("there is no task task_1");
 });
 

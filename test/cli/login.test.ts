@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { serverOf } from "../../cli/contexts.ts";
 import { type TestApp, testApp } from "../support/app.ts";
 import { makeToken, makeUser } from "../support/callers.ts";
+import { hasTmux, openTerminal } from "../tui/support/tmux.ts";
 import { runCli } from "./support.ts";
 
 let app: TestApp;
@@ -76,6 +77,47 @@ describe("everruns login", () => {
     expect((await runCli(["login", "--api-url", url], { env, stdin: "" })).code).toBe(2);
   });
 
+  test.skipIf(!hasTmux)(
+    "with a password the token may do what its owner may, or what --scopes says",
+    async () => {
+      const passwordHash = await Bun.password.hash("correct horse", {
+        algorithm: "argon2id",
+        memoryCost: 8,
+        timeCost: 1,
+      });
+      await makeUser(app.db, { role: "owner", email: "grace@example.com", passwordHash });
+      const signIn = async (...args: string[]) => {
+        const program = [process.execPath, "--no-env-file", "cli/everruns.ts", "login", "--api-url", url];
+        const terminal = openTerminal([...program, "--email", "grace@example.com", ...args], {
+          columns: 120,
+          env,
+        });
+        await terminal.until("Password of grace@example.com:");
+        terminal.type("correct horse", "Enter");
+        const screen = await terminal.until(/exit code \d/);
+        terminal.close();
+        return screen;
+      };
+      const may = async () => /^may +(.*)$/m.exec((await runCli(["whoami"], { env })).stdout)?.[1];
+      expect(await signIn()).toContain("signed in to");
+      expect(await may()).toBe("read, write, admin");
+      expect((await runCli(["workers"], { env })).code).toBe(0);
+      await signIn("--scopes", "read");
+      expect(await may()).toBe("read");
+      const refused = await runCli(["keys", "create", "x"], { env });
+      expect(refused.code).not.toBe(0);
+      expect(await signIn("--scopes", "everything")).toContain("--scopes takes read, write, admin");
+    },
+  );
+
+  test("who has no token is told so", async () => {
+    expect(await runCli(["whoami", "--api-url", url], { env })).toEqual({
+      code: 1,
+      stdout: "",
+      stderr: `everruns: there is no token for ${url}; everruns login takes one\n`,
+    });
+  });
+
   test("a password is asked for in a terminal only", async () => {
     const refused = await runCli(["login", "--api-url", url, "--email", "ada@example.com"], {
       env,
@@ -131,6 +173,18 @@ describe("which server", () => {
   test("a stored token goes to its own server and to no other", async () => {
     expect(await of({ EVERRUNS_API_URL: "http://three" })).toEqual(["http://three", null, null]);
     expect(await of({}, { apiUrl: "http://two" })).toEqual(["http://two", null, null]);
+    // Its own, however it is named.
+    expect(await of({}, { apiUrl: "http://one/" })).toEqual(["http://one", "T1", null]);
+    expect(await of({ EVERRUNS_API_URL: "http://two", EVERRUNS_CONTEXT: "two" })).toEqual([
+      "http://two",
+      "T2",
+      "org_2",
+    ]);
+    expect(await of({ EVERRUNS_API_KEY: "mine" }, { apiUrl: "http://one" })).toEqual([
+      "http://one",
+      "mine",
+      null,
+    ]);
   });
 
   test("a name that is not there is told with those that are", async () => {

@@ -69,12 +69,64 @@ describe("create and update", () => {
     [["create", "-f", "/nowhere/x.yaml"], 1, "/nowhere/x.yaml cannot be read"],
     [["create", "--set", "name=Bad Name", "--set", "system_prompt=x"], 1, "is not made of lowercase words"],
     [["update", "--set", "name=x"], 2, "missing required argument 'id'"],
-    [["edit", "from-file"], 1, "edit needs a terminal"],
+    [["edit", "from-file"], 2, "edit needs a terminal"],
+    [
+      ["create", "--set", "name=a", "--set", "system_promt=x"],
+      2,
+      "system_promt: no field of agents; did you mean system_prompt?",
+    ],
+    [
+      ["update", "from-file", "--set", "zzzzzzz=1"],
+      2,
+      "zzzzzzz: no field of agents; there are name, system_prompt,",
+    ],
+    [["update", "from-file", "--set", "id=agent_1"], 2, "id: no field of agents"],
   ])("%j is refused with one line", async (args, code, expected) => {
     const refused = await cli("agents", ...args);
     expect(refused.stderr).toContain(expected);
     expect(refused.stderr.split("\n")).toHaveLength(2);
     expect({ code: refused.code, stdout: refused.stdout }).toEqual({ code, stdout: "" });
+  });
+
+  test("a field may be spelled as in either of the API's ways", async () => {
+    const made = await cli(
+      "agents",
+      "create",
+      "--set",
+      "name=both",
+      "--set",
+      "systemPrompt=x",
+      "--set",
+      "max_iterations=3",
+    );
+    expect({ code: made.code, stderr: made.stderr }).toEqual({ code: 0, stderr: "" });
+    expect(await agentOf("both")).toMatchObject({ system_prompt: "x", max_iterations: 3 });
+  });
+
+  test("a session is made without a word", async () => {
+    const made = await cli("sessions", "create");
+    expect({ code: made.code, stderr: made.stderr }).toEqual({ code: 0, stderr: "" });
+    expect(made.stdout).toMatch(/^session_[0-9a-f]{32}\n$/);
+  });
+
+  test("a value that a filter does not take is told as its flag", async () => {
+    expect(await cli("runs", "--status", "nope")).toEqual({
+      code: 2,
+      stdout: "",
+      stderr: expect.stringMatching(/^everruns: --status must be one of queued, running, [^\n]+\n$/),
+    });
+  });
+
+  test("an export of several goes on after one that is not there", async () => {
+    const [one, two] = [await newSession(database.db), await newSession(database.db)];
+    const gone = `session_${"0".repeat(32)}`;
+    const folder = join(directory, "exports");
+    const done = await cli("sessions", "export", one, gone, two, "-d", folder);
+    expect(done).toEqual({
+      code: 1,
+      stdout: `${join(folder, `${one}.jsonl`)}\n${join(folder, `${two}.jsonl`)}\n`,
+      stderr: `everruns: ${gone}: Session not found\n`,
+    });
   });
 
   test("a file that is a list is no object", async () => {

@@ -19,7 +19,7 @@ import {
 } from "../../db/access/callers.ts";
 import { principalOf } from "../../db/access/users.ts";
 import type { Db } from "../../db/pool.ts";
-import { mayWrite } from "../http/authorize.ts";
+import { isManager, mayWrite } from "../http/authorize.ts";
 import type { Caller, Credential, Identify } from "../http/identify.ts";
 import type { Access } from "./access.ts";
 import { accessCookieOf, requireOwnPage } from "./cookies.ts";
@@ -127,7 +127,7 @@ export function callerOf(userId: string, organizationId: string, role: Role, cre
     principalId: principalOf(userId),
     userId,
     role,
-    isAdmin: (role === "owner" || role === "admin") && scopes.includes("admin") && !isSession,
+    isAdmin: isManager(role) && scopes.includes("admin") && !isSession,
     canWrite: role !== "viewer" && mayWrite(scopes),
     credential,
   };

@@ -205,7 +205,7 @@ export function signInRoutes(deps: Deps): Route[] {
         const user = await readUser(db, caller.userId);
         if (!user) throw new UserError("not_found", "User not found");
         const membership = await membershipOf(db, user, caller.organizationId);
-        return reply(200, meOf(user, membership));
+        return reply(200, meOf(user, membership, caller));
       },
     }),
   ];

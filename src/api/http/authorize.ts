@@ -1,5 +1,5 @@
 import { UserError } from "../../base/errors.ts";
-import type { SessionRight } from "../../contract/access.ts";
+import type { Role, SessionRight } from "../../contract/access.ts";
 import { type Caller, DEFAULT_ORGANIZATION, READ_METHODS } from "./identify.ts";
 
 /**
@@ -39,12 +39,20 @@ export function authorize(route: Guarded, caller: Caller, params: Readonly<Recor
     throw new UserError("forbidden", "this token may only read");
   }
   if ((access === "admin" || access === "operator") && !caller.isAdmin) {
-    throw new UserError("forbidden", "only an admin of the organization may do this");
+    throw new UserError(
+      "forbidden",
+      credential.kind === "token" && isManager(caller.role)
+        ? "this token has not the scope admin; make one that has"
+        : "only an admin of the organization may do this",
+    );
   }
   if (access === "operator" && caller.organizationId !== DEFAULT_ORGANIZATION) {
     throw new UserError("forbidden", "only who looks after the whole installation may do this");
   }
 }
+
+/** Manages the organization, as far as the role goes. */
+export const isManager = (role: Role): boolean => role === "owner" || role === "admin";
 
 function requireWriter({ canWrite, role }: Caller): void {
   if (canWrite) return;

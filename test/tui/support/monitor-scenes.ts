@@ -269,6 +269,8 @@ const SCENES: readonly Scene[] = [
       await terminal.until(/runs · 3 of/);
       terminal.press("C-a");
       await terminal.until("3 marked");
+      // Workers tell their load every five seconds: it may be that of the moment before the runs began to wait.
+      await terminal.until(/workers 1\/1 {2}/);
       terminal.type("c");
       await stage.golden("bulk", terminal, /! cancel 3 runs\? y\/n/);
       terminal.type("y");
