@@ -3,6 +3,8 @@ import { readFileSync } from "node:fs";
 
 const CLOCK_TICKS = 100;
 
+const SHELLS = new Set(["sh", "bash", "dash", "zsh", "tmux"]);
+
 /** The executable's process whose command line matches. @throws Error when it does not run */
 export function pidOf(commandLine: string): number {
   const found = Bun.spawnSync(["pgrep", "-f", commandLine]).stdout.toString().trim();
@@ -10,9 +12,21 @@ export function pidOf(commandLine: string): number {
     .split("\n")
     .map(Number)
     // The shell that started it has the same words.
-    .find((each) => each > 0 && readFileSync(`/proc/${each}/comm`, "utf8").startsWith("everruns"));
+    .find((each) => {
+      const name = each > 0 ? nameOf(each) : null;
+      return name !== null && !SHELLS.has(name);
+    });
   if (pid === undefined) throw new Error(`does not run: ${commandLine}`);
   return pid;
+}
+
+/** In its first fifteen letters ("tmux: server" is tmux); null when the process has ended meanwhile. */
+function nameOf(pid: number): string | null {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, "utf8").trim().split(":")[0] ?? null;
+  } catch {
+    return null;
+  }
 }
 
 export const rssMbOf = (pid: number): number =>

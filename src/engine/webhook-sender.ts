@@ -53,8 +53,9 @@ export function createWebhookSender(
     const headers = webhookHeaders(secret, { id, body, at: clock.now() });
     const answer = await deps.post({ url: delivery.url, body, headers }, signal);
     const result = resultOf(answer, delivery.attempts, deps.random ?? Math.random);
-    await settleDelivery(db, delivery, result);
+    // Before the delivery is settled: whoever is killed between leaves one that is tried, and answered, once more.
     if ("status" in answer && answer.status === GONE) await disableWebhook(db, webhook_id);
+    await settleDelivery(db, delivery, result);
     if (result.outcome === "failed") log.warn("a webhook was given up", { webhook_id, why: result.error });
   };
 

@@ -30,6 +30,10 @@ describe("hints", () => {
 
   test("reach the own process at once, the others through the database, each once", async () => {
     const [a, b] = [await startProcess(), await startProcess()];
+    // Until it has heard of the other one, `a` sends nothing.
+    b.hints.publish({ sessions: ["session_begin"] });
+    await until(() => sessions(a.heard).includes("session_begin"));
+    for (const { heard } of [a, b]) heard.length = 0;
     const [session, run] = [newId("session"), newId("turn")];
     a.hints.publish({ sessions: [session], cancelled: [run], isQueued: true });
     const expected = { sessions: [session], cancelled: [run], isQueued: true, isEverything: false };
