@@ -37,17 +37,29 @@ export function compileCheck(schema: TSchema): Check {
 
 /** Inside a union, the branch that got furthest says what is wrong; "or null" never does. */
 function innermost(error: ValueError): ValueError {
-  const candidates = error.errors
-    .flatMap((branch) => branch.First() ?? [])
-    .filter(
-      (candidate) => candidate.type !== ValueErrorType.Null && candidate.type !== ValueErrorType.Literal,
-    )
-    .map(innermost);
+  const branches = error.errors
+    .map((branch) => [...Iterator.from(branch).take(ERRORS_PER_BRANCH)])
+    .filter(([first]) => first !== undefined && first.type !== ValueErrorType.Null);
+  const tags = branches.map((errors) => errors.find((one) => isTag(one, error)));
+  const [tag] = tags;
+  // The value says by a word of its own which branch it means, and no branch has that word.
+  if (tag && tags.length > 1 && tags.every((one) => one?.path === tag.path)) {
+    return { ...tag, schema: { ...tag.schema, enum: tags.map((one) => one?.schema.const) } };
+  }
+  const candidates = branches
+    .filter((_, index) => tags[index] === undefined)
+    .flatMap(([first]) => (first && first.type !== ValueErrorType.Literal ? innermost(first) : []));
   const best = candidates.sort((a, b) => reach(b) - reach(a))[0];
   if (!best) return error;
   // Several branches that all fail at once say no more than "none of them".
   return candidates.length > 1 && reach(best) === reach(error) ? error : best;
 }
+
+/** Of a field of the value itself that must be one word, and is there: `type` most often. */
+const isTag = (one: ValueError, union: ValueError) =>
+  one.type === ValueErrorType.Literal && one.value !== undefined && parentOf(one.path) === union.path;
+
+const parentOf = (path: string) => path.slice(0, path.lastIndexOf("/"));
 
 const reach = (error: ValueError) => error.path.split("/").length + (TYPE_ERRORS.has(error.type) ? 0 : 0.5);
 
@@ -58,6 +70,8 @@ function readable(error: ValueError): string {
   return error.message;
 }
 
+/** More than any shape has fields; a branch may have as many errors as a hostile value has parts. */
+const ERRORS_PER_BRANCH = 50;
 const TYPE_ERRORS = new Set([ValueErrorType.String, ValueErrorType.Object, ValueErrorType.Array]);
 const LIMITS = new Set([
   ValueErrorType.StringMaxLength,

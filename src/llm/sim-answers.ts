@@ -93,8 +93,9 @@ function timeCalls(said: string, tool: ToolSpec): Calls {
 }
 
 function fileCalls(said: string, tool: (name: string) => ToolSpec | undefined): Calls {
-  const path = /(?:^|\s|["'`(])(\/?[\w.-]+(?:\/[\w.-]+)*\.[A-Za-z]\w{1,7})\b/.exec(said)?.[1];
-  const absolute = path === undefined ? "/note.txt" : path.startsWith("/") ? path : `/${path}`;
+  const paths = [...said.matchAll(PATH)].map((found) => String(found[1]));
+  const [path] = paths;
+  const absolute = path === undefined ? "/note.txt" : placeOf(path, paths);
   const isAboutFiles = path !== undefined || /\bfiles?\b/i.test(said);
   const write = tool("write_file");
   if (write && isAboutFiles && /\b(write|save|create|put|store)\b/i.test(said)) {
@@ -109,6 +110,14 @@ function fileCalls(said: string, tool: (name: string) => ToolSpec | undefined): 
     return [{ name: read.name, arguments: { path: absolute } }];
   }
   return [];
+}
+
+const PATH = /(?:^|\s|["'`(])(\/?[\w.-]+(?:\/[\w.-]+)*\.[A-Za-z]\w{1,7})\b/g;
+
+/** A file that is called by its name, and whose whole path is said as well ("note.md is at /attachments/note.md"). */
+function placeOf(path: string, said: readonly string[]): string {
+  if (path.startsWith("/")) return path;
+  return said.find((other) => other.startsWith("/") && other.endsWith(`/${path}`)) ?? `/${path}`;
 }
 
 function fieldOf(tool: ToolSpec, names: readonly string[]): string | null {

@@ -112,6 +112,10 @@ describe("without a script", () => {
       [["write_file", { path: "/notes/todo.md", content: "buy milk" }]],
     ],
     ["Save this in a file", [["write_file", { path: "/note.txt", content: "Save this in a file" }]]],
+    [
+      "@todo.md read it\n\nAttached: todo.md is at /attachments/todo.md",
+      [["read_file", { path: "/attachments/todo.md" }]],
+    ],
     ["Read /notes/todo.md", [["read_file", { path: "/notes/todo.md" }]]],
     ["What files are there?", [["list_directory", { path: "/" }]]],
     ["Fetch https://example.com/a?b=c.", [["web_fetch", { url: "https://example.com/a?b=c." }]]],

@@ -36,7 +36,7 @@ export function messageInput(body: CreateMessageRequest, idempotencyKey: string 
   if (role !== undefined && role !== "user") {
     throw new UserError(
       "invalid_request",
-      `message.role: only "user" speaks through this route, not "${role}"`,
+      `message.role: only "user" speaks through this route, not "${role}"; results of tools go to /tool-results`,
     );
   }
   // An empty header names nothing; as a key it would make every such message a duplicate of the first.
