@@ -46,9 +46,10 @@ const Source = {
   sync_interval_secs: Maybe(Interval),
 };
 
+/** `type` may be left out: the Python SDK does not send it, and the field that says where tells it too. */
 export const CreateMemorySource = Type.Union([
   Type.Object({
-    type: Type.Literal("github"),
+    type: Type.Optional(Type.Literal("github")),
     repository: Type.String({
       maxLength: limits.urlCharsMax,
       description: "owner/repo, or its address on github.com.",
@@ -56,7 +57,7 @@ export const CreateMemorySource = Type.Union([
     ...Source,
   }),
   Type.Object({
-    type: Type.Literal("git"),
+    type: Type.Optional(Type.Literal("git")),
     url: Type.String({
       maxLength: limits.urlCharsMax,
       description: "https:// or ssh://, without credentials.",

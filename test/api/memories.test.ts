@@ -64,6 +64,22 @@ describe("memories", () => {
       { type: "git", url: "ssh://git@example.com/x.git" },
       { provider: "git", url: "ssh://git@example.com/x.git", branch: "main" },
     ],
+    // The Python SDK leaves `type` out.
+    [
+      "without a type: GitHub",
+      { repository: "a/b" },
+      { provider: "github", repository: "a/b", branch: "main" },
+    ],
+    [
+      "without a type: git",
+      { url: "https://example.com/x.git" },
+      { provider: "git", url: "https://example.com/x.git", branch: "main" },
+    ],
+    [
+      "what its type says, whatever else is there",
+      { type: "git", url: "https://example.com/x.git", repository: "a/b" },
+      { provider: "git", url: "https://example.com/x.git", branch: "main" },
+    ],
   ];
   for (const [name, sent, stored] of sources) {
     test(`one with a source is only read: ${name}`, async () => {
@@ -100,6 +116,7 @@ describe("memories", () => {
     ["an option for git", { type: "git", url: "https://example.com/x.git", branch: "--upload-pack=x" }],
     ["a branch that climbs", { type: "git", url: "https://example.com/x.git", branch: "a..b" }],
     ["a folder that climbs", { type: "github", repository: "a/b", root_folder: "../c" }],
+    ["nowhere", { branch: "main" }],
     ["another kind", { type: "svn", url: "https://example.com/x" }],
     ["a negative pause", { type: "github", repository: "a/b", sync_interval_secs: -1 }],
     ["a pause of years", { type: "github", repository: "a/b", sync_interval_secs: 604_801 }],

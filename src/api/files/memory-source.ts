@@ -16,10 +16,16 @@ export function readSource(source: CreateMemorySource): StoredSource {
     root_folder: readFolder(source.root_folder ?? null),
     sync_interval_secs: source.sync_interval_secs ?? null,
   };
-  return source.type === "github"
+  return isOnGitHub(source)
     ? present({ provider: "github" as const, repository: readRepository(source.repository), ...common })
     : present({ provider: "git" as const, url: readUrl(source.url), ...common });
 }
+
+/** Without its `type`, a source is what its address says. */
+const isOnGitHub = (
+  source: CreateMemorySource,
+): source is Extract<CreateMemorySource, { repository: string }> =>
+  source.type === undefined ? "repository" in source : source.type === "github";
 
 /** `owner/repo`, whatever form of address it was given in. */
 function readRepository(text: string): string {
