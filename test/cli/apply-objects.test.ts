@@ -1,30 +1,13 @@
 /** Harnesses, providers and MCP servers kept as files: what is in them, and what never is. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { beforeAll, describe, expect, test } from "bun:test";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type LiveServer, startServer } from "../support/live.ts";
-import { type TestDatabase, testDatabase } from "../support/postgres.ts";
+import { cliFixture } from "./fixture.ts";
 import { runCli } from "./support.ts";
 
-let database: TestDatabase;
-let server: LiveServer;
-let directory: string;
-let env: Record<string, string>;
-beforeAll(async () => {
-  database = await testDatabase();
-  server = await startServer(database);
-  directory = mkdtempSync(join(tmpdir(), "everruns-test-"));
-  env = { EVERRUNS_API_URL: server.url };
-});
-afterAll(async () => {
-  rmSync(directory, { recursive: true });
-  await server.stop();
-  await database.drop();
-});
-const cli = (...args: string[]) => runCli(args, { env });
+const at = cliFixture();
 const folder = (name: string, files: Record<string, string>) => {
-  const path = join(directory, name);
+  const path = join(at.directory, name);
   mkdirSync(path, { recursive: true });
   for (const [file, text] of Object.entries(files)) writeFileSync(join(path, file), text);
   return path;
@@ -42,48 +25,52 @@ describe("harnesses", () => {
   });
 
   test("a dry run says what would be made and makes nothing", async () => {
-    const before = (await cli("harnesses", "-o", "json")).stdout;
-    expect(await cli("harnesses", "apply", "-f", path, "--dry-run")).toEqual({
+    const before = (await at.cli("harnesses", "-o", "json")).stdout;
+    expect(await at.cli("harnesses", "apply", "-f", path, "--dry-run")).toEqual({
       code: 0,
       stdout: "child would be created\nhouse would be created\n",
       stderr: "2 would be created, 0 would change, 0 unchanged\n",
     });
-    expect((await cli("harnesses", "-o", "json")).stdout).toBe(before);
+    expect((await at.cli("harnesses", "-o", "json")).stdout).toBe(before);
   });
 
   test("a folder is applied, parents first; a second time changes nothing and says so", async () => {
-    expect(await cli("harnesses", "apply", "-f", path)).toEqual({
+    expect(await at.cli("harnesses", "apply", "-f", path)).toEqual({
       code: 0,
       stdout: "house created\nchild created\n",
       stderr: "2 created, 0 changed, 0 unchanged\n",
     });
-    const before = (await cli("harnesses", "-o", "json")).stdout;
-    expect(await cli("harnesses", "apply", "-f", path)).toEqual({
+    const before = (await at.cli("harnesses", "-o", "json")).stdout;
+    expect(await at.cli("harnesses", "apply", "-f", path)).toEqual({
       code: 0,
       stdout: "child unchanged\nhouse unchanged\n",
       stderr: "0 created, 0 changed, 2 unchanged\n",
     });
-    expect((await cli("harnesses", "-o", "json")).stdout).toBe(before);
+    expect((await at.cli("harnesses", "-o", "json")).stdout).toBe(before);
   });
 
   test.each(["markdown", "yaml", "json"])("an export as %s is what is there", async (format) => {
-    const out = join(directory, `out-${format}`);
-    await cli("harnesses", "export", "-d", out, "--format", format);
+    const out = join(at.directory, `out-${format}`);
+    await at.cli("harnesses", "export", "-d", out, "--format", format);
     expect(readdirSync(out)).toHaveLength(2);
-    expect((await cli("harnesses", "apply", "-f", out)).stderr).toBe("0 created, 0 changed, 2 unchanged\n");
-    const { stdout } = await cli("harnesses", "export", "child", "--format", format);
+    expect((await at.cli("harnesses", "apply", "-f", out)).stderr).toBe(
+      "0 created, 0 changed, 2 unchanged\n",
+    );
+    const { stdout } = await at.cli("harnesses", "export", "child", "--format", format);
     expect(stdout).toContain("house");
-    expect((await runCli(["harnesses", "apply", "-f", "-"], { env, stdin: stdout })).stdout).toBe(
+    expect((await runCli(["harnesses", "apply", "-f", "-"], { env: at.env, stdin: stdout })).stdout).toBe(
       "child unchanged\n",
     );
   });
 
   test("what would change is named; a field that a file leaves out is emptied", async () => {
     writeFileSync(join(path, "house.md"), "---\nname: house\nparent_harness_id: generic\n---\nBe long.\n");
-    const dry = await cli("harnesses", "apply", "-f", path, "--dry-run");
+    const dry = await at.cli("harnesses", "apply", "-f", path, "--dry-run");
     expect(dry.stdout).toBe("child unchanged\nhouse would change: capabilities, tags, system_prompt\n");
-    expect((await cli("harnesses", "apply", "-f", path)).stderr).toBe("0 created, 1 changed, 1 unchanged\n");
-    const house = JSON.parse((await cli("harnesses", "get", "house", "-o", "json")).stdout);
+    expect((await at.cli("harnesses", "apply", "-f", path)).stderr).toBe(
+      "0 created, 1 changed, 1 unchanged\n",
+    );
+    const house = JSON.parse((await at.cli("harnesses", "get", "house", "-o", "json")).stdout);
     expect(house).toMatchObject({ system_prompt: "Be long.\n", capabilities: [], tags: [] });
   });
 
@@ -95,7 +82,7 @@ describe("harnesses", () => {
       "refused.yaml": "name: Not A Slug\n",
       "torn.json": '{"name": "x",\n "tags": [}',
     });
-    const { code, stdout, stderr } = await cli("harnesses", "apply", "-f", bad);
+    const { code, stdout, stderr } = await at.cli("harnesses", "apply", "-f", bad);
     expect({ code, stdout }).toEqual({ code: 1, stdout: "good created\n" });
     expect(stderr.split("\n").map((line) => line.replace(`everruns: ${bad}/`, ""))).toEqual([
       "fields.yaml: nam: no field of harnesses; did you mean name?",
@@ -110,7 +97,7 @@ describe("harnesses", () => {
   });
 
   test("the built-in ones are not exported, and nothing is told as unchanged that is not ours", async () => {
-    expect(await cli("harnesses", "export", "generic")).toEqual({
+    expect(await at.cli("harnesses", "export", "generic")).toEqual({
       code: 1,
       stdout: "",
       stderr: "everruns: no harness of this organization is called generic\n",
@@ -125,7 +112,7 @@ describe("providers and MCP servers", () => {
     kind: string,
     stdin: string,
     more: { env?: Record<string, string>; flags?: string[] } = {},
-  ) => runCli([kind, "apply", "-f", "-", ...(more.flags ?? [])], { env: { ...env, ...more.env }, stdin });
+  ) => runCli([kind, "apply", "-f", "-", ...(more.flags ?? [])], { env: { ...at.env, ...more.env }, stdin });
 
   test("a key comes from the environment, or is told to be missing from it", async () => {
     expect(await piped("providers", PROVIDER)).toEqual({
@@ -141,7 +128,7 @@ describe("providers and MCP servers", () => {
       stdout: "local created\n",
       stderr: "1 created, 0 changed, 0 unchanged\n",
     });
-    expect((await cli("providers")).stdout).toMatch(/local +openai_completions +active +set/);
+    expect((await at.cli("providers")).stdout).toMatch(/local +openai_completions +active +set/);
   });
 
   test("the server's key is left alone without the variable; --secrets sends it again", async () => {
@@ -171,15 +158,15 @@ describe("providers and MCP servers", () => {
   });
 
   test("an export names a variable and never the key, and is what is there", async () => {
-    const { stdout } = await cli("providers", "export", "local");
+    const { stdout } = await at.cli("providers", "export", "local");
     expect(stdout).toBe(
       "name: local\nprovider_type: openai_completions\nbase_url: http://127.0.0.1:1/v1\napi_key:\n  env: LOCAL_API_KEY\n",
     );
     expect((await piped("providers", stdout)).stdout).toBe("local unchanged\n");
-    const out = join(directory, "providers-out");
-    await cli("providers", "export", "-d", out, "--format", "json");
+    const out = join(at.directory, "providers-out");
+    await at.cli("providers", "export", "-d", out, "--format", "json");
     for (const file of readdirSync(out)) expect(readFileSync(join(out, file), "utf8")).not.toContain("sk-");
-    expect((await cli("providers", "apply", "-f", out)).code).toBe(0);
+    expect((await at.cli("providers", "apply", "-f", out)).code).toBe(0);
   });
 
   test("headers of an MCP server are secrets, too; one that is gone from the file is taken away", async () => {
@@ -193,7 +180,7 @@ describe("providers and MCP servers", () => {
       "search would change: headers\n",
     );
     expect((await piped("mcp-servers", fewer)).stdout).toBe("search changed\n");
-    const { stdout } = await cli("mcp-servers", "export", "search");
+    const { stdout } = await at.cli("mcp-servers", "export", "search");
     expect(stdout).toBe(
       "name: search\nurl: https://mcp.example.com/\nheaders:\n  X-Key:\n    env: SEARCH_X_KEY\n",
     );

@@ -1,23 +1,14 @@
 /** Agents kept as files in a folder. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { beforeAll, expect, test } from "bun:test";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type LiveServer, startServer } from "../support/live.ts";
-import { type TestDatabase, testDatabase } from "../support/postgres.ts";
+import { cliFixture } from "./fixture.ts";
 import { runCli } from "./support.ts";
 
-let database: TestDatabase;
-let server: LiveServer;
-let directory: string;
-let env: Record<string, string>;
+const at = cliFixture();
 beforeAll(async () => {
-  database = await testDatabase();
-  server = await startServer(database);
-  directory = mkdtempSync(join(tmpdir(), "everruns-test-"));
-  env = { EVERRUNS_API_URL: server.url };
-  mkdirSync(join(directory, "team/more"), { recursive: true });
-  mkdirSync(join(directory, "team/.git"));
+  mkdirSync(join(at.directory, "team/more"), { recursive: true });
+  mkdirSync(join(at.directory, "team/.git"));
   const files = {
     "triage.md": '---\nname: triage\ntags: ["b"]\ncapabilities: [current_time]\n---\nYou sort.\n',
     "more/reviewer.yaml": "name: reviewer\nsystem_prompt: |\n  You review.\nmax_iterations: 3\n",
@@ -26,15 +17,10 @@ beforeAll(async () => {
     "notes.txt": "not an agent",
     ".git/x.md": "not an agent",
   };
-  for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, "team", name), text);
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(at.directory, "team", name), text);
 });
-afterAll(async () => {
-  rmSync(directory, { recursive: true });
-  await server.stop();
-  await database.drop();
-});
-const cli = (...args: string[]) => runCli(["agents", ...args], { env });
-const team = () => join(directory, "team");
+const cli = (...args: string[]) => runCli(["agents", ...args], { env: at.env });
+const team = () => join(at.directory, "team");
 
 test("a folder is applied, and a second time changes nothing and says so", async () => {
   expect(await cli("apply", "-f", team())).toEqual({
@@ -52,7 +38,7 @@ test("a folder is applied, and a second time changes nothing and says so", async
 });
 
 test("a file without a name is no agent, whatever slip made it so", async () => {
-  const odd = join(directory, "odd");
+  const odd = join(at.directory, "odd");
   mkdirSync(odd);
   const files = {
     "notes.md": "Just words.",
@@ -111,9 +97,9 @@ test("a file that is wrong is told with its name, and does not keep the others",
 test("an export can be applied again, from a pipe or a folder", async () => {
   const { stdout } = await cli("export", "triage");
   expect(stdout).toStartWith('---\nname: "triage"\n');
-  const piped = await runCli(["agents", "apply", "-f", "-"], { env, stdin: stdout });
+  const piped = await runCli(["agents", "apply", "-f", "-"], { env: at.env, stdin: stdout });
   expect(piped.stdout).toBe("triage unchanged\n");
-  const out = join(directory, "out");
+  const out = join(at.directory, "out");
   await cli("export", "-d", out, "--format", "yaml");
   expect(readdirSync(out).sort()).toEqual(["reviewer.yaml", "triage.yaml", "writer.yaml"]);
   expect((await cli("apply", "-f", out)).stderr).toBe("0 created, 0 changed, 3 unchanged\n");
@@ -148,7 +134,7 @@ test.each([
 });
 
 test("a field that is none is told, and nothing of its file is applied", async () => {
-  const path = join(directory, "slip.yaml");
+  const path = join(at.directory, "slip.yaml");
   writeFileSync(path, "name: slip\nsystem_promt: x\ndescripton: y\n");
   expect(await cli("apply", "-f", path)).toEqual({
     code: 1,
@@ -162,7 +148,7 @@ test("a field that is none is told, and nothing of its file is applied", async (
 });
 
 test("two files of one name are refused before anything is applied", async () => {
-  const folder = join(directory, "twins");
+  const folder = join(at.directory, "twins");
   mkdirSync(folder);
   writeFileSync(join(folder, "a.md"), "---\nname: twin\n---\nOne.\n");
   writeFileSync(join(folder, "b.yaml"), "name: twin\nsystem_prompt: Two.\n");

@@ -1,12 +1,10 @@
 /** Tab, pressed in the shells that this machine has. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { beforeAll, describe, expect, test } from "bun:test";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { seedModel } from "../support/engine.ts";
-import { type LiveServer, startServer } from "../support/live.ts";
-import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 import { hasTmux, openTerminal } from "../tui/support/tmux.ts";
+import { cliFixture } from "./fixture.ts";
 import { runCli } from "./support.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
@@ -21,36 +19,25 @@ const SHELLS = [
   },
 ];
 
-let database: TestDatabase;
-let server: LiveServer;
-let directory: string;
+const at = cliFixture();
 beforeAll(async () => {
-  database = await testDatabase();
-  await seedModel(database.db);
-  server = await startServer(database);
-  directory = mkdtempSync(join(tmpdir(), "everruns-test-"));
-  const bin = join(directory, "bin");
+  await seedModel(at.database.db);
+  const bin = join(at.directory, "bin");
   mkdirSync(bin);
   writeFileSync(
     join(bin, "everruns"),
     `#!/bin/sh\nexec "${process.execPath}" --no-env-file ${ROOT}/cli/everruns.ts "$@"\n`,
   );
   chmodSync(join(bin, "everruns"), 0o755);
-  writeFileSync(join(directory, "letter.txt"), "hello");
+  writeFileSync(join(at.directory, "letter.txt"), "hello");
   writeFileSync(
-    join(directory, "config.json"),
+    join(at.directory, "config.json"),
     JSON.stringify({
       current: null,
       contexts: { "prod:eu": { api_url: "http://x" }, "prod:us": { api_url: "http://y" } },
     }),
   );
-  const env = { EVERRUNS_API_URL: server.url };
-  await runCli(["agents", "create", "--set", "name=triage", "--set", "system_prompt=x"], { env });
-});
-afterAll(async () => {
-  rmSync(directory, { recursive: true });
-  await server.stop();
-  await database.drop();
+  await runCli(["agents", "create", "--set", "name=triage", "--set", "system_prompt=x"], { env: at.env });
 });
 
 describe.each(SHELLS.filter(({ shell }) => hasTmux && Bun.which(shell) !== null))(
@@ -58,17 +45,17 @@ describe.each(SHELLS.filter(({ shell }) => hasTmux && Bun.which(shell) !== null)
   ({ shell, begin, rc }) => {
     /** What is typed is followed by Tab. @returns the screen once the shell shows the whole line */
     async function tab(typed: string, whole: string, rest = ""): Promise<string> {
-      const file = join(directory, rc);
+      const file = join(at.directory, rc);
       const setUp = shell === "zsh" ? "autoload -U compinit; compinit -u -D\n" : "";
       writeFileSync(file, `${setUp}${(await runCli(["completion", shell])).stdout}`);
       const terminal = openTerminal(begin(file), {
         columns: 100,
-        cwd: directory,
+        cwd: at.directory,
         env: {
-          PATH: `${directory}/bin:${process.env.PATH}`,
-          EVERRUNS_API_URL: server.url,
-          EVERRUNS_CONFIG: join(directory, "config.json"),
-          ZDOTDIR: directory,
+          PATH: `${at.directory}/bin:${process.env.PATH}`,
+          EVERRUNS_API_URL: at.server.url,
+          EVERRUNS_CONFIG: join(at.directory, "config.json"),
+          ZDOTDIR: at.directory,
         },
       });
       try {

@@ -1,38 +1,25 @@
 /** Names and ids of a server in a real bash: those that fit, harmless ones, and nothing where nobody answers. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { beforeAll, expect, test } from "bun:test";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type LiveServer, startServer } from "../support/live.ts";
-import { type TestDatabase, testDatabase } from "../support/postgres.ts";
+import { cliFixture } from "./fixture.ts";
 import { runCli } from "./support.ts";
 
-let database: TestDatabase;
-let server: LiveServer;
-let directory: string;
-let env: Record<string, string>;
+const at = cliFixture();
 let session: string;
 beforeAll(async () => {
-  database = await testDatabase();
-  server = await startServer(database);
-  directory = mkdtempSync(join(tmpdir(), "everruns-test-"));
-  env = { EVERRUNS_API_URL: server.url, EVERRUNS_CONFIG: join(directory, "config.json") };
+  at.env.EVERRUNS_CONFIG = join(at.directory, "config.json");
   for (const name of ["triage", "translator", "writer"]) {
-    await runCli(["agents", "create", "--set", `name=${name}`, "--set", "system_prompt=x"], { env });
+    await runCli(["agents", "create", "--set", `name=${name}`, "--set", "system_prompt=x"], { env: at.env });
   }
   writeFileSync(
-    join(directory, "config.json"),
+    join(at.directory, "config.json"),
     JSON.stringify({
       current: null,
       contexts: { prod: { api_url: "http://x", token: "secret" }, test: { api_url: "http://y" } },
     }),
   );
-  session = (await runCli(["sessions", "create", "--set", "title=Mine"], { env })).stdout.trim();
-});
-afterAll(async () => {
-  rmSync(directory, { recursive: true });
-  await server.stop();
-  await database.drop();
+  session = (await runCli(["sessions", "create", "--set", "title=Mine"], { env: at.env })).stdout.trim();
 });
 
 /** What Tab offers behind a line, in a bash that has read the printed script. */
@@ -44,7 +31,7 @@ ${stdout}
 COMP_WORDS=(${words}); COMP_CWORD=${line.length}; _everruns; printf '%s\\n' "\${COMPREPLY[@]}"`;
   const ended = Bun.spawn(["bash", "-c", program], {
     cwd: `${import.meta.dir}/../..`,
-    env: { PATH: process.env.PATH ?? "", HOME: directory, ...env, ...more },
+    env: { PATH: process.env.PATH ?? "", HOME: at.directory, ...at.env, ...more },
     stdout: "pipe",
     stderr: "pipe",
   });
@@ -63,12 +50,14 @@ test("agents by name, in every place where one is named", async () => {
 
 test("an agent that is far down the list is found by the beginning of its name", async () => {
   const many = Array.from({ length: 101 }, (_, at) => `{"name": "many-${at}", "system_prompt": "x"}`);
-  const folder = join(directory, "many");
+  const folder = join(at.directory, "many");
   mkdirSync(folder);
   for (const [at, text] of many.entries()) writeFileSync(join(folder, `${at}.json`), text);
-  expect((await runCli(["agents", "apply", "-f", folder], { env })).stderr).toStartWith("101 created");
+  expect((await runCli(["agents", "apply", "-f", folder], { env: at.env })).stderr).toStartWith(
+    "101 created",
+  );
   expect(await offered(["agents", "get", "tria"])).toEqual(["triage"]);
-  const { stdout } = await runCli(["__complete", "agents", "get", "tria"], { env });
+  const { stdout } = await runCli(["__complete", "agents", "get", "tria"], { env: at.env });
   expect(stdout).toMatch(/^triage\tactive · \d+s\n$/);
 });
 
@@ -86,7 +75,7 @@ test("sessions by id, in every place where one is named", async () => {
 });
 
 test("files of a session, types of events, contexts", async () => {
-  await runCli(["files", "put", session, "/notes/today.md"], { env, stdin: "x" });
+  await runCli(["files", "put", session, "/notes/today.md"], { env: at.env, stdin: "x" });
   expect(await offered(["files", "get", session, "/notes/t"])).toEqual(["/notes/today.md"]);
   expect(await offered(["events", "tail", session, "-t", "input.m"])).toEqual(["input.message"]);
   expect(await offered(["contexts", "use", ""])).toEqual(["prod", "test"]);
@@ -94,16 +83,16 @@ test("files of a session, types of events, contexts", async () => {
 });
 
 test("what each is stands beside it, for shells that show that, and never a token", async () => {
-  const { stdout } = await runCli(["__complete", "sessions", "get", ""], { env });
+  const { stdout } = await runCli(["__complete", "sessions", "get", ""], { env: at.env });
   expect(stdout).toMatch(new RegExp(`^${session}\\t[a-z]+ · \\d+s .* Mine\n$`));
-  const names = await runCli(["__complete", "contexts", "use", ""], { env });
+  const names = await runCli(["__complete", "contexts", "use", ""], { env: at.env });
   expect(names.stdout).toBe("prod\thttp://x\ntest\thttp://y\n");
 });
 
 test("a name that a shell might run is not offered", async () => {
   const api_url = "http://x";
   writeFileSync(
-    join(directory, "config.json"),
+    join(at.directory, "config.json"),
     JSON.stringify({
       current: null,
       contexts: { "$(touch pwned)": { api_url }, "a;b": { api_url }, "`x`": { api_url }, fine: { api_url } },

@@ -1,40 +1,28 @@
 /** The files of a session on the command line. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { beforeAll, expect, test } from "bun:test";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type LiveServer, startServer } from "../support/live.ts";
-import { type TestDatabase, testDatabase } from "../support/postgres.ts";
+import { cliFixture } from "./fixture.ts";
 import { runCli } from "./support.ts";
 
-let database: TestDatabase;
-let server: LiveServer;
-let directory: string;
+const at = cliFixture();
 let session: string;
 beforeAll(async () => {
-  database = await testDatabase();
-  server = await startServer(database);
-  directory = mkdtempSync(join(tmpdir(), "everruns-test-"));
-  const made = await fetch(`${server.url}/v1/sessions`, {
+  const made = await fetch(`${at.server.url}/v1/sessions`, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: "{}",
   });
   session = ((await made.json()) as { id: string }).id;
 });
-afterAll(async () => {
-  rmSync(directory, { recursive: true });
-  await server.stop();
-  await database.drop();
-});
 const files = (args: string[], stdin?: string) =>
   runCli(["files", ...args], {
-    env: { EVERRUNS_API_URL: server.url },
+    env: { EVERRUNS_API_URL: at.server.url },
     ...(stdin === undefined ? {} : { stdin }),
   });
 
 test("what is put comes back byte by byte, text or not", async () => {
-  const local = join(directory, "in.bin");
+  const local = join(at.directory, "in.bin");
   const bytes = new Uint8Array([0, 255, 10, 128]);
   writeFileSync(local, bytes);
   expect(await files(["put", session, "/data/a b.bin", "-f", local])).toEqual({
@@ -42,7 +30,7 @@ test("what is put comes back byte by byte, text or not", async () => {
     stdout: "",
     stderr: "/data/a b.bin: 4 bytes\n",
   });
-  const out = join(directory, "out.bin");
+  const out = join(at.directory, "out.bin");
   await files(["get", session, "/data/a b.bin", "-f", out]);
   expect(new Uint8Array(readFileSync(out))).toEqual(bytes);
   await files(["put", session, "notes.md"], "first\n");

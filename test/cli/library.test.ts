@@ -1,53 +1,36 @@
 /** The kinds of objects that agents use, and what is taken away as files, against the real API. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { expect, test } from "bun:test";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type LiveServer, startServer } from "../support/live.ts";
-import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 import { newSession, send } from "../support/sessions.ts";
+import { cliFixture } from "./fixture.ts";
 import { runCli } from "./support.ts";
 
-let database: TestDatabase;
-let server: LiveServer;
-let directory: string;
-let env: Record<string, string>;
-beforeAll(async () => {
-  database = await testDatabase();
-  server = await startServer(database);
-  directory = mkdtempSync(join(tmpdir(), "everruns-test-"));
-  env = { EVERRUNS_API_URL: server.url };
-});
-afterAll(async () => {
-  rmSync(directory, { recursive: true });
-  await server.stop();
-  await database.drop();
-});
-const cli = (...args: string[]) => runCli(args, { env });
+const at = cliFixture();
 const made = async (...args: string[]) => {
-  const { code, stdout, stderr } = await cli(...args);
+  const { code, stdout, stderr } = await at.cli(...args);
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
   return stdout.trim();
 };
 const read = async (kind: string, id: string) =>
-  JSON.parse((await cli(kind, "get", id, "-o", "json")).stdout);
+  JSON.parse((await at.cli(kind, "get", id, "-o", "json")).stdout);
 
 const SKILL =
   "---\nname: release-notes\ndescription: How release notes are written here.\n---\n# Notes\nShort.\n";
 
 test("a skill is made from its file, letter by letter, archived and taken back", async () => {
-  const path = join(directory, "SKILL.md");
+  const path = join(at.directory, "SKILL.md");
   writeFileSync(path, SKILL);
   const id = await made("skills", "create", "-f", path);
-  expect((await cli("skills")).stdout).toMatch(
+  expect((await at.cli("skills")).stdout).toMatch(
     new RegExp(`${id}  release-notes  active .* How release notes are written here\\.`),
   );
   writeFileSync(path, SKILL.replace("Short.", "Shorter."));
   expect(await made("skills", "update", id, "-f", path)).toBe(id);
-  expect((await cli("api", "GET", `/skills/${id}/content`)).stdout).toContain("Shorter.");
-  await cli("skills", "delete", id);
-  expect((await cli("skills", "-o", "id")).stdout).toBe("");
-  await cli("skills", "restore", id);
+  expect((await at.cli("api", "GET", `/skills/${id}/content`)).stdout).toContain("Shorter.");
+  await at.cli("skills", "delete", id);
+  expect((await at.cli("skills", "-o", "id")).stdout).toBe("");
+  await at.cli("skills", "restore", id);
   expect((await read("skills", id)).status).toBe("active");
 });
 
@@ -64,10 +47,10 @@ test("an MCP server's key goes in and never comes out", async () => {
     "--set",
     "api_key=very-secret",
   );
-  const table = (await cli("mcp-servers")).stdout;
+  const table = (await at.cli("mcp-servers")).stdout;
   expect(table).toMatch(/search +active +api_key +set +https:\/\/mcp\.example\.com\//);
   for (const format of ["table", "json", "yaml"]) {
-    expect((await cli("mcp-servers", "get", id, "-o", format)).stdout).not.toContain("very-secret");
+    expect((await at.cli("mcp-servers", "get", id, "-o", format)).stdout).not.toContain("very-secret");
   }
   expect(await made("mcp-servers", "update", id, "--set", "description=finds")).toBe(id);
 });
@@ -76,16 +59,16 @@ test("what has a name is named by it, also where the server wants ids; two of a 
   const id = await made("memories", "create", "--set", "name=field notes");
   expect((await read("memories", "field notes")).id).toBe(id);
   expect(await made("memories", "update", "field notes", "--set", "description=x")).toBe(id);
-  await cli("memories", "delete", "field notes");
-  expect((await cli("memories", "get", "field notes")).stderr).toBe(
+  await at.cli("memories", "delete", "field notes");
+  expect((await at.cli("memories", "get", "field notes")).stderr).toBe(
     "everruns: there is no memory field notes\n",
   );
-  expect((await cli("memories", "restore", "field notes")).code).toBe(0);
+  expect((await at.cli("memories", "restore", "field notes")).code).toBe(0);
   expect((await read("memories", "field notes")).status).toBe("active");
   const provider = ["providers", "create", "--set", "name=twin", "--set", "provider_type=llmsim"];
   await made(...provider);
-  expect((await cli(...provider)).code).toBe(0);
-  expect(await cli("providers", "get", "twin")).toEqual({
+  expect((await at.cli(...provider)).code).toBe(0);
+  expect(await at.cli("providers", "get", "twin")).toEqual({
     code: 1,
     stdout: "",
     stderr: "everruns: 2 providers are called twin; say the id of one\n",
@@ -95,15 +78,15 @@ test("what has a name is named by it, also where the server wants ids; two of a 
 test("a memory has files, by the same words as a session's", async () => {
   const id = await made("memories", "create", "--set", "name=house rules");
   expect(id).toStartWith("mem_");
-  await runCli(["files", "put", id, "/style.md"], { env, stdin: "short\n" });
-  expect((await cli("files", "list", id, "-o", "id")).stdout).toBe("/style.md\n");
-  expect((await cli("files", "get", id, "/style.md")).stdout).toBe("short\n");
-  await cli("files", "delete", id, "/style.md", "--yes");
-  expect((await cli("files", "list", id)).stderr).toBe("there are no files\n");
+  await runCli(["files", "put", id, "/style.md"], { env: at.env, stdin: "short\n" });
+  expect((await at.cli("files", "list", id, "-o", "id")).stdout).toBe("/style.md\n");
+  expect((await at.cli("files", "get", id, "/style.md")).stdout).toBe("short\n");
+  await at.cli("files", "delete", id, "/style.md", "--yes");
+  expect((await at.cli("files", "list", id)).stderr).toBe("there are no files\n");
 });
 
 test("a budget is made, listed by its subject, topped up and deleted", async () => {
-  const session = await newSession(database.db);
+  const session = await newSession(at.database.db);
   const id = await made(
     "budgets",
     "create",
@@ -116,28 +99,28 @@ test("a budget is made, listed by its subject, topped up and deleted", async () 
     "--set",
     "limit=2",
   );
-  expect((await cli("budgets", "--subject-type", "session", "--subject", session, "-o", "id")).stdout).toBe(
-    `${id}\n`,
-  );
-  expect((await cli("budgets", "top-up", id, "--set", "amount=1.5")).stdout).toBe("3.5\n");
-  expect(await cli("budgets", "top-up", id)).toMatchObject({
+  expect(
+    (await at.cli("budgets", "--subject-type", "session", "--subject", session, "-o", "id")).stdout,
+  ).toBe(`${id}\n`);
+  expect((await at.cli("budgets", "top-up", id, "--set", "amount=1.5")).stdout).toBe("3.5\n");
+  expect(await at.cli("budgets", "top-up", id)).toMatchObject({
     code: 2,
     stderr: expect.stringContaining("nothing to send"),
   });
-  expect((await cli("budgets", "delete", id)).code).toBe(2);
-  expect((await cli("budgets", "delete", id, "--yes")).stderr).toBe(`deleted ${id}\n`);
+  expect((await at.cli("budgets", "delete", id)).code).toBe(2);
+  expect((await at.cli("budgets", "delete", id, "--yes")).stderr).toBe(`deleted ${id}\n`);
 });
 
 test("a webhook is switched off; tasks are listed, none at first", async () => {
   const id = await made("webhooks", "create", "--set", "url=https://example.com/hook");
   await made("webhooks", "update", id, "--set", "enabled=false");
-  expect((await cli("webhooks")).stdout).toMatch(/off +set .*https:\/\/example\.com\/hook/);
-  expect(await cli("tasks")).toEqual({ code: 0, stdout: "", stderr: "there are no tasks yet\n" });
-  expect(await cli("tasks", "--state", "nonsense")).toMatchObject({
+  expect((await at.cli("webhooks")).stdout).toMatch(/off +set .*https:\/\/example\.com\/hook/);
+  expect(await at.cli("tasks")).toEqual({ code: 0, stdout: "", stderr: "there are no tasks yet\n" });
+  expect(await at.cli("tasks", "--state", "nonsense")).toMatchObject({
     code: 2,
     stderr: expect.stringContaining("--state must be one of"),
   });
-  expect((await cli("tasks", "get", "task_1")).stderr).toContain("there is no task task_1");
+  expect((await at.cli("tasks", "get", "task_1")).stderr).toContain("there is no task task_1");
 });
 
 test("an image goes in and comes out byte by byte", async () => {
@@ -145,31 +128,31 @@ test("an image goes in and comes out byte by byte", async () => {
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==",
     "base64",
   );
-  const path = join(directory, "pixel.png");
+  const path = join(at.directory, "pixel.png");
   writeFileSync(path, pixel);
   const id = await made("images", "upload", path);
-  expect((await cli("images")).stdout).toMatch(new RegExp(`${id}  image/png  1x1 .* pixel\\.png`));
+  expect((await at.cli("images")).stdout).toMatch(new RegExp(`${id}  image/png  1x1 .* pixel\\.png`));
   expect((await read("images", id)).filename).toBe("pixel.png");
-  const copy = join(directory, "copy.png");
-  await cli("images", "download", id, "-f", copy);
+  const copy = join(at.directory, "copy.png");
+  await at.cli("images", "download", id, "-f", copy);
   expect(readFileSync(copy).equals(pixel)).toBe(true);
   writeFileSync(path, "no picture");
-  expect((await cli("images", "upload", path)).code).toBe(1);
+  expect((await at.cli("images", "upload", path)).code).toBe(1);
 });
 
 test("a session is exported as lines or as a trajectory, several into a folder", async () => {
-  const ids = [await newSession(database.db), await newSession(database.db)];
-  for (const id of ids) await send(database.db, id, "What time is it?");
+  const ids = [await newSession(at.database.db), await newSession(at.database.db)];
+  for (const id of ids) await send(at.database.db, id, "What time is it?");
   const [first = ""] = ids;
-  const { stdout } = await cli("sessions", "export", first);
+  const { stdout } = await at.cli("sessions", "export", first);
   expect(JSON.parse(stdout.split("\n")[0] ?? "")).toMatchObject({ role: "user" });
-  const atif = JSON.parse((await cli("sessions", "export", first, "--format", "atif")).stdout);
+  const atif = JSON.parse((await at.cli("sessions", "export", first, "--format", "atif")).stdout);
   expect(atif.schema_version).toStartWith("ATIF-");
-  const out = join(directory, "out");
-  const written = await cli("sessions", "export", ...ids, "--format", "atif", "-d", out);
+  const out = join(at.directory, "out");
+  const written = await at.cli("sessions", "export", ...ids, "--format", "atif", "-d", out);
   expect(written.stdout.trim().split("\n")).toEqual(ids.map((id) => join(out, `${id}.atif.json`)));
   expect(readdirSync(out).sort()).toEqual(ids.map((id) => `${id}.atif.json`).sort());
-  const refused = await cli("sessions", "export", ...ids);
+  const refused = await at.cli("sessions", "export", ...ids);
   expect({ code: refused.code, stderr: refused.stderr }).toEqual({
     code: 2,
     stderr: expect.stringContaining("several sessions need a folder"),

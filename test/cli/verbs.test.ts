@@ -1,37 +1,21 @@
 /** The verbs of the resource commands, as a script would use them, against the real API. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { describe, expect, test } from "bun:test";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type LiveServer, startServer } from "../support/live.ts";
-import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 import { newSession, send } from "../support/sessions.ts";
 import { hasTmux, openTerminal } from "../tui/support/tmux.ts";
+import { cliFixture } from "./fixture.ts";
 import { runCli, startCli } from "./support.ts";
 
-let database: TestDatabase;
-let server: LiveServer;
-let directory: string;
-let env: Record<string, string>;
-beforeAll(async () => {
-  database = await testDatabase();
-  server = await startServer(database);
-  directory = mkdtempSync(join(tmpdir(), "everruns-test-"));
-  env = { EVERRUNS_API_URL: server.url };
-});
-afterAll(async () => {
-  rmSync(directory, { recursive: true });
-  await server.stop();
-  await database.drop();
-});
-const cli = (...args: string[]) => runCli(args, { env });
-const agentOf = async (name: string) => JSON.parse((await cli("agents", "get", name, "-o", "json")).stdout);
+const at = cliFixture();
+const agentOf = async (name: string) =>
+  JSON.parse((await at.cli("agents", "get", name, "-o", "json")).stdout);
 
 describe("create and update", () => {
   test("take fields from a file and from --set, and print the id alone", async () => {
-    const path = join(directory, "agent.yaml");
+    const path = join(at.directory, "agent.yaml");
     writeFileSync(path, "name: from-file\nsystem_prompt: |\n  You sort: things.\ntags: [a, b]\n");
-    const made = await cli(
+    const made = await at.cli(
       "agents",
       "create",
       "-f",
@@ -50,13 +34,13 @@ describe("create and update", () => {
       max_iterations: 7,
       tags: ["a", "b"],
     });
-    const changed = await cli("agents", "update", "from-file", "--set", "description=null", "-o", "json");
+    const changed = await at.cli("agents", "update", "from-file", "--set", "description=null", "-o", "json");
     expect(JSON.parse(changed.stdout).description).toBeUndefined();
   });
 
   test("read stdin as JSON, too", async () => {
     const { code } = await runCli(["agents", "create", "-f", "-"], {
-      env,
+      env: at.env,
       stdin: JSON.stringify({ name: "from-stdin", system_prompt: "x" }),
     });
     expect(code).toBe(0);
@@ -82,14 +66,14 @@ describe("create and update", () => {
     ],
     [["update", "from-file", "--set", "id=agent_1"], 2, "id: no field of agents"],
   ])("%j is refused with one line", async (args, code, expected) => {
-    const refused = await cli("agents", ...args);
+    const refused = await at.cli("agents", ...args);
     expect(refused.stderr).toContain(expected);
     expect(refused.stderr.split("\n")).toHaveLength(2);
     expect({ code: refused.code, stdout: refused.stdout }).toEqual({ code, stdout: "" });
   });
 
   test("a field may be spelled as in either of the API's ways", async () => {
-    const made = await cli(
+    const made = await at.cli(
       "agents",
       "create",
       "--set",
@@ -104,13 +88,13 @@ describe("create and update", () => {
   });
 
   test("a session is made without a word", async () => {
-    const made = await cli("sessions", "create");
+    const made = await at.cli("sessions", "create");
     expect({ code: made.code, stderr: made.stderr }).toEqual({ code: 0, stderr: "" });
     expect(made.stdout).toMatch(/^session_[0-9a-f]{32}\n$/);
   });
 
   test("a value that a filter does not take is told as its flag", async () => {
-    expect(await cli("runs", "--status", "nope")).toEqual({
+    expect(await at.cli("runs", "--status", "nope")).toEqual({
       code: 2,
       stdout: "",
       stderr: expect.stringMatching(/^everruns: --status must be one of queued, running, [^\n]+\n$/),
@@ -118,10 +102,10 @@ describe("create and update", () => {
   });
 
   test("an export of several goes on after one that is not there", async () => {
-    const [one, two] = [await newSession(database.db), await newSession(database.db)];
+    const [one, two] = [await newSession(at.database.db), await newSession(at.database.db)];
     const gone = `session_${"0".repeat(32)}`;
-    const folder = join(directory, "exports");
-    const done = await cli("sessions", "export", one, gone, two, "-d", folder);
+    const folder = join(at.directory, "exports");
+    const done = await at.cli("sessions", "export", one, gone, two, "-d", folder);
     expect(done).toEqual({
       code: 1,
       stdout: `${join(folder, `${one}.jsonl`)}\n${join(folder, `${two}.jsonl`)}\n`,
@@ -130,39 +114,41 @@ describe("create and update", () => {
   });
 
   test("a file that is a list is no object", async () => {
-    const path = join(directory, "list.yaml");
+    const path = join(at.directory, "list.yaml");
     writeFileSync(path, "- a\n");
-    expect((await cli("agents", "create", "-f", path)).stderr).toContain("an object with fields is expected");
+    expect((await at.cli("agents", "create", "-f", path)).stderr).toContain(
+      "an object with fields is expected",
+    );
   });
 });
 
 describe("delete", () => {
   test("archives without asking, and restore takes it back", async () => {
-    await cli("agents", "create", "--set", "name=kept", "--set", "system_prompt=x");
-    expect((await cli("agents", "delete", "kept")).stderr).toBe("archived kept\n");
-    expect((await cli("agents", "-o", "id", "--search", "kept")).stdout).toBe("");
-    expect((await cli("agents", "--include-archived", "true", "--search", "kept")).stdout).toContain(
+    await at.cli("agents", "create", "--set", "name=kept", "--set", "system_prompt=x");
+    expect((await at.cli("agents", "delete", "kept")).stderr).toBe("archived kept\n");
+    expect((await at.cli("agents", "-o", "id", "--search", "kept")).stdout).toBe("");
+    expect((await at.cli("agents", "--include-archived", "true", "--search", "kept")).stdout).toContain(
       "archived",
     );
-    await cli("agents", "restore", "kept");
+    await at.cli("agents", "restore", "kept");
     expect((await agentOf("kept")).status).toBe("active");
   });
 
   test("of several, what fails is named, and the others are done", async () => {
     for (const name of ["first-of-two", "second-of-two"]) {
-      await cli("agents", "create", "--set", `name=${name}`, "--set", "system_prompt=x");
+      await at.cli("agents", "create", "--set", `name=${name}`, "--set", "system_prompt=x");
     }
-    const { code, stderr } = await cli("agents", "delete", "first-of-two", "nobody", "second-of-two");
+    const { code, stderr } = await at.cli("agents", "delete", "first-of-two", "nobody", "second-of-two");
     expect({ code, stderr }).toEqual({
       code: 1,
       stderr: "archived first-of-two\neverruns: nobody: Agent not found\narchived second-of-two\n",
     });
-    const back = await cli("agents", "restore", "nobody", "second-of-two");
+    const back = await at.cli("agents", "restore", "nobody", "second-of-two");
     expect([back.code, back.stdout]).toEqual([1, "restore: second-of-two\n"]);
   });
 
   test.if(hasTmux)("an edit that is refused keeps the text, and is not told as done", async () => {
-    await cli("agents", "create", "--set", "name=edited", "--set", "system_prompt=x");
+    await at.cli("agents", "create", "--set", "name=edited", "--set", "system_prompt=x");
     for (const [change, said] of [
       ["s/^name:/nmae:/", "nmae: no field that can be edited; there are "],
       ["s/^harness_id:.*/harness_id: harness_zzz/", '"harness_zzz" is not an id'],
@@ -170,7 +156,7 @@ describe("delete", () => {
       const program = [process.execPath, "--no-env-file", "cli/everruns.ts", "agents", "edit", "edited"];
       const terminal = openTerminal(program, {
         columns: 200,
-        env: { ...env, EDITOR: `sed -i '${change}'`, TMPDIR: directory },
+        env: { ...at.env, EDITOR: `sed -i '${change}'`, TMPDIR: at.directory },
       });
       const screen = await terminal.until("exit code 1");
       terminal.close();
@@ -182,44 +168,44 @@ describe("delete", () => {
   });
 
   test("what cannot be taken back asks, and a script says --yes", async () => {
-    const id = await newSession(database.db);
-    const refused = await cli("sessions", "delete", id);
+    const id = await newSession(at.database.db);
+    const refused = await at.cli("sessions", "delete", id);
     expect(refused).toEqual({
       code: 2,
       stdout: "",
       stderr: `everruns: delete the session ${id}? Nobody can be asked here: add --yes\n`,
     });
-    expect((await cli("sessions", "delete", id, "--yes")).code).toBe(0);
-    expect((await cli("sessions", "get", id)).stderr).toContain("Session not found");
+    expect((await at.cli("sessions", "delete", id, "--yes")).code).toBe(0);
+    expect((await at.cli("sessions", "get", id)).stderr).toContain("Session not found");
   });
 });
 
 describe("what is printed", () => {
   test("ids, JSON and YAML carry what the API said; --verbose tells the calls without the key", async () => {
-    const id = await newSession(database.db);
-    expect((await cli("sessions", "-n", "1", "-o", "id")).stdout).toBe(`${id}\n`);
-    expect(JSON.parse((await cli("sessions", "-n", "1", "-o", "json")).stdout)).toMatchObject([{ id }]);
-    expect((await cli("sessions", "get", id, "-o", "yaml")).stdout).toContain(`id: ${id}\n`);
+    const id = await newSession(at.database.db);
+    expect((await at.cli("sessions", "-n", "1", "-o", "id")).stdout).toBe(`${id}\n`);
+    expect(JSON.parse((await at.cli("sessions", "-n", "1", "-o", "json")).stdout)).toMatchObject([{ id }]);
+    expect((await at.cli("sessions", "get", id, "-o", "yaml")).stdout).toContain(`id: ${id}\n`);
     const told = await runCli(["sessions", "get", id, "--verbose"], {
-      env: { ...env, EVERRUNS_API_KEY: "evr_pat_secret" },
+      env: { ...at.env, EVERRUNS_API_KEY: "evr_pat_secret" },
     });
     expect(told.stderr).toMatch(/^GET http:\/\/[^ ]+\/api\/v1\/sessions\/session_[0-9a-f]+ → 200, \d+ ms\n$/);
   });
 
   test("filters and offset go to the server", async () => {
-    const id = await newSession(database.db);
-    const sent = await send(database.db, id, "hi");
+    const id = await newSession(at.database.db);
+    const sent = await send(at.database.db, id, "hi");
     if (!("turnId" in sent)) throw new Error("not sent");
-    expect((await cli("runs", "--status", "queued", "--session", id, "-o", "id")).stdout).toBe(
+    expect((await at.cli("runs", "--status", "queued", "--session", id, "-o", "id")).stdout).toBe(
       `${sent.turnId}\n`,
     );
-    const none = await cli("runs", "--status", "sealed");
+    const none = await at.cli("runs", "--status", "sealed");
     expect(none).toEqual({ code: 0, stdout: "", stderr: "no runs match\n" });
-    expect((await cli("runs", "--session", id, "--offset", "1", "-o", "id")).stdout).toBe("");
+    expect((await at.cli("runs", "--session", id, "--offset", "1", "-o", "id")).stdout).toBe("");
   });
 
   test("a verb that is nearly one is named", async () => {
-    const { code, stderr } = await cli("agents", "lst");
+    const { code, stderr } = await at.cli("agents", "lst");
     expect({ code, stderr }).toEqual({
       code: 2,
       stderr: 'everruns: agents has no "lst"; did you mean everruns agents list?\n',
@@ -229,33 +215,33 @@ describe("what is printed", () => {
 
 describe("events and messages", () => {
   test("list shows what happened, one line each, a family by its star", async () => {
-    const id = await newSession(database.db);
-    await send(database.db, id, "first\u001b[2J line\nsecond");
-    const { stdout } = await cli("events", "list", id);
+    const id = await newSession(at.database.db);
+    await send(at.database.db, id, "first\u001b[2J line\nsecond");
+    const { stdout } = await at.cli("events", "list", id);
     expect(stdout).toMatch(/^ {5}1 {2}[0-9:.]{12}Z {2}input\.message +first line second$/m);
-    const family = await cli("events", "list", id, "-t", "session.*", "-o", "json");
+    const family = await at.cli("events", "list", id, "-t", "session.*", "-o", "json");
     expect(JSON.parse(family.stdout).map((event: { type: string }) => event.type)).toEqual([
       "session.activated",
     ]);
-    const refused = await cli("events", "list", id, "-t", "input.nothing");
+    const refused = await at.cli("events", "list", id, "-t", "input.nothing");
     expect({ code: refused.code, stderr: refused.stderr }).toEqual({
       code: 2,
       stderr: expect.stringContaining("there are no events input.nothing; there are input.message"),
     });
-    expect((await cli("messages", "list", id)).stdout).toBe(
+    expect((await at.cli("messages", "list", id)).stdout).toBe(
       `user         first line\n${" ".repeat(13)}second\n`,
     );
   });
 
   test("send does not wait; tail prints what comes from then on, and Ctrl+C ends it", async () => {
-    const id = await newSession(database.db);
-    await send(database.db, id, "before");
-    const tail = startCli(["events", "tail", id, "-o", "json", "--verbose"], { env });
+    const id = await newSession(at.database.db);
+    await send(at.database.db, id, "before");
+    const tail = startCli(["events", "tail", id, "-o", "json", "--verbose"], { env: at.env });
     await tail.shown("/sse", "stderr");
-    const sent = await cli("messages", "send", id, "after", "--delivery", "queue");
+    const sent = await at.cli("messages", "send", id, "after", "--delivery", "queue");
     expect(sent.stdout).toMatch(/^turn_[0-9a-f]{32}\n$/);
     expect(sent.stderr).toContain("queued");
-    await cli("messages", "send", id, "steering");
+    await at.cli("messages", "send", id, "steering");
     await tail.shown("steering");
     tail.process.kill("SIGINT");
     const { code, stdout } = await tail.finished;
@@ -264,15 +250,15 @@ describe("events and messages", () => {
       .split("\n")
       .map((line) => JSON.parse(line).type);
     expect({ code, types }).toEqual({ code: 0, types: ["input.message"] });
-    expect((await runCli(["messages", "send", id], { env, stdin: "  " })).code).toBe(2);
+    expect((await runCli(["messages", "send", id], { env: at.env, stdin: "  " })).code).toBe(2);
   });
 });
 
 test("--watch prints the list and then a line for each object that is new", async () => {
-  const first = await newSession(database.db);
-  const watching = startCli(["sessions", "--watch", "-o", "id", "-n", "100"], { env });
+  const first = await newSession(at.database.db);
+  const watching = startCli(["sessions", "--watch", "-o", "id", "-n", "100"], { env: at.env });
   await watching.shown(first);
-  const second = await newSession(database.db);
+  const second = await newSession(at.database.db);
   await watching.shown(second);
   watching.process.kill("SIGINT");
   const { code, stdout } = await watching.finished;

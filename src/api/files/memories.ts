@@ -21,14 +21,13 @@ import type { ApiDeps } from "../deps.ts";
 import { pathId } from "../http/path-id.ts";
 import {
   ArchivableListQuery,
-  archivableFilter,
+  type ArchivableSlice,
+  archivablePage,
   iso,
   isoOrNull,
   notArchived,
-  page,
   present,
   reply,
-  wholeSliceOf,
 } from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
 import { readSource } from "./memory-source.ts";
@@ -57,14 +56,8 @@ export function memoryRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
       query: ArchivableListQuery,
       responses: { 200: List(Memory) },
       async run({ query, caller: { organizationId }, request }) {
-        const slice = wholeSliceOf(query);
-        const { rows, total } = await listTrees(db, {
-          organizationId,
-          kind: KIND,
-          ...archivableFilter(query),
-          ...slice,
-        });
-        return reply(200, page(request, rows.map(toWire), total, slice));
+        const list = (slice: ArchivableSlice) => listTrees(db, { organizationId, kind: KIND, ...slice });
+        return reply(200, await archivablePage(request, query, list, toWire));
       },
     }),
     defineRoute({

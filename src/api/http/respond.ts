@@ -87,8 +87,28 @@ export const ArchivableListQuery = Type.Object({
   ),
 });
 
-export function wholeSliceOf(query: { offset?: number; limit?: number }): { offset: number; limit: number } {
-  return { offset: query.offset ?? 0, limit: query.limit ?? limits.pageSizeMax };
+export interface ArchivableSlice {
+  /** null: all. */
+  search: string | null;
+  includeArchived: boolean;
+  offset: number;
+  limit: number;
+}
+
+/**
+ * The page that an `ArchivableListQuery` asks for.
+ *
+ * @param list  the rows of a slice, and how many there are in all
+ */
+export async function archivablePage<Row, Shown>(
+  request: Request,
+  query: { search?: string; include_archived?: boolean; offset?: number; limit?: number },
+  list: (slice: ArchivableSlice) => Promise<{ rows: Row[]; total: number }>,
+  toWire: (row: Row) => Shown,
+): Promise<Envelope<Shown>> {
+  const slice = { offset: query.offset ?? 0, limit: query.limit ?? limits.pageSizeMax };
+  const { rows, total } = await list({ ...archivableFilter(query), ...slice });
+  return page(request, rows.map(toWire), total, slice);
 }
 
 export interface Envelope<T> {

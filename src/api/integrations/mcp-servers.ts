@@ -28,17 +28,16 @@ import { policiesFor } from "../http/authorize.ts";
 import { pathId } from "../http/path-id.ts";
 import {
   ArchivableListQuery,
+  type ArchivableSlice,
   action,
-  archivableFilter,
+  archivablePage,
   created,
   iso,
   isoOrNull,
   notArchived,
-  page,
   present,
   reply,
   urlsOf,
-  wholeSliceOf,
 } from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
 
@@ -82,13 +81,8 @@ export function mcpServerRoutes(deps: Deps): Route[] {
       query: ArchivableListQuery,
       responses: { 200: List(McpServerWithUrls) },
       async run({ query, caller: { organizationId }, request }) {
-        const slice = wholeSliceOf(query);
-        const { rows, total } = await listMcpServers(db, {
-          organizationId,
-          ...archivableFilter(query),
-          ...slice,
-        });
-        return reply(200, page(request, rows.map(toWire), total, slice));
+        const list = (slice: ArchivableSlice) => listMcpServers(db, { organizationId, ...slice });
+        return reply(200, await archivablePage(request, query, list, toWire));
       },
     }),
     defineRoute({

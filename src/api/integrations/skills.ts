@@ -34,17 +34,16 @@ import { FormBody } from "../http/media.ts";
 import { pathId } from "../http/path-id.ts";
 import {
   ArchivableListQuery,
+  type ArchivableSlice,
   action,
-  archivableFilter,
+  archivablePage,
   created,
   iso,
   isoOrNull,
   notArchived,
-  page,
   present,
   reply,
   urlsOf,
-  wholeSliceOf,
 } from "../http/respond.ts";
 import { defineRoute, type Route } from "../http/route.ts";
 import { readSkillArchive } from "./skill-archive.ts";
@@ -65,13 +64,8 @@ export function skillRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
       query: ArchivableListQuery,
       responses: { 200: List(SkillWithUrls) },
       async run({ query, caller: { organizationId }, request }) {
-        const slice = wholeSliceOf(query);
-        const { rows, total } = await listSkills(db, {
-          organizationId,
-          ...archivableFilter(query),
-          ...slice,
-        });
-        return reply(200, page(request, rows.map(toWire), total, slice));
+        const list = (slice: ArchivableSlice) => listSkills(db, { organizationId, ...slice });
+        return reply(200, await archivablePage(request, query, list, toWire));
       },
     }),
     defineRoute({
