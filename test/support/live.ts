@@ -36,10 +36,11 @@ export interface LiveServer {
  * @param options.clock     moves streams and feed; the system's by default
  * @param options.identify  who is calling; everybody is the anonymous admin by default
  * @param options.port      where it listens, for one that comes back; any free one by default
+ * @param options.streams   how many streams it allows; as the real one by default
  */
 export async function startServer(
   database: Pick<TestDatabase, "address">,
-  options: { clock?: Clock; identify?: (db: Db) => Identify; port?: number } = {},
+  options: { clock?: Clock; identify?: (db: Db) => Identify; port?: number; streams?: StreamLimits } = {},
 ): Promise<LiveServer> {
   const clock = options.clock ?? systemClock;
   const db = openDb(database.address);
@@ -49,7 +50,7 @@ export async function startServer(
   };
   const hints = createHints({ db, log: silentLog });
   const feed = createFeed({ db, hints, log: silentLog, clock });
-  const streams = createStreamLimits();
+  const streams = options.streams ?? createStreamLimits();
   const shutdown = new AbortController();
   const capabilities = createCapabilities();
   const app = buildApp({
