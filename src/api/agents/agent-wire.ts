@@ -10,13 +10,24 @@ import {
   findAgent,
 } from "../../db/agents/agents.ts";
 import type { Db } from "../../db/pool.ts";
-import { action, created, iso, isoOrNull, present, reply, urlsOf, usageOf } from "../http/respond.ts";
+import {
+  action,
+  created,
+  iso,
+  isoOrNull,
+  nameTaken,
+  present,
+  reply,
+  urlsOf,
+  usageOf,
+} from "../http/respond.ts";
 import { agentRef } from "./agent-input.ts";
 
 /** The answer to a write: 201 with Location when an agent came into being. @throws UserError not_found, name_taken */
 export async function agentReply(db: Db, result: AgentWritten, organizationId: string, name: string) {
   if (result.outcome === "not_found") throw noAgent();
-  if (result.outcome === "name_taken") throw nameTaken(name, await agentIdOfName(db, organizationId, name));
+  if (result.outcome === "name_taken")
+    throw nameTaken("agent", name, "/agents", await agentIdOfName(db, organizationId, name));
   const body = agentWithUrls(result.agent);
   return result.outcome === "created" ? created(body) : reply(200, body);
 }
@@ -29,12 +40,6 @@ export async function requireAgent(db: Db, organizationId: string, idOrName: str
 }
 
 export const noAgent = () => new UserError("not_found", "Agent not found");
-
-function nameTaken(name: string, holder: string | null): UserError {
-  return new UserError("name_taken", `there is another agent with the name ${name}`, {
-    fields: holder === null ? {} : { allowed_actions: [action("get-existing", "GET", `/agents/${holder}`)] },
-  });
-}
 
 export function agentWithUrls(row: AgentRow): AgentWithUrls {
   return { ...agentToWire(row), ...urlsOf(`/agents/${row.id}`, actionsOf(row)) };

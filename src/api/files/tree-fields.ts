@@ -4,7 +4,7 @@ import { limits } from "../../contract/limits.ts";
 import { type TreeKind, treeIdOfName } from "../../db/files/trees.ts";
 import type { Db } from "../../db/pool.ts";
 import { requireBytes } from "../agents/layer.ts";
-import { action } from "../http/respond.ts";
+import { nameTaken } from "../http/respond.ts";
 
 /** Any text that can be read; without white space around. @throws UserError invalid_request */
 export function requireTreeName(name: string): string {
@@ -29,7 +29,5 @@ export async function treeNameTaken(
 ): Promise<UserError> {
   const holder = await treeIdOfName(db, organizationId, kind, name);
   const path = kind === "workspace" ? "/workspaces" : "/memories";
-  return new UserError("name_taken", `there is another ${kind} with the name ${name}`, {
-    fields: holder === null ? {} : { allowed_actions: [action("get-existing", "GET", `${path}/${holder}`)] },
-  });
+  return nameTaken(kind, name, path, holder);
 }

@@ -6,7 +6,7 @@ import { limits } from "../../contract/limits.ts";
 import { type HarnessWritten, harnessIdOfName } from "../../db/agents/harness-writes.ts";
 import type { HarnessCountsRow, HarnessRow } from "../../db/agents/harnesses.ts";
 import type { Db } from "../../db/pool.ts";
-import { action, iso, isoOrNull, present, urlsOf } from "../http/respond.ts";
+import { action, iso, isoOrNull, nameTaken, present, urlsOf } from "../http/respond.ts";
 
 export const noHarness = () => new UserError("not_found", "Harness not found");
 
@@ -22,13 +22,8 @@ export async function writtenHarness(
       return harnessWithUrls(result.harness);
     case "not_found":
       throw noHarness();
-    case "name_taken": {
-      const holder = await harnessIdOfName(db, organizationId, name);
-      throw new UserError("name_taken", `there is another harness with the name ${name}`, {
-        fields:
-          holder === null ? {} : { allowed_actions: [action("get-existing", "GET", `/harnesses/${holder}`)] },
-      });
-    }
+    case "name_taken":
+      throw nameTaken("harness", name, "/harnesses", await harnessIdOfName(db, organizationId, name));
     case "too_many":
       throw new UserError(
         "conflict",

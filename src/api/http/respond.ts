@@ -56,6 +56,12 @@ export const notArchived = (what: string, path: string) =>
     fields: { allowed_actions: [action("delete", "DELETE", path)] },
   });
 
+/** 409, with the way to the one in `list` that has the name; `holder` is its id, null when it is gone meanwhile. */
+export const nameTaken = (what: string, name: string, list: string, holder: string | null) =>
+  new UserError("name_taken", `there is another ${what} with the name ${name}`, {
+    fields: holder === null ? {} : { allowed_actions: [action("get-existing", "GET", `${list}/${holder}`)] },
+  });
+
 /** `offset` and `limit` as every paged list takes them. */
 export const PageQuery = {
   offset: Type.Optional(Type.Integer({ minimum: 0, maximum: 2 ** 31 - 1, default: 0 })),

@@ -34,6 +34,7 @@ import {
   created,
   iso,
   isoOrNull,
+  nameTaken,
   notArchived,
   present,
   reply,
@@ -121,7 +122,7 @@ export function mcpServerRoutes(deps: Deps): Route[] {
         });
         if (row) return created(toWire(row));
         const holder = await mcpServerIdOfName(db, organizationId, name);
-        if (holder !== null) throw nameTaken(name, holder);
+        if (holder !== null) throw nameTaken("MCP server", name, "/mcp-servers", holder);
         throw new UserError(
           "limit_exceeded",
           `an organization has at most ${limits.mcpServersMax} MCP servers`,
@@ -179,7 +180,9 @@ export function mcpServerRoutes(deps: Deps): Route[] {
         });
         if (written.outcome === "not_found") throw noServer();
         if (written.outcome === "written") return reply(200, toWire(written.server));
-        throw nameTaken(changes.name ?? "", await mcpServerIdOfName(db, organizationId, changes.name ?? ""));
+        const name = changes.name ?? "";
+        const holder = await mcpServerIdOfName(db, organizationId, name);
+        throw nameTaken("MCP server", name, "/mcp-servers", holder);
       },
     }),
     defineRoute({
@@ -225,13 +228,6 @@ export function mcpServerRoutes(deps: Deps): Route[] {
 }
 
 const noServer = () => new UserError("not_found", "MCP server not found");
-
-function nameTaken(name: string, holder: string | null): UserError {
-  return new UserError("name_taken", `there is another MCP server with the name ${name}`, {
-    fields:
-      holder === null ? {} : { allowed_actions: [action("get-existing", "GET", `/mcp-servers/${holder}`)] },
-  });
-}
 
 /** A stored secret is no more readable for who may change an address. @throws UserError invalid_request */
 function requireSameAddress(before: McpServerRow, body: UpdateMcpServerRequest): void {

@@ -40,6 +40,7 @@ import {
   created,
   iso,
   isoOrNull,
+  nameTaken,
   notArchived,
   present,
   reply,
@@ -200,7 +201,7 @@ export function skillRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
         if (written.outcome === "not_found") throw noSkill();
         if (written.outcome === "written") return reply(200, toWire(written.skill));
         const name = document?.fields.name ?? "";
-        throw nameTaken(name, await skillIdOfName(db, organizationId, name));
+        throw nameTaken("skill", name, "/skills", await skillIdOfName(db, organizationId, name));
       },
     }),
     defineRoute({
@@ -258,12 +259,6 @@ export function skillRoutes({ db }: Pick<ApiDeps, "db">): Route[] {
 
 const noSkill = () => new UserError("not_found", "Skill not found");
 
-function nameTaken(name: string, holder: string | null): UserError {
-  return new UserError("name_taken", `there is another skill with the name ${name}`, {
-    fields: holder === null ? {} : { allowed_actions: [action("get-existing", "GET", `/skills/${holder}`)] },
-  });
-}
-
 async function create(
   db: Db,
   organizationId: string,
@@ -283,7 +278,7 @@ async function create(
   });
   if (row) return row;
   const holder = await skillIdOfName(db, organizationId, fields.name);
-  if (holder !== null) throw nameTaken(fields.name, holder);
+  if (holder !== null) throw nameTaken("skill", fields.name, "/skills", holder);
   throw new UserError("limit_exceeded", `an organization has at most ${limits.skillsMax} skills`);
 }
 
