@@ -342,3 +342,21 @@ test("without authentication nobody signs in, and everybody is somebody", async 
   expect((await open.get("/auth/me")).body).toMatchObject({ email: "anonymous@localhost", role: "owner" });
   await open.close();
 });
+
+test("with one admin nobody else signs in, or goes on being signed in from before", async () => {
+  const { access_token, refresh_token } = await login();
+  const { jwts, passwords } = app.access;
+  const only = async (adminEmail: string) => {
+    const one = await testApp({ db: app.db, access: { mode: "admin", adminEmail, jwts, passwords } });
+    const status = async (path: string, body: unknown) => (await one.call("POST", path, body)).status;
+    const statuses = [
+      await status("/auth/login", { email: user.email, password: PASSWORD }),
+      (await one.call("GET", "/auth/me", undefined, bearer(access_token))).status,
+      await status("/auth/refresh", { refresh_token }),
+    ];
+    await one.close();
+    return statuses;
+  };
+  expect(await only("admin@example.com")).toEqual([401, 401, 401]);
+  expect(await only(user.email)).toEqual([200, 200, 200]);
+});
