@@ -60,6 +60,9 @@ describe("/v1/orgs", () => {
     const { token } = await makeToken(app.db, theirs.id);
     expect((await as(token, "GET", `/orgs/${org}`)).status).toBe(404);
     expect((await as(token, "GET", "/orgs")).body.total).toBe(1);
+    // One that was made for both opens it, whichever the request is for.
+    const both = await makeToken(app.db, theirs.id, { organizationIds: [ORGANIZATION, org] });
+    expect((await as(both.token, "GET", `/orgs/${org}`, undefined, ORGANIZATION)).status).toBe(200);
     expect((await as(mine.token, "GET", "/orgs/nonsense")).body.code).toBe("invalid_id");
   });
 

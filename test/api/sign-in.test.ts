@@ -271,6 +271,7 @@ describe("POST /v1/auth/register", () => {
     expect(answer.status).toBe(201);
     const { access_token: token, user: made } = answer.body;
     expect(made).toMatchObject({ email: "grace@example.com", name: "Grace", role: "owner" });
+    expect(made.scopes).toEqual(["read", "write", "admin"]);
     expect(made.organization_id).not.toBe(ORGANIZATION);
     const models = await app.call("GET", "/models", undefined, bearer(token));
     expect(models.body.data.length).toBeGreaterThan(0);
