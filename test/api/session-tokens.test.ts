@@ -1,7 +1,7 @@
 /** A token that opens one session: that session's routes, as far as its rights go, and nothing else. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { newId } from "../../src/base/id.ts";
-import { type TestApp, testApp } from "../support/app.ts";
+import { ORGANIZATION, OTHER_ORGANIZATION, type TestApp, testApp } from "../support/app.ts";
 import { bearer, makeToken, makeUser, tokenOf } from "../support/callers.ts";
 import { DOCUMENTS, routesOf } from "../support/routes.ts";
 
@@ -70,6 +70,13 @@ describe("what it opens", () => {
     const token = await mint({ read: true, write: true, approve: true });
     expect((await as(token, "POST", `/sessions/${session}/messages`, hello)).status).toBe(201);
     expect((await as(token, "GET", `/sessions/${session}/messages`)).body.data.length).toBeGreaterThan(0);
+  });
+
+  test("in the organization of its session alone", async () => {
+    const token = await mint({ read: true });
+    const read = async (org: string) =>
+      (await app.call("GET", `/sessions/${session}`, undefined, bearer(token, { "x-org-id": org }))).status;
+    expect([await read(ORGANIZATION), await read(OTHER_ORGANIZATION)]).toEqual([200, 404]);
   });
 
   test("no route beside those of its session, whatever the method", async () => {
