@@ -346,9 +346,8 @@ test("without authentication nobody signs in, and everybody is somebody", async 
 
 test("with one admin nobody else signs in, or goes on being signed in from before", async () => {
   const { access_token, refresh_token } = await login();
-  const { jwts, passwords } = app.access;
   const only = async (adminEmail: string) => {
-    const one = await testApp({ db: app.db, access: { mode: "admin", adminEmail, jwts, passwords } });
+    const one = await testApp({ db: app.db, access: { mode: "admin", adminEmail } });
     const status = async (path: string, body: unknown) => (await one.call("POST", path, body)).status;
     const statuses = [
       await status("/auth/login", { email: user.email, password: PASSWORD }),

@@ -192,6 +192,21 @@ describe("the event stream", () => {
     expect(event).toEqual(input as Event);
   });
 
+  test("passes over what a server sends again", async () => {
+    const log = [...server.log(sessionId), ...server.append(sessionId, answer(1).slice(0, 2))];
+    const frames = [0, 0, 1, 0, 1, 2].map((at) => {
+      const event = log[at] as Event;
+      return `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`;
+    });
+    server.intercept((request) =>
+      request.url.includes("/sse")
+        ? new Response(frames.join(""), { headers: { "content-type": "text/event-stream" } })
+        : null,
+    );
+    const taken = await take(streamEvents(client, sessionId), 3);
+    expect(taken.map(({ sequence }) => sequence)).toEqual([1, 2, 3]);
+  });
+
   test("refuses an answer that is no event stream", async () => {
     server.intercept(() => new Response("<h1>hello</h1>", { headers: { "content-type": "text/html" } }));
     const error = await streamEvents(client, sessionId)
