@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { newId } from "../../src/base/id.ts";
 import { acceptMessage } from "../../src/db/accept.ts";
 import { cancelTurn } from "../../src/db/cancel.ts";
+import { until } from "../support/live.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 import { newSession, ORGANIZATION, readLog, send } from "../support/sessions.ts";
 
@@ -127,6 +128,34 @@ describe("accepting a message", () => {
     expect(outcomes.filter((one) => one.outcome === "duplicate")).toHaveLength(39);
     expect(new Set(outcomes.map((one) => (one as { messageId: string }).messageId)).size).toBe(1);
     expect(await readLog(database.db, session)).toHaveLength(2);
+  });
+
+  test("so is one that joins a turn under way: who did not see the first finds it at a second look", async () => {
+    const session = await newSession(database.db);
+    await send(database.db, session, "begin");
+    const sendings = 8;
+    // All of them wait for the session with a view from before any of them.
+    const sent = await database.db.sql.begin(async (sql) => {
+      await sql`select from sessions where id = ${session} for update`;
+      const all = Promise.all(
+        Array.from({ length: sendings }, () =>
+          send(database.db, session, "once", { clientMessageId: "key" }),
+        ),
+      );
+      await until(async () => {
+        const waiting = await sql`
+          select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+        return waiting.length === sendings;
+      });
+      return { all };
+    });
+    const outcomes = await sent.all;
+    expect(outcomes.map(({ outcome }) => outcome).sort()).toEqual([
+      ...Array.from({ length: sendings - 1 }, () => "duplicate" as const),
+      "steered",
+    ]);
+    expect(new Set(outcomes.map((one) => (one as { messageId: string }).messageId)).size).toBe(1);
+    expect(await readLog(database.db, session)).toHaveLength(3);
   });
 
   test("text that jsonb refuses is stored readable", async () => {
