@@ -1,7 +1,7 @@
 /** Rows of another organization do not exist: every route, with every id. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { newId, uuidOf } from "../../src/base/id.ts";
-import { OTHER_ORGANIZATION, type TestApp, testApp } from "../support/app.ts";
+import { ORGANIZATION, OTHER_ORGANIZATION, type TestApp, testApp } from "../support/app.ts";
 import { makeToken, makeUser } from "../support/callers.ts";
 
 let app: TestApp;
@@ -197,27 +197,34 @@ const rows = async () => {
   ].map((list) => JSON.stringify(list));
 };
 
+/** Calls every route that has an id and is wanted, with the ids of the rows; none may show what they say. */
+async function callAll(isWanted: (template: string) => boolean) {
+  const { paths } = (await app.get("//api-doc/openapi.json")).body;
+  let tried = 0;
+  /** Those that were not answered with 404. */
+  const wrong: unknown[] = [];
+  for (const [template, methods] of Object.entries<Record<string, { operationId: string }>>(paths)) {
+    if (!template.includes("{") || !isWanted(template)) continue;
+    const id = template.includes("/models/") ? model : provider;
+    const isDurable = template.startsWith("/v1/durable/schedules/");
+    const path = template.replace(/\{(\w+)\}/g, (_match, name: string) =>
+      name === "schedule_id" && isDurable ? uuidOf(schedule) : (values()[name] ?? id),
+    );
+    for (const [method, { operationId }] of Object.entries(methods)) {
+      const body = BODIES[operationId] ?? (method === "patch" ? {} : undefined);
+      const answer = await app.call(method.toUpperCase(), path.replace(/^\/v1/, ""), body);
+      if (answer.status !== 404) wrong.push([operationId, path, answer.status, answer.body?.detail]);
+      expect(JSON.stringify({ ...answer.body, instance: "" })).not.toContain("secret");
+      tried += 1;
+    }
+  }
+  return { tried, wrong };
+}
+
 describe("another organization's rows", () => {
   test("are 404 on every route with an id, and stay as they are", async () => {
     const before = await rows();
-    const { paths } = (await app.get("//api-doc/openapi.json")).body;
-    let tried = 0;
-    const wrong: unknown[] = [];
-    for (const [template, methods] of Object.entries<Record<string, { operationId: string }>>(paths)) {
-      if (!template.includes("{") || template.includes("capability_id")) continue;
-      const id = template.includes("/models/") ? model : provider;
-      const isDurable = template.startsWith("/v1/durable/schedules/");
-      const path = template.replace(/\{(\w+)\}/g, (_match, name: string) =>
-        name === "schedule_id" && isDurable ? uuidOf(schedule) : (values()[name] ?? id),
-      );
-      for (const [method, { operationId }] of Object.entries(methods)) {
-        const body = BODIES[operationId] ?? (method === "patch" ? {} : undefined);
-        const answer = await app.call(method.toUpperCase(), path.replace(/^\/v1/, ""), body);
-        if (answer.status !== 404) wrong.push([operationId, path, answer.status, answer.body?.detail]);
-        expect(JSON.stringify({ ...answer.body, instance: "" })).not.toContain("secret");
-        tried += 1;
-      }
-    }
+    const { tried, wrong } = await callAll((template) => !template.includes("capability_id"));
     expect(wrong).toEqual([]);
     expect(tried).toBeGreaterThan(25);
     expect(await rows()).toEqual(before);
@@ -276,4 +283,34 @@ describe("another organization's rows", () => {
       (await as("org_00000000000000000000000000000001")).status,
     ]).toEqual([404, 200]);
   });
+});
+
+test("what was of a session or an agent that is deleted is 404 on every route, for its own organization, too", async () => {
+  const { sql } = app.db;
+  const ofSession = [
+    ...["runs", "waits", "queued_messages"],
+    ...["session_databases", "session_values", "session_secrets", "session_tasks"],
+  ];
+  for (const table of ofSession)
+    await sql`update ${sql(table)} set organization_id = ${ORGANIZATION} where session_id = ${session}`;
+  await sql`update sessions set organization_id = ${ORGANIZATION}, deleted_at = now() where id = ${session}`;
+  await sql`update agent_health_checks set organization_id = ${ORGANIZATION} where agent_id = ${agent}`;
+  await sql`update agents set organization_id = ${ORGANIZATION}, status = 'deleted' where id = ${agent}`;
+  const { tried, wrong } = await callAll((template) =>
+    /\{(session_id|turn_id|approval_id|task_id|workflow_id|dlq_id|agent_id)\}/.test(template),
+  );
+  expect(wrong).toEqual([]);
+  expect(tried).toBeGreaterThan(80);
+  for (const path of [
+    "/tasks",
+    "/runs",
+    "/approvals",
+    "/sessions",
+    "/durable/workflows",
+    "/durable/tasks",
+    "/durable/dlq",
+  ]) {
+    const list = await app.get(path);
+    expect([path, list.status, JSON.stringify(list.body).includes(session)]).toEqual([path, 200, false]);
+  }
 });

@@ -87,6 +87,10 @@ export interface TaskFilter {
   createdAfter: Date | null;
 }
 
+/** Tasks of a deleted session are not shown any more. */
+const isShown = ({ sql }: Pick<Db, "sql">) =>
+  sql`exists (select from sessions s where s.id = session_tasks.session_id and s.deleted_at is null)`;
+
 /** Newest first. */
 export async function listTasks(
   { sql }: Db,
@@ -97,7 +101,7 @@ export async function listTasks(
   const when = (value: unknown, condition: ReturnType<Sql>) => (value === null ? sql`true` : condition);
   return await sql<TaskRow[]>`
     select ${sql(TASK_COLUMNS)} from session_tasks
-     where organization_id = ${organizationId}
+     where organization_id = ${organizationId} and ${isShown({ sql })}
        and ${when(filter.sessionId, sql`session_id = ${filter.sessionId}`)}
        and ${when(filter.rootSessionId, sql`root_session_id = ${filter.rootSessionId}`)}
        and ${when(filter.state, sql`state = ${filter.state}`)}
@@ -116,7 +120,8 @@ export interface TaskRef {
 export async function findTask({ sql }: Db, ref: TaskRef): Promise<TaskRow | null> {
   const rows = await sql<TaskRow[]>`
     select ${sql(TASK_COLUMNS)} from session_tasks
-     where id = ${ref.taskId} and session_id = ${ref.sessionId} and organization_id = ${ref.organizationId}`;
+     where id = ${ref.taskId} and session_id = ${ref.sessionId} and organization_id = ${ref.organizationId}
+       and ${isShown({ sql })}`;
   return rows[0] ?? null;
 }
 
@@ -128,6 +133,7 @@ export async function requestTaskCancel({ sql }: Db, ref: TaskRef): Promise<Task
                                       else cancel_requested_at end,
            updated_at = case when finished_at is null then now() else updated_at end
      where id = ${ref.taskId} and session_id = ${ref.sessionId} and organization_id = ${ref.organizationId}
+       and ${isShown({ sql })}
     returning ${sql(TASK_COLUMNS)}`;
   return rows[0] ?? null;
 }
