@@ -1,7 +1,7 @@
 /** The executable and a server of it in a directory of its own, for scripts that measure a program beside it. */
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { startProcess } from "../test/support/processes.ts";
 import { build } from "./build.ts";
 
@@ -22,7 +22,8 @@ export async function withServer<T>(
   const directory = mkdtempSync(join(tmpdir(), "everruns-measure-"));
   // As root the database runs under another user, who has to be able to enter.
   chmodSync(directory, 0o755);
-  const program = executable ?? join(directory, "everruns");
+  // The server has a working directory of its own.
+  const program = executable === null ? join(directory, "everruns") : resolve(executable);
   if (executable === null) await build({ output: program, level: "fast" });
   const server = startProcess([program, "serve", "--port", "0", "--data-dir", join(directory, "data")], {
     cwd: directory,
