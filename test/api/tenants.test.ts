@@ -1,4 +1,4 @@
-/** Rows of another organization do not exist: every route, with every id. */
+/** Rows of another organization, and deleted ones, do not exist: every route, with every id. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { newId, uuidOf } from "../../src/base/id.ts";
 import { ORGANIZATION, OTHER_ORGANIZATION, type TestApp, testApp } from "../support/app.ts";
@@ -293,9 +293,21 @@ test("what was of a session or an agent that is deleted is 404 on every route, f
   ];
   for (const table of ofSession)
     await sql`update ${sql(table)} set organization_id = ${ORGANIZATION} where session_id = ${session}`;
-  await sql`update sessions set organization_id = ${ORGANIZATION}, deleted_at = now() where id = ${session}`;
+  await sql`update sessions set organization_id = ${ORGANIZATION} where id = ${session}`;
   await sql`update agent_health_checks set organization_id = ${ORGANIZATION} where agent_id = ${agent}`;
-  await sql`update agents set organization_id = ${ORGANIZATION}, status = 'deleted' where id = ${agent}`;
+  await sql`update agents set organization_id = ${ORGANIZATION}, name = 'ours-now' where id = ${agent}`;
+  const shown = async (path: string) => [path, (await app.get(path)).status];
+  for (const path of [
+    `/sessions/${session}`,
+    `/sessions/${session}/tasks/${task}`,
+    `/sessions/${session}/events`,
+    `/runs/${turn}`,
+    `/agents/${agent}`,
+  ])
+    expect(await shown(path)).toEqual([path, 200]);
+
+  await sql`update sessions set deleted_at = now() where id = ${session}`;
+  await sql`update agents set status = 'deleted' where id = ${agent}`;
   const { tried, wrong } = await callAll((template) =>
     /\{(session_id|turn_id|approval_id|task_id|workflow_id|dlq_id|agent_id)\}/.test(template),
   );
@@ -313,4 +325,16 @@ test("what was of a session or an agent that is deleted is 404 on every route, f
     const list = await app.get(path);
     expect([path, list.status, JSON.stringify(list.body).includes(session)]).toEqual([path, 200, false]);
   }
+  for (const [subject_type, subject_id] of [
+    ["session", session],
+    ["agent", agent],
+  ]) {
+    const answer = await app.post("/budgets", { subject_type, subject_id, currency: "usd", limit: 1 });
+    expect([subject_type, answer.status]).toEqual([subject_type, 404]);
+  }
+  // Its name is free, and who asks for it then is told of the one that has it now.
+  const named = async (name: string) => (await app.post("/agents", { name, system_prompt: "x" })).body.id;
+  const [holder, other] = [await named("ours-now"), await named("another")];
+  const taken = await app.call("PATCH", `/agents/${other}`, { name: "ours-now" });
+  expect([taken.status, taken.body.allowed_actions?.[0]?.href]).toEqual([409, `/v1/agents/${holder}`]);
 });
